@@ -1,0 +1,26 @@
+"""Open the web page: python infer-web.py --help."""
+
+import logging
+import os
+
+import config
+from infer.options import parse_options
+from tools.web.options import WebOptions, page_environment
+
+
+def main() -> None:
+    """Read the command line, prepare this process's environment and serve until Ctrl-C."""
+    options = parse_options(WebOptions)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per request otherwise
+    # The one place where this program changes its environment: gradio reads it when imported.
+    os.environ.update(page_environment(os.environ))
+    os.chdir(config.ROOT)  # gradio hands out files from the working folder only
+
+    from tools.web.app import serve
+
+    serve(options)
+
+
+if __name__ == "__main__":
+    main()

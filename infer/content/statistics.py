@@ -1,0 +1,48 @@
+"""Per-speaker normalisation of content: it removes almost all that tells speakers apart linearly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LIMIT = 6.0  # normalised content beyond this is an outlier
+PRIOR_FRAMES = 50  # weight of the average voice in a recording's statistics (1 s)
+SPEECH_RANGE = 3.5  # log10 energy below the loud frames at which speech ends (35 dB)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each content value over somebody's speech, (dim,) each."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    def normalize(self, content: np.ndarray) -> np.ndarray:
+        """(T, dim) raw content -> zero mean, unit variance over that speech; limited to +-LIMIT."""
+        return np.clip((content - self.mean) / self.std, -LIMIT, LIMIT)
+
+
+class RunningStatistics:
+    """Collects Statistics over a recording, started from what an average voice has."""
+
+    def __init__(self, prior: Statistics) -> None:
+        self.count = float(PRIOR_FRAMES)
+        self.sum = prior.mean * self.count
+        self.squares = (prior.std**2 + prior.mean**2) * self.count
+
+    def update(self, content: np.ndarray) -> None:
+        """Take in the frames of (T, dim) raw content that are speech, not pauses."""
+        if len(content) == 0:
+            return
+        energy = content[:, -1]
+        speech = content[energy > np.percentile(energy, 95) - SPEECH_RANGE].astype(np.float64)
+        self.count += len(speech)
+        self.sum = self.sum + speech.sum(0)
+        self.squares = self.squares + (speech**2).sum(0)
+
+    def result(self) -> Statistics:
+        """Statistics of everything taken in so far."""
+        mean = self.sum / self.count
+        variance = np.maximum(self.squares / self.count - mean**2, 1e-6)
+        return Statistics(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))

@@ -1,0 +1,150 @@
+"""Whisper encoder, cut after a few blocks, as a content encoder (Radford et al. 2022, arXiv:2212.04356)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from infer.content.statistics import RunningStatistics, Statistics
+
+SAMPLE_RATE = 16000
+N_FFT = 400
+HOP_LENGTH = 160
+N_MELS = 80
+FRAME = 320  # samples of one content frame: 50 frames per second
+WINDOW = 500  # content frames encoded at once (10 s), as many positions as are shipped
+CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
+FADE = 10  # frames over which neighbouring windows are cross-faded
+DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees
+QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as background, not amplified
+
+
+def mel_filters(n_mels: int = N_MELS) -> np.ndarray:
+    """Slaney's mel filter bank with area normalisation. Returns (n_mels, N_FFT // 2 + 1) float32."""
+    log_step = np.log(6.4) / 27  # the scale is linear below 1 kHz (15 mel) and logarithmic above
+    edges = np.linspace(0, 15 + np.log(8000 / 1000) / log_step, n_mels + 2)
+    hz = np.where(edges < 15, edges * 200 / 3, 1000 * np.exp(log_step * (edges - 15)))
+    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+    rising = (bins - hz[:-2, None]) / (hz[1:-1] - hz[:-2])[:, None]
+    falling = (hz[2:, None] - bins) / (hz[2:] - hz[1:-1])[:, None]
+    area = 2 / (hz[2:] - hz[:-2])
+    return (np.maximum(0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)
+
+
+class Block(nn.Module):
+    """Transformer block: self-attention and MLP, each after a layer norm. (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attn_ln = nn.LayerNorm(dim)
+        self.attn = nn.ModuleDict({"qkv": nn.Linear(dim, 3 * dim), "out": nn.Linear(dim, dim)})
+        self.mlp_ln = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, frames, dim = x.shape
+        qkv = self.attn["qkv"](self.attn_ln(x)).view(batch, frames, 3, self.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        x = x + self.attn["out"](mixed.transpose(1, 2).reshape(batch, frames, dim))
+        return x + self.mlp(self.mlp_ln(x))
+
+
+class WhisperEncoder(nn.Module):
+    """log-mel (B, 80, 2 T) -> hidden state after the last block kept (B, T, C)."""
+
+    def __init__(self, dim: int, num_heads: int, num_blocks: int, num_positions: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(N_MELS, dim, 3, padding=1)
+        self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
+        self.positional_embedding = nn.Parameter(torch.empty(num_positions, dim))
+        self.blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(num_blocks))
+
+    def forward(self, mel: Tensor, offset: int = 0) -> Tensor:
+        x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
+        x = x + self.positional_embedding[offset : offset + x.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class WhisperContent:
+    """16 kHz audio -> hidden states of Whisper and the log energy, 50 frames/s.
+
+    The hidden state's mean at each position (a trace of Whisper's absolute positions, not of the
+    sound) is subtracted. Training clips are encoded at random offsets, recordings in windows.
+    """
+
+    def __init__(self, path: Path, num_heads: int, device: torch.device) -> None:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        self.position_mean = tensors.pop("position_mean").to(device)  # (WINDOW, C)
+        prior = [tensors.pop(f"prior_{name}").numpy() for name in ("mean", "std")]
+        self.prior = Statistics(*prior)
+        positions, dim = tensors["positional_embedding"].shape
+        num_blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+        self.encoder = WhisperEncoder(dim, num_heads, num_blocks, positions)
+        self.encoder.load_state_dict(tensors)
+        self.encoder.eval().requires_grad_(False).to(device)
+        self.filters = torch.from_numpy(mel_filters()).to(device)
+        self.hann = torch.hann_window(N_FFT, device=device)
+        self.device = device
+        self.dim = dim + 1
+
+    def new_statistics(self) -> RunningStatistics:
+        """Statistics that start from the average voice, so that a short clip has some too."""
+        return RunningStatistics(self.prior)
+
+    @torch.inference_mode()
+    def __call__(self, audio: np.ndarray, offset: int = 0) -> np.ndarray:
+        """audio: (N,) float32 at 16 kHz -> (N // 320, dim) float32, not normalised.
+
+        offset: position in a window at which the first frame is put, for clips that fit into one.
+        """
+        frames = len(audio) // FRAME
+        if frames == 0:
+            return np.zeros((0, self.dim), np.float32)
+        mel, energy = self._mel(audio, frames)
+        hidden = torch.empty(frames, self.dim - 1, device=self.device)
+        step = WINDOW - 2 * CONTEXT
+        starts = [0] if frames <= WINDOW else list(range(0, frames - 2 * CONTEXT, step))
+        for start in starts:
+            end = min(start + WINDOW, frames)
+            window = self._window(mel[:, 2 * start : 2 * end], min(offset, WINDOW - (end - start)))
+            first = 0 if start == 0 else CONTEXT
+            fade = min(FADE if start else 0, end - start - first)
+            ramp = torch.arange(1, fade + 1, device=self.device)[:, None] / (fade + 1)
+            if fade:  # the window before reaches FADE frames into this one's core
+                old = hidden[start + first : start + first + fade]
+                window[first : first + fade] = torch.lerp(old, window[first : first + fade], ramp)
+            last = end if end == frames else end - CONTEXT + FADE
+            hidden[start + first : last] = window[first : last - start]
+            if end == frames:
+                break
+        return torch.cat([hidden, energy[:, None]], 1).cpu().numpy()
+
+    def _window(self, mel: Tensor, offset: int) -> Tensor:
+        frames = mel.shape[1] // 2
+        place = slice(offset, offset + frames)
+        x = self.encoder(mel[None], offset)[0]
+        return x - self.position_mean[place]
+
+    def _mel(self, audio: np.ndarray, frames: int) -> tuple[Tensor, Tensor]:
+        """Whisper's log mel (80, 2 * frames) and the log10 energy (frames,) of 20 ms."""
+        wav = torch.from_numpy(audio).to(self.device)
+        pad = N_FFT // 2
+        spec = torch.stft(
+            F.pad(wav, (pad, pad)), N_FFT, HOP_LENGTH, window=self.hann, center=False,
+            return_complex=True,
+        )[:, : 2 * frames]  # fmt: skip
+        mel = (self.filters @ spec.abs().square()).clamp(min=1e-10).log10()
+        peak = mel.max().clamp(min=QUIETEST_PEAK)
+        squared = F.pad(wav, (FRAME // 2, FRAME))[: (frames + 1) * FRAME].square()
+        energy = F.avg_pool1d(squared[None, None], FRAME)[0, 0, :frames]
+        return (torch.maximum(mel, peak - DYNAMIC_RANGE) + 4) / 4, (energy + 1e-7).log10()

@@ -1,0 +1,215 @@
+"""VoiceConverter: the inference pipeline, top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import config
+from infer.audio import AudioError, AudioReader, AudioWriter
+from infer.checkpoint import CheckpointError, load_voice_model, load_weights
+from infer.chunking import Chunk, Joiner, split
+from infer.content import ContentEncoder, load_encoder
+from infer.f0 import F0Method, load_f0_method
+from infer.f0.contour import transpose
+from infer.filters import high_pass
+from infer.loudness import LoudnessMatcher
+from infer.models.families import family
+from infer.options import ConvertOptions
+from infer.retrieval import Retrieval, find_index
+
+SAMPLE_RATE = 16000  # Hz; what content encoder and f0 methods hear
+MIN_SECONDS = 0.1  # shorter recordings hold no speech
+SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
+STATISTICS_SECONDS = 120  # beginning of a recording that its normalisation is taken from
+LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
+
+
+@dataclass
+class Conversion:
+    """What one conversion did: seconds spent by stage, seconds of audio, the rate of the file."""
+
+    output: Path
+    sample_rate: int
+    audio_seconds: float
+    index: Path | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class VoiceConverter:
+    """Converts recordings to one voice; loads what it needs once."""
+
+    def __init__(self, voice: Path, device: str = "auto") -> None:
+        """voice: a voice file. Raises FileNotFoundError, CheckpointError or ValueError."""
+        self.path = voice
+        self.device = config.pick_device(device)
+        self.model = load_voice_model(voice)
+        kind = family(self.model.version)
+        try:
+            self.params = kind.params(**self.model.params)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{voice} is damaged: {error}") from error
+        self.sample_rate: int = self.params.sample_rate
+        self.synthesizer = kind.build(self.params)
+        load_weights(self.synthesizer, self.model.weights, voice)
+        self.synthesizer.eval().requires_grad_(False).to(self.device)
+        self.encoder: ContentEncoder = load_encoder(self.params.content_encoder, self.device)
+        self._f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
+        self._retrieval = lru_cache(2)(lambda path: Retrieval(path, self.params.content_dim))
+
+    def convert_file(
+        self, options: ConvertOptions, on_progress: Callable[[float], None] | None = None
+    ) -> Conversion:
+        """Convert options.input to options.output, which appears when it is complete.
+
+        on_progress is told the share that is done, 0..1. Raises AudioError or ValueError.
+        """
+        seconds: dict[str, float] = defaultdict(float)
+        index = self._find_index(options)
+        with AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS) as reader:
+            blocks = _timed(reader.blocks(), seconds, "decode")
+            file_rate = options.resample_rate or self.sample_rate
+            with AudioWriter(options.output, self.sample_rate, file_rate) as writer:
+                written = 0
+                for audio in self.convert(blocks, options, index, seconds):
+                    with _stage(seconds, "write"):
+                        writer.write(audio)
+                    written += len(audio)
+                    if on_progress and reader.seconds:
+                        on_progress(min(1.0, written / self.sample_rate / reader.seconds))
+                if reader.peak < SILENCE:
+                    raise AudioError(f"{options.input}: is silent, there is nothing to convert")
+        return Conversion(
+            options.output, writer.file_rate, written / self.sample_rate, index, dict(seconds)
+        )
+
+    def convert(
+        self,
+        blocks: Iterable[np.ndarray],
+        options: ConvertOptions,
+        index: Path | None,
+        seconds: dict[str, float],
+    ) -> Iterator[np.ndarray]:
+        """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
+        self._check_speaker(options.speaker)
+        retrieval = self._retrieval(index) if index and options.index_rate > 0 else None
+        f0_method = self._f0_method(options.f0_method)
+        joiner = Joiner(self.sample_rate, SAMPLE_RATE)
+        loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
+        chunks = split(blocks, SAMPLE_RATE)
+        for number, (chunk, content) in enumerate(self._contents(chunks, seconds)):
+            with _stage(seconds, "f0"):
+                f0 = transpose(f0_method(high_pass(chunk.audio, SAMPLE_RATE)), options.semitones)
+            with _stage(seconds, "retrieval"):
+                content = _prepare(content, f0, retrieval, options)
+            with _stage(seconds, "synthesizer"):
+                rendered = self._synthesize(content, f0, options, number)
+            with _stage(seconds, "loudness"):
+                ready = loudness.push(chunk.core, joiner.push(chunk, rendered))
+            yield _limit(ready)
+        yield _limit(loudness.push(np.zeros(0, np.float32), joiner.flush()))
+        yield _limit(loudness.flush())
+
+    def _contents(
+        self, chunks: Iterator[Chunk], seconds: dict[str, float]
+    ) -> Iterator[tuple[Chunk, np.ndarray]]:
+        """Each chunk with its content (T, dim) at 50 frames/s, normalised for this recording."""
+        statistics = self.encoder.new_statistics()
+        held: list[tuple[Chunk, np.ndarray]] = []
+        measured = 0.0
+        for chunk in chunks:
+            held.append((chunk, self._encode(chunk, seconds)))
+            left, right = chunk.left // 320, (len(chunk.audio) - chunk.right) // 320
+            statistics.update(held[-1][1][left:right])
+            measured += len(chunk.core) / SAMPLE_RATE
+            if measured >= STATISTICS_SECONDS:
+                break
+        normalize = statistics.result().normalize
+        held.reverse()
+        while held:
+            chunk, content = held.pop()
+            yield chunk, normalize(content)
+        for chunk in chunks:
+            yield chunk, normalize(self._encode(chunk, seconds))
+
+    def _encode(self, chunk: Chunk, seconds: dict[str, float]) -> np.ndarray:
+        with _stage(seconds, "content"):
+            return self.encoder(chunk.audio)
+
+    @torch.inference_mode()
+    def _synthesize(
+        self, content: np.ndarray, f0: np.ndarray, options: ConvertOptions, number: int
+    ) -> np.ndarray:
+        random = torch.Generator().manual_seed((options.seed + number) % 2**63)
+        wav = self.synthesizer(
+            torch.from_numpy(content)[None].to(self.device),
+            torch.from_numpy(f0)[None].to(self.device),
+            torch.tensor([options.speaker], device=self.device),
+            generator=random,
+        )
+        return wav[0].float().cpu().numpy()
+
+    def _find_index(self, options: ConvertOptions) -> Path | None:
+        if options.index_rate == 0:
+            return None
+        return options.index or find_index(
+            self.path, [config.LOGS], self.model.version, self.params.content_dim
+        )
+
+    def _check_speaker(self, speaker: int) -> None:
+        if speaker >= self.params.num_speakers:
+            raise ValueError(
+                f"{self.path} has no speaker {speaker}; it has 0..{self.params.num_speakers - 1}"
+            )
+
+
+def _prepare(
+    content: np.ndarray, f0: np.ndarray, retrieval: Retrieval | None, options: ConvertOptions
+) -> np.ndarray:
+    """Retrieve, double to 100 frames/s, and protect unvoiced sounds: (T, dim) for (T,) f0."""
+    rows = np.minimum(np.arange(len(f0)) // 2, len(content) - 1)
+    content = content.astype(np.float32)
+    if retrieval is None:
+        return content[rows]
+    retrieved = retrieval.blend(content, options.index_rate)[rows]
+    if options.protect < 0.5:
+        unvoiced = f0 <= 0
+        original = content[rows[unvoiced]]
+        retrieved[unvoiced] = original + options.protect * (retrieved[unvoiced] - original)
+    return retrieved
+
+
+def _limit(audio: np.ndarray) -> np.ndarray:
+    """Bend what exceeds LIMIT_FROM smoothly towards 1."""
+    size = np.abs(audio)
+    room = 1 - LIMIT_FROM
+    bent = LIMIT_FROM + room * np.tanh((size - LIMIT_FROM) / room)
+    return np.where(size > LIMIT_FROM, np.sign(audio) * bent, audio).astype(np.float32)
+
+
+@contextmanager
+def _stage(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] += time.perf_counter() - started
+
+
+def _timed(
+    blocks: Iterator[np.ndarray], seconds: dict[str, float], name: str
+) -> Iterator[np.ndarray]:
+    while True:
+        with _stage(seconds, name):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block

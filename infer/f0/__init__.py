@@ -1,0 +1,44 @@
+"""The f0 methods by name; each class is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SAMPLE_RATE = 16000
+HOP_LENGTH = 160
+F0_RATE = SAMPLE_RATE // HOP_LENGTH  # 100 frames per second
+F0_MIN = 50.0  # Hz
+F0_MAX = 1100.0  # Hz
+
+F0_METHODS = {
+    "swift": "infer.f0.swift:SwiftF0",
+    "fcpe": "infer.f0.fcpe:FcpeF0",
+    "crepe-tiny": "infer.f0.crepe:CrepeTinyF0",
+    "crepe": "infer.f0.crepe:CrepeFullF0",
+    "pm": "infer.f0.praat:PraatF0",
+    "harvest": "infer.f0.world:HarvestF0",
+    "dio": "infer.f0.world:DioF0",
+}
+
+
+class F0Method(Protocol):
+    def __call__(self, audio: np.ndarray) -> np.ndarray:
+        """audio: (N,) float32 at 16 kHz -> f0: (N // 160,) float32 in Hz, 0 where unvoiced.
+
+        Frame i is centred at sample 160 i. Voiced values lie in F0_MIN..F0_MAX.
+        """
+
+
+def load_f0_method(name: str, device: str = "cpu") -> F0Method:
+    """The f0 method of that name, its weights on that torch device where it has a network in torch.
+
+    Raises ValueError for an unknown name, FileNotFoundError when its weights are not installed.
+    """
+    if name not in F0_METHODS:
+        raise ValueError(f"unknown f0 method {name!r}; choose one of {', '.join(F0_METHODS)}")
+    module, method = F0_METHODS[name].split(":")
+    return getattr(import_module(module), method)(device)

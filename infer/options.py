@@ -1,0 +1,162 @@
+"""Options as frozen dataclasses: defaults of the page, argv of a command, argument of a call."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shlex
+import subprocess
+import sys
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from infer.f0 import F0_METHODS
+
+AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg")  # "" = the input's own, else wav
+
+
+def option(
+    help: str,
+    default: Any = MISSING,
+    choices: Iterable[str] | None = None,
+    within: tuple[float, float] | None = None,
+) -> Any:
+    """Declare one option: required without default, None as default = may be left out.
+
+    within: lowest and highest number allowed, both included.
+    """
+    metadata = {
+        "help": help,
+        "choices": None if choices is None else tuple(choices),
+        "within": within,
+    }
+    return field(default=default, metadata=metadata)
+
+
+class Options:
+    """Base of all options: checks choices and ranges; ValueError names the option and the value."""
+
+    MODULE: ClassVar[str] = ""  # what `python -m` runs with these options
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]
+            value, choices = getattr(self, item.name), item.metadata.get("choices")
+            within = item.metadata.get("within")
+            if value is None and item.default is None:
+                continue
+            if choices is not None and value not in choices:
+                known = ", ".join(choice or "''" for choice in choices)
+                raise ValueError(f"{_flag(item.name)} is {value!r}; choose one of: {known}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{_flag(item.name)} is {value}; it must be a finite number")
+            if within is not None and not within[0] <= value <= within[1]:
+                raise ValueError(
+                    f"{_flag(item.name)} is {value}; it must be from {within[0]:g} to {within[1]:g}"
+                )
+
+
+OptionsType = TypeVar("OptionsType", bound=Options)
+
+
+def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> OptionsType:
+    """Read options from argv (None = the process's own); a bad one prints the usage and exits 2."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {cls.MODULE}",
+        description=cls.__doc__,
+        allow_abbrev=False,
+    )
+    hints = typing.get_type_hints(cls)
+    for item in fields(cls):  # type: ignore[arg-type]
+        kind = _value_type(hints[item.name])
+        required = item.default is MISSING
+        help_text = item.metadata["help"].replace("%", "%%")
+        if not required and item.default not in (None, ""):
+            default = ("yes" if item.default else "no") if kind is bool else item.default
+            help_text += f" (default: {default})".replace("%", "%%")
+        settings: dict[str, Any] = {"dest": item.name, "required": required, "help": help_text}
+        if not required:
+            settings["default"] = item.default
+        if kind is bool:
+            settings["action"] = argparse.BooleanOptionalAction
+        else:
+            settings["type"] = kind
+            settings["metavar"] = kind.__name__.upper()
+            if item.metadata["choices"] is not None:
+                settings["metavar"] = "{" + ",".join(filter(None, item.metadata["choices"])) + "}"
+        parser.add_argument(_flag(item.name), **settings)
+    values = vars(parser.parse_args(argv))
+    try:
+        return cls(**values)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def command(options: Options) -> list[str]:
+    """Return the argv that gives these options back; what equals its default is left out."""
+    argv = [sys.executable, "-m", options.MODULE]
+    for item in fields(options):  # type: ignore[arg-type]
+        value, flag = getattr(options, item.name), _flag(item.name)
+        if item.default is not MISSING and value == item.default:
+            continue
+        if value is None:
+            raise ValueError(f"{flag} is None, which a command line cannot say")
+        if isinstance(value, bool):
+            argv.append(flag if value else f"--no-{flag[2:]}")
+        elif str(value).startswith("-"):  # argparse would take it for another option
+            argv.append(f"{flag}={value}")
+        else:
+            argv += [flag, str(value)]
+    return argv
+
+
+def printable(argv: Sequence[str]) -> str:
+    """Join argv to one line that the reader's shell (cmd.exe on Windows) takes apart again."""
+    if os.name != "nt":
+        return shlex.join(argv)
+    words = [subprocess.list2cmdline([word]) for word in argv]
+    return " ".join(
+        f'"{word}"' if not word.startswith('"') and set(word) & set("&|<>^();,") else word
+        for word in words
+    )
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _value_type(hint: Any) -> type:
+    """Return X for X and for `X | None`."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(Options):
+    """Convert a recording, or a folder of recordings, to another voice."""
+
+    MODULE = "tools.cmd.infer_cli"
+
+    voice: Path = option("voice model, e.g. assets/lite/demo.pth")
+    input: Path = option("audio or video file, or a folder of them")
+    output: Path = option("file to write, or a folder when the input is one")
+    semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
+    f0_method: str = option("how the melody is found", "swift", choices=F0_METHODS)
+    index: Path | None = option("feature index; without it the voice's own is looked for", None)
+    index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
+    protect: float = option(
+        "keep unvoiced sounds: 0 = most, 0.5 = not at all", 0.33, within=(0, 0.5)
+    )
+    rms_mix_rate: float = option(
+        "loudness: 0 = follow the source, 1 = as the voice speaks", 1.0, within=(0, 1)
+    )
+    resample_rate: int = option("sample rate of the output in Hz, 0 = the voice's own", 0)
+    speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
+    device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
+    seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
+    format: str = option("output format of a folder: wav flac mp3 m4a ogg", "", AUDIO_FORMATS)

@@ -1,0 +1,203 @@
+"""Retrieval: mix content with its nearest neighbours among a voice's training features."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import faiss  # at run time it loads when an index is opened: the page only looks for files
+
+NUM_NEIGHBOURS = 8
+QUERY_ROWS = 256  # rows searched at once: bounds the neighbours held in memory (4 MB at 513 values)
+
+# A built index: [link_][added_]IVF<lists>_Flat[_nprobe_<lists searched>][_<experiment>][_<version>]
+_BUILT_NAME = re.compile(
+    r"(?:(?P<link>.+?)_)??(?:added_)?IVF\d+_Flat(?:_nprobe_\d+)?(?:_(?P<name>.+))?",
+    re.IGNORECASE,
+)
+_TRAINED_NAME = re.compile(r"(?<![a-z])trained_", re.IGNORECASE)
+_VERSION_SUFFIX = re.compile(r"[_. -](v1|v2|lite)$", re.IGNORECASE)
+_SNAPSHOT_SUFFIX = re.compile(r"_e\d+(?:_s\d+)?$", re.IGNORECASE)  # <name>_e<epoch>_s<step>.pth
+_NOISE_WORD = re.compile(r"v1|v2|lite|rvc|added|index|e\d+|s\d+|\d+k")
+
+
+class Retrieval:
+    """The training features of one voice, searched frame by frame."""
+
+    def __init__(self, path: Path, dim: int) -> None:
+        """Read a faiss index file of `dim` values per vector.
+
+        Raises FileNotFoundError, or ValueError if the file is damaged, empty or of another width.
+        """
+        self.path = path
+        self._index = read_index(path)
+        if self._index.d != dim:
+            raise ValueError(
+                f"index {path} holds vectors of {self._index.d} values, this voice needs {dim}; "
+                "choose the voice's own index or convert with index rate 0"
+            )
+        if self._index.ntotal == 0:
+            raise ValueError(
+                f"index {path} holds no vectors; choose the added_*.index file instead"
+            )
+
+    def __len__(self) -> int:
+        return self._index.ntotal
+
+    def blend(self, content: np.ndarray, index_rate: float) -> np.ndarray:
+        """Mix content with the weighted mean of its 8 nearest training features.
+
+        content: (T, dim) float32. index_rate: 0 keeps the content, 1 takes the neighbours alone.
+        Returns (T, dim) float32. A frame without any neighbour is kept as it is.
+        """
+        if not 0.0 <= index_rate <= 1.0:
+            raise ValueError(f"index rate must be between 0 and 1, not {index_rate}")
+        if content.ndim != 2 or content.shape[1] != self._index.d:
+            raise ValueError(f"content must be (T, {self._index.d}), not {content.shape}")
+        if index_rate == 0.0:
+            return content
+        import faiss
+
+        # A minute takes tenths of a second on one thread; more would fight with torch's for cores.
+        faiss.omp_set_num_threads(1)
+        blended = np.array(content, dtype=np.float32)
+        for start in range(0, len(blended), QUERY_ROWS):
+            rows = blended[start : start + QUERY_ROWS]
+            retrieved, is_found = self._retrieve(rows)
+            rows[is_found] += np.float32(index_rate) * (retrieved - rows)[is_found]
+        return blended
+
+    def _retrieve(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The weighted mean of each row's neighbours (R, dim) and whether it has any (R,)."""
+        _, ids, vectors = self._index.search_and_reconstruct(rows, NUM_NEIGHBOURS)
+        is_missing = ids < 0
+        vectors[is_missing] = 0.0  # faiss fills them with NaN
+        distances = np.square(vectors - rows[:, None]).sum(axis=2, dtype=np.float64)
+        distances[is_missing] = np.inf
+        weights = _inverse_square(distances)
+        return np.einsum("rk,rkd->rd", weights, vectors), ~is_missing.all(axis=1)
+
+
+def read_index(path: Path) -> faiss.Index:
+    """Read a faiss index from any path. Raises FileNotFoundError, or ValueError if damaged."""
+    import faiss
+
+    if not path.is_file():
+        raise FileNotFoundError(f"index {path} does not exist")
+    with path.open("rb") as file:  # through Python: faiss itself opens only ASCII paths on Windows
+        try:
+            return faiss.read_index(faiss.PyCallbackIOReader(file.read))
+        except (RuntimeError, MemoryError) as error:
+            raise ValueError(f"{path} is damaged or not a faiss index") from error
+
+
+def _inverse_square(distances: np.ndarray) -> np.ndarray:
+    """Weights (R, K) of sum 1, each (1 / distance)^2; where a distance is 0 it takes all."""
+    nearest = distances.min(axis=1, keepdims=True)
+    ratios = np.divide(
+        nearest, distances, out=np.ones_like(distances), where=distances > nearest
+    )  # 1 at the nearest: the scale cancels, and 0 is never divided by
+    weights = np.square(ratios)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def find_index(
+    voice: Path, folders: Iterable[Path], version: str | None = None, dim: int | None = None
+) -> Path | None:
+    """Find the index that belongs to a voice, or None if there is none or it is not certain which.
+
+    Looks beside the voice, in the folders and in their folders (logs/<experiment>/). An index of
+    another version by its name, or of another width than dim by its header, is never returned.
+    """
+    beside = voice.parent
+    paths = set(beside.glob("*.index"))
+    for folder in folders:
+        paths.update(folder.glob("*.index"), folder.glob("*/*.index"))
+    candidates = [
+        candidate
+        for candidate in map(_parse_name, sorted(filter(Path.is_file, paths)))
+        if candidate is not None
+        and version in (None, candidate.version or version)
+        and dim in (None, _read_dim(candidate.path))
+    ]
+    names = {voice.stem.casefold(), _SNAPSHOT_SUFFIX.sub("", voice.stem).casefold()}
+    others = {path.stem.casefold() for path in beside.glob("*.pth")} - names
+    ranked: dict[int, list[_Candidate]] = {}
+    for candidate in candidates:
+        rank = _rank(candidate, names, others, beside)
+        if rank is not None:
+            ranked.setdefault(rank, []).append(candidate)
+    if not ranked:
+        return None
+    best = ranked[min(ranked)]
+    newest = max(best, key=lambda candidate: (candidate.path.stat().st_mtime, candidate.path))
+    is_certain = all(
+        (candidate.path.parent, candidate.names) == (newest.path.parent, newest.names)
+        or candidate.path.samefile(newest.path)
+        for candidate in best
+    )
+    return newest.path if is_certain else None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: Path
+    names: frozenset[str]  # case-folded voice names its file name may mean
+    version: str | None
+
+
+def _parse_name(path: Path) -> _Candidate | None:
+    """What an index file's name says; None if it is a trained index, which has no vectors."""
+    stem = path.stem
+    if _TRAINED_NAME.search(stem):
+        return None
+    if built := _BUILT_NAME.fullmatch(stem):
+        stem = built["name"] or built["link"] or path.parent.name
+    stated = _VERSION_SUFFIX.search(stem)
+    names = {stem.casefold(), _VERSION_SUFFIX.sub("", stem).casefold()}
+    return _Candidate(path, frozenset(names), stated[1].lower() if stated else None)
+
+
+def _rank(candidate: _Candidate, names: set[str], others: set[str], beside: Path) -> int | None:
+    """How surely an index belongs to the voice, 0 = most surely, None = not at all."""
+    is_beside = candidate.path.parent == beside
+    is_experiment = not is_beside and candidate.path.parent.name.casefold() in names
+    is_named = not names.isdisjoint(candidate.names)
+    is_free = others.isdisjoint(candidate.names)  # no other voice has exactly this name
+    voice_words, index_words = (_words(min(group, key=len)) for group in (names, candidate.names))
+    rules = (
+        is_experiment and is_named,
+        is_beside and is_named,
+        is_experiment,
+        is_named,
+        is_free and index_words != [] and voice_words == index_words,
+        is_free and _contains(voice_words, index_words),
+        is_free and is_beside and _contains(index_words, voice_words),
+    )
+    return rules.index(True) if True in rules else None
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name without version, rate, epoch and step."""
+    return [word for word in re.findall(r"[^\W_]+", name) if not _NOISE_WORD.fullmatch(word)]
+
+
+def _contains(words: list[str], part: list[str]) -> bool:
+    """Whether part is a run of whole words, and no word left over is a bare number."""
+    for start in range(len(words) - len(part) + 1):
+        end = start + len(part)
+        if part and words[start:end] == part:
+            return not any(word.isdecimal() for word in words[:start] + words[end:])
+    return False
+
+
+def _read_dim(path: Path) -> int:
+    """The vector width in an index file's header (after 4 bytes of type), 0 if there is none."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(8)[4:], "little")

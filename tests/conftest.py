@@ -1,0 +1,40 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The program's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def english(root: Path) -> Path:
+    """Six seconds of English speech, 16 kHz mono."""
+    return root / "assets/examples/english.flac"
+
+
+@pytest.fixture(scope="session")
+def untrained_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small lite voice whose weights are as they were made: it hums, and converts fast."""
+    import torch
+
+    from infer.checkpoint import VoiceModel, save_voice_model
+    from infer.hparams import LiteParams, read_config
+    from infer.models.families import family, plain
+
+    params = LiteParams.from_groups(
+        read_config("lite", 24000), hidden_dim=32, inner_dim=64, num_blocks=2
+    )
+    torch.manual_seed(0)
+    weights = family("lite").build(params).state_dict()
+    path = tmp_path_factory.mktemp("voices") / "untrained.pth"
+    save_voice_model(path, VoiceModel(weights, plain(params), params.sample_rate, "lite"))
+    return path

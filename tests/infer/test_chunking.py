@@ -1,0 +1,134 @@
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from infer.audio import resample
+from infer.chunking import Chunk, Joiner, split
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+
+
+def blocks_of(wav: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(wav), size):
+        yield wav[start : start + size]
+
+
+@pytest.mark.parametrize("samples", [1, 319, 16000, 24 * 16000, 24 * 16000 + 1, 100 * 16000 + 77])
+def test_the_cores_are_the_input_bit_for_bit(samples: int) -> None:
+    wav = noise(samples)
+    chunks = list(split(blocks_of(wav, 160000)))
+    assert np.array_equal(np.concatenate([chunk.core for chunk in chunks]), wav)
+    for chunk in chunks:
+        begin = chunk.start - chunk.left
+        assert np.array_equal(chunk.audio, wav[begin : begin + len(chunk.audio)])
+        assert len(chunk.core) <= 24 * 16000
+        assert chunk.start % 320 == chunk.left % 320 == 0
+        assert chunk.left == min(16000, chunk.start)
+        assert chunk.right == min(16000, samples - chunk.start - len(chunk.core))
+    assert all(len(chunk.core) % 320 == 0 for chunk in chunks[:-1])
+    assert [chunk.right for chunk in chunks].count(0) == 1
+    assert chunks[-1].right == 0
+
+
+def test_the_chunks_do_not_depend_on_the_blocks() -> None:
+    wav = noise(70 * 16000 + 5)
+    expected = [(chunk.start, len(chunk.audio)) for chunk in split([wav])]
+    assert len(expected) >= 3
+    for size in (977, 16000, 400000):
+        found = [(chunk.start, len(chunk.audio)) for chunk in split(blocks_of(wav, size))]
+        assert found == expected
+
+
+def test_an_empty_stream_has_no_chunks() -> None:
+    assert list(split([])) == []
+    assert list(split([np.zeros(0, np.float32)])) == []
+
+
+def test_the_cut_falls_into_the_quietest_place_even_beside_a_constant_offset() -> None:
+    wav = noise(40 * 16000) + 0.2
+    pause = slice(20 * 16000 + 4000, 20 * 16000 + 6000)
+    wav[pause] = 0.2 + 0.01 * noise(2000, 1)
+    wav[10 * 16000 : 11 * 16000] = 0.2  # quieter, but before the part that is searched
+    first, second = split([wav])
+    assert pause.start < second.start < pause.stop
+    assert first.start == 0
+
+
+def test_silence_is_cut_as_late_as_allowed() -> None:
+    starts = [chunk.start for chunk in split([np.zeros(60 * 16000, np.float32)])]
+    assert starts == [0, 24 * 16000, 48 * 16000]
+
+
+def test_lengths_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ValueError, match="search_seconds"):
+        list(split([noise(10)], max_seconds=5, search_seconds=5))
+
+
+def test_memory_does_not_grow_with_the_stream() -> None:
+    def peak(seconds: int) -> int:
+        block = noise(10 * 16000)
+        tracemalloc.start()
+        for chunk in split(block for _ in range(seconds // 10)):
+            assert len(chunk.audio) <= 26 * 16000
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(1200) < 1.1 * peak(120)
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 24000, 32000, 40000, 44100, 48000])
+@pytest.mark.parametrize("samples", [5, 24 * 16000 + 1, 63 * 16000 + 123])
+def test_joined_chunks_have_the_exact_length_and_no_seams(sample_rate: int, samples: int) -> None:
+    wav = resample(noise(samples // 8 + 1), 2000, 16000)[:samples]
+    whole = resample(wav, 16000, sample_rate)
+    joiner = Joiner(sample_rate)
+    parts = [
+        joiner.push(chunk, resample(chunk.audio, 16000, sample_rate)) for chunk in split([wav])
+    ]
+    joined = np.concatenate([*parts, joiner.flush()])
+    assert len(joined) == int(samples * sample_rate / 16000 + 0.5)
+    assert np.abs(joined - whole[: len(joined)]).max() < 1e-4
+
+
+def test_where_chunks_disagree_one_fades_into_the_other() -> None:
+    joiner = Joiner(24000, fade_seconds=0.01)
+    chunks = list(split([noise(30 * 16000)]))
+    levels = [np.full(len(chunk.audio) * 3 // 2, float(i)) for i, chunk in enumerate(chunks)]
+    joined = np.concatenate(
+        [joiner.push(chunk, level) for chunk, level in zip(chunks, levels, strict=True)]
+    )
+    seam = chunks[1].start * 3 // 2
+    assert np.all(joined[: seam - 120] == 0)
+    assert np.all(joined[seam + 120 :] == 1)
+    assert np.all(np.diff(joined[seam - 121 : seam + 121]) > 0)
+    assert np.diff(joined).max() < 0.005
+
+
+def test_a_short_remainder_limits_the_fade() -> None:
+    wav = noise(24 * 16000 + 170)
+    wav[24 * 16000 - 160 : 24 * 16000 + 160] = 0
+    chunks = list(split([wav]))
+    assert [len(chunk.core) for chunk in chunks] == [24 * 16000, 170]
+    joiner = Joiner(16000, fade_seconds=0.05)
+    joined = np.concatenate([joiner.push(chunk, chunk.audio) for chunk in chunks])
+    assert np.abs(joined - wav).max() < 1e-7
+
+
+def test_a_render_may_lack_its_last_frame_or_exceed_it_but_not_more() -> None:
+    chunk = Chunk(noise(16000 + 319), start=0, left=0, right=0)
+    assert len(Joiner(24000).push(chunk, np.ones(24000))) == 24479
+    assert len(Joiner(24000).push(chunk, np.ones(26000))) == 24479
+    with pytest.raises(ValueError, match="12000 samples rendered"):
+        Joiner(24000).push(chunk, np.ones(12000))
+
+
+def test_a_stream_that_stops_early_is_complete_up_to_its_last_core() -> None:
+    first = next(split([noise(40 * 16000)]))
+    joiner = Joiner(16000)
+    joined = np.concatenate([joiner.push(first, first.audio), joiner.flush()])
+    assert np.array_equal(joined, first.core)

@@ -1,0 +1,314 @@
+"""The laws of the architecture, as tests."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from infer.options import Options, command, parse_options
+
+ROOT = Path(__file__).resolve().parents[1]
+# these read weights that other people's packages carry
+FOREIGN_WEIGHTS = {"infer/f0/crepe.py", "infer/f0/fcpe.py", "tools/cmd/judges.py"}
+LAYERS = ["config", "infer", "train", "tools"]  # each may import itself and what stands before it
+PRODUCT = sorted(
+    path
+    for path in [ROOT / "config.py", ROOT / "infer-web.py"]
+    + [path for layer in LAYERS[1:] for path in (ROOT / layer).rglob("*.py")]
+)
+# what only tools/cmd/evaluate.py needs, see requirements-judges.txt
+OPTIONAL = {"resemblyzer", "distillmos", "speechmos", "jiwer", "ctranslate2"}
+
+
+def name_of(path: Path) -> str:
+    """Return the path seen from the program's folder, with slashes."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    """Yield (file, node) for every syntax node of the product."""
+    for path in PRODUCT:
+        for node in ast.walk(tree_of(path)):
+            yield name_of(path), node
+
+
+def imported_by(path: Path, tree: ast.AST) -> Iterator[str]:
+    """Yield the full name of every module that a syntax tree imports, those in functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)} line {node.lineno}: imports are absolute"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def at(where: str, node: ast.AST) -> str:
+    """Return file and line."""
+    return f"{where}:{node.lineno}"
+
+
+def test_imports_point_from_tools_to_train_to_infer_to_config() -> None:
+    upward = []
+    for path in PRODUCT:
+        layer = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        height = LAYERS.index(layer) if layer in LAYERS else len(LAYERS)
+        upward += [
+            f"{name_of(path)} imports {module}"
+            for module in imported_by(path, tree_of(path))
+            if module.split(".")[0] in LAYERS and LAYERS.index(module.split(".")[0]) > height
+        ]
+    assert upward == []
+
+
+def test_networks_know_only_networks_and_hyperparameters() -> None:
+    foreign = [
+        f"{name_of(path)} imports {module}"
+        for path in (ROOT / "infer/models").glob("*.py")
+        for module in imported_by(path, tree_of(path))
+        if module.split(".")[0] in LAYERS
+        and not module.startswith(("infer.models", "infer.hparams"))
+    ]
+    assert foreign == []
+
+
+def test_gradio_appears_only_under_tools_web() -> None:
+    users = {
+        name_of(path)
+        for path in PRODUCT
+        for module in imported_by(path, tree_of(path))
+        if module.split(".")[0] == "gradio"
+    }
+    assert users and all(user.startswith("tools/web/") for user in users)
+
+
+def test_options_and_the_experiment_layout_import_no_third_party_package() -> None:
+    for name in ("infer/options.py", "train/options.py", "train/experiment.py"):
+        modules = {m.split(".")[0] for m in imported_by(ROOT / name, tree_of(ROOT / name))}
+        assert modules - set(LAYERS) <= set(sys.stdlib_module_names), name
+
+
+def run_python(code: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run code in a Python of its own that finds the product from any folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True, text=True, cwd=cwd, env=environment,
+    )  # fmt: skip
+
+
+def test_the_page_never_imports_torch_faiss_or_librosa() -> None:
+    code = "import sys, tools.web.app; print({'torch', 'faiss', 'librosa'} & set(sys.modules))"
+    ran = run_python(code)
+    assert ran.stdout.strip() == "set()", ran.stderr
+
+
+def test_importing_any_module_reads_no_argument_and_writes_no_file(tmp_path: Path) -> None:
+    modules = [
+        name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in PRODUCT
+        if path.name != "infer-web.py"
+    ]
+    code = (
+        "import importlib, json, os, sys\n"
+        "names, optional = json.loads(sys.argv.pop()), json.loads(sys.argv.pop())\n"
+        "sys.argv = ['x', '--no-such-option']\n"
+        "before = dict(os.environ)\n"
+        "for name in names:\n"
+        "    try:\n"
+        "        importlib.import_module(name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        if error.name.split('.')[0] not in optional: raise\n"
+        "changed = {k for k in {*before, *os.environ} if before.get(k) != os.environ.get(k)}\n"
+        "print(sorted(k for k in changed if not k.startswith(('KMP', 'OMP', 'CUDA'))))\n"
+    )
+    ran = run_python(code, json.dumps(sorted(OPTIONAL)), json.dumps(modules), cwd=tmp_path)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stdout + ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_inside_an_experiment_folder_stand_in_one_file() -> None:
+    layout = re.compile(r"0_gt_wavs|1_16k_wavs|2a_f0|2b-f0nsf|3_feature|filelist\.txt|total_fea")
+    told = {  # a sentence that stands alone is a docstring
+        id(node.value) for _, node in nodes() if isinstance(node, ast.Expr)
+    }
+    users = {
+        at(where, node)
+        for where, node in nodes()
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and layout.search(node.value)
+        and id(node) not in told
+        and where != "train/experiment.py"
+    }
+    assert users == set()
+
+
+def test_only_the_checkpoint_module_reads_and_writes_pickles() -> None:
+    found = [
+        at(where, node)
+        for where, node in nodes()
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "torch"
+        and node.attr in ("load", "save")
+        and where != "infer/checkpoint.py"
+        and not (node.attr == "load" and where in FOREIGN_WEIGHTS)
+    ]
+    assert found == []
+    pickles = [
+        where
+        for path in PRODUCT
+        for where, module in [(name_of(path), m) for m in imported_by(path, tree_of(path))]
+        if module.split(".")[0] in {"pickle", "dill", "joblib", "shelve"}
+        and where != "infer/checkpoint.py"
+    ]
+    assert pickles == []
+
+
+def test_weights_are_always_read_without_running_code() -> None:
+    for where, node in nodes():
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            safe = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert safe.get("weights_only") == "True", at(where, node)
+
+
+def is_forbidden(where: str, node: ast.AST) -> bool:
+    """Whether a node is one of the habits that make code act at a distance or hide errors."""
+    if isinstance(node, ast.Global):
+        return True
+    if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path":
+        return True
+    if isinstance(node, ast.keyword) and node.arg == "shell":
+        return True
+    if isinstance(node, ast.ExceptHandler):
+        caught = "" if node.type is None else ast.unparse(node.type)
+        return re.search(r"\b(Exception|BaseException)\b", caught or "Exception") is not None
+    if isinstance(node, ast.Call) and where != "infer-web.py":
+        # infer-web.py alone prepares its environment: gradio reads it when it is imported
+        called = ast.unparse(node.func)
+        changes = r"os\.(putenv|environ\.(update|setdefault|pop|clear)|chdir)"
+        return re.fullmatch(changes, called) is not None
+    targets = getattr(node, "targets", [getattr(node, "target", None)])
+    return any(
+        isinstance(target, ast.Subscript) and ast.unparse(target.value) == "os.environ"
+        for target in targets
+    )
+
+
+def test_no_globals_no_path_tricks_no_shell_no_environment_changes_no_swallowed_errors() -> None:
+    assert [at(where, node) for where, node in nodes() if is_forbidden(where, node)] == []
+
+
+def test_only_commands_and_the_progress_line_print() -> None:
+    allowed = ("tools/cmd/", "train/worker.py")
+    found = [
+        at(where, node)
+        for where, node in nodes()
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "print"
+        and not where.startswith(allowed)
+    ]
+    assert found == []
+
+
+def test_every_signature_has_types() -> None:
+    missing = []
+    for where, node in nodes():
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        untyped = [
+            a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")
+        ]
+        has_result = node.returns is not None or node.name == "__init__"
+        if set(untyped) - {"self", "cls"} or not has_result:
+            missing.append(f"{at(where, node)} {node.name}")
+    assert missing == []
+
+
+def test_names_say_what_things_are() -> None:
+    banned = re.compile(r"(^|_)(utils?|helpers?|common|misc|manager|my|do)(_|$)|_new$|\d$")
+    names = {name_of(path): path.stem for path in PRODUCT}
+    names |= {
+        f"{at(where, node)} {node.name}": node.name
+        for where, node in nodes()
+        if isinstance(node, ast.FunctionDef)
+    }
+    bad = {where for where, name in names.items() if banned.search(re.sub("f0$", "", name))}
+    assert bad == set()
+
+
+def options_classes() -> list[type[Options]]:
+    """Return every options dataclass of the product."""
+    import infer.options
+    import tools.web.options
+    import train.options
+
+    found = []
+    for module in (infer.options, train.options, tools.web.options):
+        found += [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and issubclass(value, Options)
+            and value.__module__ == module.__name__
+            and value is not Options
+        ]
+    return found
+
+
+@pytest.mark.parametrize("cls", options_classes(), ids=lambda cls: cls.__name__)
+def test_options_survive_their_own_command_line(cls: type[Options]) -> None:
+    needed = {item.name: Path("a folder/音 色.pth") for item in fields(cls) if is_required(item)}
+    options = cls(**needed)
+    argv = command(options)
+    assert argv[1:3] == ["-m", cls.MODULE]
+    assert parse_options(cls, argv[3:]) == options
+
+
+def is_required(item) -> bool:
+    """Whether an option has no default."""
+    return item.default is MISSING
+
+
+def test_every_module_named_by_options_can_be_run() -> None:
+    for cls in options_classes():
+        file = ROOT / (cls.MODULE.replace(".", "/") + ".py")
+        assert file.exists(), f"{cls.__name__} names {cls.MODULE}"
+        assert '__name__ == "__main__"' in file.read_text(encoding="utf-8"), file
+
+
+def test_the_readme_shows_the_files_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"```text\n(.*?)```", readme, re.DOTALL).group(1)
+    shown = {line.split()[0] for line in block.splitlines() if line.strip()}
+    missing = {name for name in shown if not (ROOT / name).exists()}
+    assert missing == set()
+    untold = {
+        name_of(path)
+        for path in PRODUCT
+        if path.stat().st_size and not any(covers(name, name_of(path)) for name in shown)
+    }
+    assert untold == set()
+
+
+def covers(shown: str, file: str) -> bool:
+    """Whether a line of the README's tree stands for that file: itself or its folder."""
+    return file == shown or (shown.endswith("/") and file.startswith(shown))

@@ -1,0 +1,86 @@
+"""The page's start: its environment, its port and its texts."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tools.web.app import free_port
+from tools.web.options import page_environment
+
+
+def test_loopback_is_excluded_from_proxies_and_earlier_exclusions_stay() -> None:
+    added = page_environment({"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "intra.example, ::1"})
+    assert added["no_proxy"] == added["NO_PROXY"] == "intra.example,::1,localhost,127.0.0.1"
+    assert page_environment({})["no_proxy"] == "localhost,127.0.0.1,::1"
+
+
+def test_uploads_go_to_a_folder_of_this_user_unless_one_is_named() -> None:
+    assert page_environment({"GRADIO_TEMP_DIR": "/elsewhere"})["GRADIO_TEMP_DIR"] == "/elsewhere"
+    assert "rvc-webui" in page_environment({})["GRADIO_TEMP_DIR"]
+
+
+def test_a_taken_port_gives_the_next_free_one() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert taken < free_port("127.0.0.1", taken) < taken + 100
+
+
+def test_a_host_that_is_not_of_this_machine_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"--host 192\.0\.2\.1"):
+        free_port("192.0.2.1", 7865)
+
+
+def test_every_language_has_every_text_and_no_other(root: Path) -> None:
+    files = sorted((root / "tools/web/i18n").glob("*.json"))
+    texts = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    assert set(texts) >= {"en", "zh-CN"}
+    for language, words in texts.items():
+        assert words.keys() == texts["en"].keys(), language
+        assert all(words.values()), language
+
+
+def test_every_text_that_the_page_names_exists(root: Path) -> None:
+    texts = json.loads((root / "tools/web/i18n/en.json").read_text(encoding="utf-8"))
+    sources = [path.read_text(encoding="utf-8") for path in (root / "tools/web").rglob("*.py")]
+    named = {name for source in sources for name in re.findall(r'text\("(\w+)"\)', source)}
+    assert len(named) > 5
+    assert named <= texts.keys()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="proxies come from the registry there")
+def test_the_page_starts_with_proxies_set_and_says_which_port_it_took(root: Path) -> None:
+    dead = "http://127.0.0.1:9"
+    names = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"]
+    environment = dict.fromkeys(names, dead) | {"ALL_PROXY": "socks5://127.0.0.1:9"}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        page = subprocess.Popen(
+            [sys.executable, root / "infer-web.py", "--no-browser", "--port", str(taken)],
+            env=environment | {"PATH": "/usr/bin:/bin"}, cwd="/",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            lines = []
+            for line in page.stdout:
+                lines.append(line)
+                if "The page is at" in line:
+                    break
+            url = re.search(r"http://127\.0\.0\.1:(\d+)/", "".join(lines))
+            assert f"Port {taken} is taken" in lines[0] and int(url[1]) > taken, lines
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            assert opener.open(url[0], timeout=30).status == 200
+        finally:
+            page.terminate()
+            page.wait(20)

@@ -1,0 +1,128 @@
+"""The conversion process behind the page: requests and replies are JSON lines on its own pipe.
+
+Requests, one a line on standard input:
+  {"id": 1, "do": "load", "voice": PATH}          have a voice ready
+  {"id": 2, "do": "convert", "arguments": [...]}  arguments of tools.cmd.infer_cli
+  {"id": 2, "do": "cancel"}                       give up request 2, waiting or running
+Replies, one a line on what was standard output: {"id": 2, "progress": 0..1}, any number of times,
+then one of {"id": 2, "result": {...}}, {"id": 2, "error": TEXT} and {"id": 2, "cancelled": true}.
+The end of standard input ends the process.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from infer.options import ConvertOptions, parse_options
+
+if TYPE_CHECKING:
+    from infer.converter import VoiceConverter
+
+VOICES_KEPT = 2  # the last used stay in memory
+
+logger = logging.getLogger(__name__)
+
+
+class Cancelled(BaseException):
+    """The request that is being worked on was given up."""
+
+
+class Worker:
+    """Works on one request after the other while a thread reads the next ones."""
+
+    def __init__(self, requests: TextIO, replies: TextIO) -> None:
+        self._requests = requests
+        self._replies = replies
+        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: set[int] = set()
+        self._is_closing = threading.Event()
+        self._voices: OrderedDict[tuple[str, int, str], VoiceConverter] = OrderedDict()
+
+    def serve(self) -> None:
+        """Answer requests until the pipe is closed."""
+        threading.Thread(target=self._read, daemon=True).start()
+        while (request := self._waiting.get()) is not None:
+            self._answer(request)
+
+    def _read(self) -> None:
+        for line in self._requests:
+            request = json.loads(line)
+            if request["do"] == "cancel":
+                self._cancelled.add(request["id"])
+            else:
+                self._waiting.put(request)
+        self._is_closing.set()
+        self._waiting.put(None)
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        number = request["id"]
+        try:
+            self._stop_if_cancelled(number)
+            if request["do"] == "load":
+                self._voice(Path(request["voice"]), "auto")
+                result = {}
+            else:
+                result = self._convert(number, request["arguments"])
+        except Cancelled:
+            self._reply(number, cancelled=True)
+        except (ValueError, OSError) as error:
+            self._reply(number, error=str(error))
+        except (RuntimeError, MemoryError) as error:  # out of memory, a device that went away
+            logger.exception("request %d failed", number)
+            self._reply(number, error=f"{type(error).__name__}: {error}")
+        else:
+            self._reply(number, result=result)
+
+    def _convert(self, number: int, arguments: list[str]) -> dict[str, Any]:
+        options = parse_options(ConvertOptions, arguments)
+
+        def on_progress(share: float) -> None:
+            self._stop_if_cancelled(number)
+            self._reply(number, progress=share)
+
+        converter = self._voice(options.voice, options.device)
+        conversion = converter.convert_file(options, on_progress)
+        return {"audio_seconds": conversion.audio_seconds, "seconds": conversion.seconds}
+
+    def _voice(self, path: Path, device: str) -> VoiceConverter:
+        from infer.converter import VoiceConverter
+
+        changed = path.stat().st_mtime_ns if path.exists() else 0
+        key = (str(path.resolve()), changed, device)
+        voice = self._voices.pop(key, None) or VoiceConverter(path, device)
+        self._voices[key] = voice
+        while len(self._voices) > VOICES_KEPT:
+            self._voices.popitem(last=False)
+        return voice
+
+    def _stop_if_cancelled(self, number: int) -> None:
+        if number in self._cancelled or self._is_closing.is_set():
+            self._cancelled.discard(number)
+            raise Cancelled
+
+    def _reply(self, number: int, **fields: Any) -> None:
+        if not self._is_closing.is_set():
+            self._replies.write(json.dumps({"id": number, **fields}) + "\n")
+            self._replies.flush()
+
+
+def main() -> None:
+    """Serve; what a library prints goes to the console, so the pipe carries replies only."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the page, which closes the pipe
+    logging.basicConfig(level=logging.WARNING)
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    Worker(sys.stdin, replies).serve()
+
+
+if __name__ == "__main__":
+    main()

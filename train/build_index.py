@@ -1,0 +1,197 @@
+"""Worker 5: content features -> the feature index that conversion searches (faiss IVF, Flat)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from infer.retrieval import Retrieval
+from train.experiment import Experiment, replacing
+from train.options import BuildIndexOptions, parse_options
+from train.worker import Progress, WorkerError, run_worker
+
+MAX_VECTORS = 200_000  # a larger set (67 minutes) is reduced ...
+REDUCED_VECTORS = 10_000  # ... to this many k-means centres
+VECTORS_PER_LIST = 39  # at least
+SAMPLE_PER_CENTRE = 16  # vectors that k-means looks at, for each centre it places
+ROUNDS = 5  # of k-means
+NPROBE = 8  # lists searched per frame: neighbours are 1% farther than the true nearest; with 1, 7%
+BATCH_ROWS = 8192  # vectors read and added at once
+SEED = 0
+
+logger = logging.getLogger(__name__)
+
+
+def build_index(options: BuildIndexOptions) -> Path:
+    """Index the content features of an experiment; returns the index file, searched once.
+
+    It replaces the experiment's earlier indexes. Raises WorkerError when there is nothing to index,
+    and after the work for feature files that had to be left out.
+    """
+    experiment = Experiment(options.experiment)
+    config = experiment.read_config()
+    dim = config["model"]["content_dim"]
+    files, bad_files = _check_files(sorted(experiment.content(dim).glob("*.npy")), dim)
+    if not files:
+        reason = f" ({bad_files[0]})" if bad_files else ""
+        raise WorkerError(
+            f"{experiment.content(dim)} holds no content features{reason}; "
+            "run train.extract_features first"
+        )
+    index = _fill_index(files, dim)
+    path = experiment.index(index.nlist, index.nprobe, config["version"])
+    with replacing(path) as temporary:
+        with temporary.open("wb") as file:  # by Python: faiss opens only ASCII paths on Windows
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+        summary, num_vectors = f"{index.ntotal} vectors in {index.nlist} lists", index.ntotal
+        del index  # before the file is read back: memory holds the vectors once
+        _verify(temporary, num_vectors, np.load(next(iter(files)))[:1].astype(np.float32))
+    own_name = re.compile(rf"added_IVF\d+_Flat_nprobe_\d+_{re.escape(experiment.name)}_\w+\.index")
+    for stale in experiment.indexes():
+        if stale != path and own_name.fullmatch(stale.name):
+            stale.unlink()
+    logger.info("%s holds %s", path, summary)
+    if bad_files:
+        raise WorkerError(
+            f"the index is ready, but {len(bad_files)} feature files are not in it; delete them "
+            f"and run train.extract_features again: {'; '.join(bad_files)}"
+        )
+    return path
+
+
+def num_lists(num_vectors: int) -> int:
+    """How many lists an index of that many vectors is split into (RVC's rule, at least 1)."""
+    return max(1, min(int(16 * math.sqrt(num_vectors)), num_vectors // VECTORS_PER_LIST))
+
+
+def _check_files(paths: list[Path], dim: int) -> tuple[dict[Path, int], list[str]]:
+    """The rows of every usable feature file, and why others are not usable."""
+    files, bad_files = {}, []
+    for path in paths:
+        try:
+            content = np.load(path)
+        except (ValueError, EOFError, OSError):
+            bad_files.append(f"{path.name} is damaged")
+            continue
+        if content.ndim != 2 or content.shape[1] != dim or content.dtype.kind != "f":
+            found = f"{content.dtype} {content.shape}"
+            bad_files.append(f"{path.name} is {found} instead of float (T, {dim})")
+        elif not np.isfinite(content).all():
+            bad_files.append(f"{path.name} has values that are not finite")
+        elif len(content):
+            files[path] = len(content)
+    return files, bad_files
+
+
+def _fill_index(files: dict[Path, int], dim: int) -> faiss.IndexIVFFlat:
+    """Index the vectors of all files; apart from a sample, memory holds them once."""
+    random = np.random.default_rng(SEED)
+    batches = partial(_batches, files, dim)
+    num_read = sum(files.values())
+    is_reduced = num_read > MAX_VECTORS
+    num_vectors = REDUCED_VECTORS if is_reduced else num_read
+    lists = num_lists(num_vectors)
+    seen_rows = _sample_rows(num_read, num_vectors) if is_reduced else 0
+    seen_rows += _sample_rows(num_vectors, lists)
+    if is_reduced:
+        logger.info("%d vectors are reduced to %d k-means centres", num_read, num_vectors)
+    with Progress(ROUNDS * seen_rows + num_vectors, "vectors", "build_index") as progress:
+        if is_reduced:
+            sample = _sample(batches(), num_read, dim, num_vectors, random)
+            reduced = _centres(sample, num_vectors, random, progress)
+            batches = partial(np.array_split, reduced, -(-num_vectors // BATCH_ROWS))
+        sample = _sample(batches(), num_vectors, dim, lists, random)
+        index = _empty_index(_centres(sample, lists, random, progress))
+        del sample
+        for batch in batches():
+            index.add(batch)
+            progress.advance(len(batch), "adding")
+    return index
+
+
+def _sample_rows(num_vectors: int, num_centres: int) -> int:
+    """How many of the vectors are looked at to place that many centres."""
+    return min(num_vectors, SAMPLE_PER_CENTRE * num_centres)
+
+
+def _batches(files: dict[Path, int], dim: int) -> Iterator[np.ndarray]:
+    """The vectors of all files, (at most BATCH_ROWS, dim) float32 at a time."""
+    batch, filled = np.empty((BATCH_ROWS, dim), np.float32), 0
+    for path in files:
+        content = np.load(path)
+        while len(content):
+            taken = content[: BATCH_ROWS - filled]
+            batch[filled : filled + len(taken)] = taken
+            content, filled = content[len(taken) :], filled + len(taken)
+            if filled == BATCH_ROWS:
+                yield batch
+                filled = 0
+    if filled:
+        yield batch[:filled]
+
+
+def _sample(
+    batches: Iterable[np.ndarray],
+    num_vectors: int,
+    dim: int,
+    num_centres: int,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Vectors to place centres by, drawn without repetition, (_sample_rows, dim)."""
+    rows = _sample_rows(num_vectors, num_centres)
+    chosen = np.sort(random.choice(num_vectors, rows, replace=False))
+    sample = np.empty((rows, dim), np.float32)
+    start = 0
+    for batch in batches:
+        first, last = np.searchsorted(chosen, (start, start + len(batch)))
+        sample[first:last] = batch[chosen[first:last] - start]
+        start += len(batch)
+    return sample
+
+
+def _centres(
+    sample: np.ndarray, count: int, random: np.random.Generator, progress: Progress
+) -> np.ndarray:
+    """count k-means centres of the sample, (count, dim)."""
+    centres = sample[random.choice(len(sample), count, replace=False)]
+    for number in range(1, ROUNDS + 1):  # one at a time, so that progress shows
+        k_means = faiss.Kmeans(
+            sample.shape[1],
+            count,
+            niter=1,
+            seed=SEED,
+            min_points_per_centroid=1,
+            max_points_per_centroid=len(sample),
+        )
+        k_means.train(sample, init_centroids=centres)
+        centres = k_means.centroids
+        progress.advance(len(sample), f"grouping, round {number} of {ROUNDS}")
+    return centres
+
+
+def _empty_index(centres: np.ndarray) -> faiss.IndexIVFFlat:
+    lists, dim = centres.shape
+    quantizer = faiss.IndexFlatL2(dim)
+    index = faiss.IndexIVFFlat(quantizer, dim, lists)
+    quantizer.add(centres)
+    index.train(centres)  # finds the centres in place: nothing is left to learn
+    index.nprobe = min(NPROBE, lists)
+    return index
+
+
+def _verify(path: Path, num_vectors: int, vector: np.ndarray) -> None:
+    """Search a written index once; raises WorkerError if it does not answer as it must."""
+    retrieval = Retrieval(path, vector.shape[1])
+    if len(retrieval) != num_vectors or not np.isfinite(retrieval.blend(vector, 1.0)).all():
+        raise WorkerError(f"{path} does not work after writing; is the disk full or failing?")
+
+
+if __name__ == "__main__":
+    run_worker(build_index, parse_options(BuildIndexOptions))

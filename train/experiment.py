@@ -1,0 +1,266 @@
+"""The layout of an experiment folder, logs/<name>: every file and folder name (RVC's names)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from config import CONFIGS, LOGS
+
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording of the dataset and what became of it.
+
+    number: first part of its clips' names. clips: how many were written, None = not finished yet.
+    reason: why it (or a part of it) is left out, "" = nothing to say.
+    """
+
+    path: str
+    number: int
+    size: int
+    modified: int  # nanoseconds
+    speaker: int = 0
+    clips: int | None = None
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Files of one experiment; a clip is called `<source number>_<clip number>`."""
+
+    root: Path
+
+    @classmethod
+    def named(cls, name: str, logs: Path = LOGS) -> Experiment:
+        """Return the experiment of this name in logs/; ValueError where a name is no plain name."""
+        return cls(logs / plain_name(name))
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, also for a relative path such as `.`."""
+        return self.root.resolve().name
+
+    @property
+    def target_wavs(self) -> Path:
+        """Clips at the target sample rate."""
+        return self.root / "0_gt_wavs"
+
+    @property
+    def wavs_16k(self) -> Path:
+        """The same clips at 16 kHz."""
+        return self.root / "1_16k_wavs"
+
+    @property
+    def f0_coarse(self) -> Path:
+        """Pitch of each clip, integers 1..255."""
+        return self.root / "2a_f0"
+
+    @property
+    def f0_hz(self) -> Path:
+        """f0 of each clip in Hz, 0 = unvoiced."""
+        return self.root / "2b-f0nsf"
+
+    def content(self, dim: int, version: int = 0) -> Path:
+        """Content features, (T, dim) at 50 frames/s a clip; version > 0: of the clip altered."""
+        return self.root / (f"3_feature{dim}_{version}" if version else f"3_feature{dim}")
+
+    def statistics_file(self, speaker: int) -> Path:
+        """What a speaker's content features are normalised by."""
+        return self.root / f"content_statistics_{speaker}.npz"
+
+    @property
+    def config_file(self) -> Path:
+        """Version, sample rate and hyperparameters."""
+        return self.root / "config.json"
+
+    @property
+    def sources_file(self) -> Path:
+        """What became of each recording of the dataset, one JSON object a line."""
+        return self.root / "sources.jsonl"
+
+    @property
+    def f0_file(self) -> Path:
+        """Which method made the f0 files."""
+        return self.root / "f0.json"
+
+    @property
+    def filelist(self) -> Path:
+        """List of training clips."""
+        return self.root / "filelist.txt"
+
+    @property
+    def total_features(self) -> Path:
+        """All content features in one array, what the index was made from."""
+        return self.root / "total_fea.npy"
+
+    def index(self, num_lists: int, nprobe: int, version: str) -> Path:
+        """Feature index, with RVC's long name."""
+        return self.root / f"added_IVF{num_lists}_Flat_nprobe_{nprobe}_{self.name}_{version}.index"
+
+    def indexes(self) -> list[Path]:
+        """Every finished feature index, the newest first."""
+        found = self.root.glob("added_*.index")
+        return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+    def generator_state(self, step: int) -> Path:
+        """Training state of the synthesizer."""
+        return self.root / f"G_{step}.pth"
+
+    def discriminator_state(self, step: int) -> Path:
+        """Training state of the discriminators."""
+        return self.root / f"D_{step}.pth"
+
+    def saved_steps(self) -> list[int]:
+        """Steps at which both training states were saved, ascending."""
+        return sorted(
+            int(path.stem[2:])
+            for path in self.root.glob("G_*.pth")
+            if path.stem[2:].isdecimal() and self.discriminator_state(int(path.stem[2:])).exists()
+        )
+
+    def log_file(self, worker: str) -> Path:
+        """Log of one worker."""
+        return self.root / f"{worker}.log"
+
+    # one clip
+
+    def target_wav(self, clip: str) -> Path:
+        """Clip at the target sample rate, float32 wav."""
+        return self.target_wavs / f"{clip}.wav"
+
+    def wav_16k(self, clip: str) -> Path:
+        """Clip at 16 kHz, float32 wav."""
+        return self.wavs_16k / f"{clip}.wav"
+
+    def f0_coarse_file(self, clip: str) -> Path:
+        """Pitch of a clip, (T,) int64 in 1..255."""
+        return self.f0_coarse / f"{clip}.wav.npy"
+
+    def f0_hz_file(self, clip: str) -> Path:
+        """f0 of a clip, (T,) float64 Hz."""
+        return self.f0_hz / f"{clip}.wav.npy"
+
+    def content_file(self, clip: str, dim: int, version: int = 0) -> Path:
+        """Content features of a clip, (T, dim) float32."""
+        return self.content(dim, version) / f"{clip}.npy"
+
+    def clips(self) -> list[str]:
+        """Names of all clips that exist at both rates, by source and clip number."""
+        stems = {path.stem for path in self.target_wavs.glob("*.wav")}
+        both = stems & {path.stem for path in self.wavs_16k.glob("*.wav")}
+        return sorted(both, key=_by_numbers)
+
+    def speakers(self) -> dict[str, int]:
+        """Speaker number of every clip; 0 for clips that no recording is known for."""
+        by_number = {str(source.number): source.speaker for source in self.read_sources().values()}
+        return {clip: by_number.get(clip.split("_")[0], 0) for clip in self.clips()}
+
+    def remove_clips(self, number: int) -> None:
+        """Delete everything made from the source of this number."""
+        folders = [self.target_wavs, self.wavs_16k, self.f0_coarse, self.f0_hz]
+        for folder in (*folders, *self.root.glob("3_feature*")):
+            for path in folder.glob(f"{number}_*"):
+                path.unlink()
+
+    # config.json and the other small files
+
+    def read_config(self) -> dict[str, Any]:
+        """Read config.json: version, sample_rate, train, data, model."""
+        if not self.config_file.is_file():
+            raise FileNotFoundError(f"{self.root} holds no experiment; run train.preprocess first")
+        try:
+            config = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.config_file} is not readable as JSON: {error}") from error
+        missing = {"version", "sample_rate", "train", "data", "model"} - set(config)
+        if missing:
+            raise ValueError(f"{self.config_file} lacks {', '.join(sorted(missing))}")
+        return config
+
+    def write_config(self, version: str, sample_rate: int, hparams: dict[str, Any]) -> None:
+        """Write config.json; hparams: the objects train, data and model of a file in configs/."""
+        content = {"version": version, "sample_rate": sample_rate, **hparams}
+        write_json(self.config_file, content)
+
+    def read_sources(self) -> dict[str, Source]:
+        """Return every recording by its path; half a line from a killed process is ignored."""
+        sources: dict[str, Source] = {}
+        if self.sources_file.is_file():
+            for line in self.sources_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    source = Source(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue
+                if source.number < 0:
+                    sources.pop(source.path, None)
+                else:
+                    sources[source.path] = source
+        return sources
+
+    def append_sources(self, sources: Iterable[Source]) -> None:
+        """Note what became of recordings; the last line about a recording counts."""
+        text = "".join(json.dumps(asdict(source)) + "\n" for source in sources)
+        with self.sources_file.open("a+b") as file:
+            if file.tell() and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
+                file.write(b"\n")  # a killed process left half a line
+            file.write(text.encode("ascii"))
+
+    def forget_source(self, source: Source) -> None:
+        """Delete a recording's clips and its entry."""
+        self.remove_clips(source.number)
+        self.append_sources([replace(source, number=-1)])
+
+
+def plain_name(name: str) -> str:
+    """Return a name typed by a user if it is safe as one file or folder name, else ValueError."""
+    bad = set(name) & set('/\\<>:"|?*') or any(ord(letter) < 32 for letter in name)
+    if not name or bad or name != name.strip(" .") or _RESERVED.fullmatch(name) or len(name) > 100:
+        raise ValueError(
+            f"{name!r} cannot be a name; use letters, digits, spaces, - and _ (at most 100)"
+        )
+    return name
+
+
+def read_hparams(version: str, sample_rate: int, configs: Path = CONFIGS) -> dict[str, Any]:
+    """Return the objects train, data and model of a voice family; ValueError lists the families."""
+    folder = (
+        "v1" if (version, sample_rate) == ("v2", 40000) else version
+    )  # RVC has one file for both
+    path = configs / folder / f"{sample_rate // 1000}k.json"
+    if sample_rate % 1000 or not re.fullmatch(r"\w+", version) or not path.is_file():
+        known = sorted(f"{file.parent.name} {file.stem}" for file in configs.glob("*/*k.json"))
+        raise ValueError(
+            f"no voice family {version!r} at {sample_rate} Hz; there are: {', '.join(known)}"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the place of `path` when all went well."""
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON as people read it: indented, in the order given."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+
+
+def _by_numbers(clip: str) -> tuple[list[int], str]:
+    return [int(part) for part in re.findall(r"\d+", clip)], clip

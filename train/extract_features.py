@@ -1,0 +1,103 @@
+"""Worker 3: 16 kHz clips -> content features, normalised per speaker."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+
+import numpy as np
+import soundfile
+import soxr
+
+import config
+from infer.content import ContentEncoder, load_encoder
+from infer.content.statistics import Statistics
+from train.experiment import Experiment, replacing
+from train.options import ExtractFeaturesOptions, parse_options
+from train.worker import Progress, WorkerError, run_worker
+
+STATISTICS_CLIPS = 40  # clips of a speaker (about 2 minutes) that its normalisation is taken from
+SPEEDS = (0.84, 1.19)  # altered versions are played this much slower or faster: other throat, other pitch
+SPEED_GAP = 0.05  # ... but never so close to 1 that nothing changes
+
+
+def extract_features(options: ExtractFeaturesOptions) -> int:
+    """Write the content features of every clip that lacks them; returns how many clips were done.
+
+    Altered versions (the clip resampled to another speed, its features stretched back) teach the
+    synthesizer to take the timbre from the speaker alone (after NANSY, arXiv:2110.14513).
+    """
+    experiment = Experiment(options.experiment)
+    model = experiment.read_config()["model"]
+    speakers = experiment.speakers()
+    if not speakers:
+        raise WorkerError(f"{experiment.root} holds no clips; run train.preprocess first")
+    versions = range(options.perturbations)
+    todo = [
+        (clip, version)
+        for clip in speakers
+        for version in versions
+        if not experiment.content_file(clip, model["content_dim"], version).exists()
+    ]
+    progress = Progress(len(speakers) * len(versions), "clips", "extract_features")
+    with progress:
+        progress.advance(progress.total - len(todo))
+        if not todo:
+            return 0
+        encoder = load_encoder(model["content_encoder"], config.pick_device(options.device))
+        statistics = _statistics(experiment, encoder, speakers)
+        for clip, version in todo:
+            content = _encode(experiment, encoder, clip, version)
+            path = experiment.content_file(clip, encoder.dim, version)
+            path.parent.mkdir(exist_ok=True)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, statistics[speakers[clip]].normalize(content).astype(np.float32))
+            progress.advance()
+    return len(todo)
+
+
+def _statistics(
+    experiment: Experiment, encoder: ContentEncoder, speakers: dict[str, int]
+) -> dict[int, Statistics]:
+    """Each speaker's statistics; what was once measured stays, also when clips are added."""
+    clips = defaultdict(list)
+    for clip, speaker in speakers.items():
+        clips[speaker].append(clip)
+    found = {}
+    for speaker, names in clips.items():
+        path = experiment.statistics_file(speaker)
+        if not path.exists():
+            running = encoder.new_statistics()
+            for clip in names[:: -(-len(names) // STATISTICS_CLIPS)]:
+                running.update(_encode(experiment, encoder, clip, 0))
+            result = running.result()
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, mean=result.mean, std=result.std)
+        with np.load(path) as saved:
+            found[speaker] = Statistics(saved["mean"], saved["std"])
+    return found
+
+
+def _encode(
+    experiment: Experiment, encoder: ContentEncoder, clip: str, version: int
+) -> np.ndarray:
+    """Raw content of one version of a clip, (T, dim); the same every time it is asked for."""
+    audio, rate = soundfile.read(experiment.wav_16k(clip), dtype="float32")
+    frames = len(audio) // (rate // 50)
+    random = np.random.default_rng(zlib.crc32(f"{clip} {version}".encode()))
+    offset = int(random.integers(400))
+    if version == 0:
+        return encoder(audio, offset)
+    speed = random.uniform(*SPEEDS)
+    while abs(speed - 1) < SPEED_GAP:
+        speed = random.uniform(*SPEEDS)
+    content = encoder(soxr.resample(audio, rate * speed, rate), offset)
+    position = np.minimum(np.arange(frames) / speed, len(content) - 1)
+    whole = position.astype(int)
+    following = np.minimum(whole + 1, len(content) - 1)
+    share = (position - whole)[:, None].astype(np.float32)
+    return content[whole] * (1 - share) + content[following] * share
+
+
+if __name__ == "__main__":
+    run_worker(extract_features, parse_options(ExtractFeaturesOptions))

@@ -1,0 +1,63 @@
+"""Which clips are complete, as RVC's filelist.txt: wav|content|pitch|f0|speaker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.experiment import Experiment, replacing
+from train.worker import WorkerError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The files of one training clip; content has one file per altered version."""
+
+    name: str
+    wav: Path
+    content: tuple[Path, ...]
+    f0_coarse: Path
+    f0_hz: Path
+    speaker: int
+
+
+def complete_clips(experiment: Experiment, content_dim: int) -> list[Clip]:
+    """Clips that have every feature; WorkerError says which worker is missing where there is none."""
+    versions = 1
+    while experiment.content(content_dim, versions).is_dir():
+        versions += 1
+    found = []
+    speakers = experiment.speakers()
+    lacking: dict[str, int] = {"train.extract_f0": 0, "train.extract_features": 0}
+    for name, speaker in speakers.items():
+        content = [experiment.content_file(name, content_dim, version) for version in range(versions)]
+        clip = Clip(
+            name=name,
+            wav=experiment.target_wav(name),
+            content=tuple(path for path in content if path.exists()),
+            f0_coarse=experiment.f0_coarse_file(name),
+            f0_hz=experiment.f0_hz_file(name),
+            speaker=speaker,
+        )
+        has_f0 = clip.f0_hz.exists()
+        lacking["train.extract_f0"] += not has_f0
+        lacking["train.extract_features"] += not content[0].exists()
+        if has_f0 and content[0].exists():
+            found.append(clip)
+    if not found:
+        missing = [worker for worker, count in lacking.items() if count == len(speakers)]
+        first = missing[0] if speakers and missing else "train.preprocess"
+        raise WorkerError(f"{experiment.root} holds nothing to train on; run {first} first")
+    return found
+
+
+def write_filelist(experiment: Experiment, clips: list[Clip]) -> None:
+    """Write filelist.txt, which other RVC programs read."""
+    rows = [
+        "|".join(
+            [*(str(path) for path in (c.wav, c.content[0], c.f0_coarse, c.f0_hz)), str(c.speaker)]
+        )
+        for c in clips
+    ]
+    with replacing(experiment.filelist) as temporary:
+        temporary.write_text("\n".join(rows), encoding="utf-8")

@@ -1,0 +1,82 @@
+"""Spectral, adversarial and feature-matching losses of the lite recipe."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LOG_FLOOR = 1e-5  # magnitudes below this are silence to the losses
+
+
+def mel_filters(num_bins: int, sample_rate: int, num_mels: int) -> Tensor:
+    """Triangles evenly spaced on the mel scale 2595 log10(1 + f / 700), each with unit sum. (num_mels, num_bins)"""
+    top = 2595 * torch.log10(torch.tensor(1 + sample_rate / 2 / 700))
+    edges = 700 * (10 ** (torch.linspace(0, float(top), num_mels + 2) / 2595) - 1)
+    bins = torch.linspace(0, sample_rate / 2, num_bins)
+    width = sample_rate / 2 / (num_bins - 1)
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2]).clamp(min=width)[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1]).clamp(min=width)[:, None]
+    filters = torch.minimum(rising, falling).clamp(min=0)
+    return filters / filters.sum(1, keepdim=True).clamp(min=1e-8)
+
+
+class SpectralLoss(nn.Module):
+    """Mean difference of log mel and of log magnitude spectra, at several window lengths.
+
+    Bins above a recording's own bandwidth do not count: a 16 kHz recording says nothing about 9 kHz.
+    """
+
+    def __init__(self, sample_rate: int, windows: list[int], mels: list[int]) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.windows = windows
+        for window, num_mels in zip(windows, mels, strict=True):
+            filters = mel_filters(window // 2 + 1, sample_rate, num_mels)
+            hz = torch.linspace(0, sample_rate / 2, window // 2 + 1)
+            self.register_buffer(f"mel_{window}", filters, persistent=False)
+            self.register_buffer(f"top_{window}", (filters * hz).sum(1), persistent=False)
+            self.register_buffer(f"hz_{window}", hz, persistent=False)
+            self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+
+    def forward(self, made: Tensor, real: Tensor, bandwidth: Tensor) -> tuple[Tensor, Tensor]:
+        """made, real: (B, N); bandwidth: (B,) Hz. Returns the mel and the stft loss."""
+        mel_loss = stft_loss = made.new_zeros(())
+        for window in self.windows:
+            hann = getattr(self, f"window_{window}")
+            shape = {"n_fft": window, "hop_length": window // 4, "window": hann}
+            spec = [torch.stft(wav, **shape, return_complex=True).abs() for wav in (made, real)]
+            filters = getattr(self, f"mel_{window}")
+            mel = [torch.log(torch.matmul(filters, s).clamp(min=LOG_FLOOR)) for s in spec]
+            inside = (getattr(self, f"top_{window}") < 0.97 * bandwidth[:, None]).to(made.dtype)
+            mel_loss = mel_loss + _masked_mean((mel[0] - mel[1]).abs(), inside)
+            log = [torch.log(s.clamp(min=LOG_FLOOR * 10)) for s in spec]
+            inside = (getattr(self, f"hz_{window}") < 0.97 * bandwidth[:, None]).to(made.dtype)
+            stft_loss = stft_loss + _masked_mean((log[0] - log[1]).abs(), inside)
+        return mel_loss / len(self.windows), stft_loss / len(self.windows)
+
+
+def _masked_mean(difference: Tensor, inside: Tensor) -> Tensor:
+    """difference: (B, F, T), inside: (B, F) 0 or 1."""
+    return (difference * inside[..., None]).sum() / (inside.sum() * difference.shape[-1])
+
+
+def discriminator_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """Hinge loss: real scores above 1, made scores below -1. Mean over discriminators."""
+    parts = [F.relu(1 - r).mean() + F.relu(1 + m).mean() for r, m in zip(real, made, strict=True)]
+    return torch.stack(parts).mean()
+
+
+def adversarial_loss(made: list[Tensor]) -> Tensor:
+    """What the synthesizer minimises: the negative score of what it made."""
+    return torch.stack([-score.mean() for score in made]).mean()
+
+
+def feature_matching_loss(real: list[list[Tensor]], made: list[list[Tensor]]) -> Tensor:
+    """Mean difference of the discriminators' hidden layers, relative to the real layer's mean size."""
+    parts = [
+        (r.detach() - m).abs().mean() / r.detach().abs().mean().clamp(min=1e-4)
+        for real_layers, made_layers in zip(real, made, strict=True)
+        for r, m in zip(real_layers, made_layers, strict=True)
+    ]
+    return torch.stack(parts).mean()

@@ -1,0 +1,88 @@
+"""What each worker needs: one options dataclass per worker (no third-party import)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from infer.f0 import F0_METHODS
+from infer.options import Options, command, option, parse_options
+
+__all__ = [
+    "BuildIndexOptions",
+    "ExtractF0Options",
+    "ExtractFeaturesOptions",
+    "PreprocessOptions",
+    "TrainOptions",
+    "command",
+    "parse_options",
+]
+
+EXPERIMENT_HELP = "experiment folder, e.g. logs/mi"
+DEVICE_HELP = "torch device: auto, cpu, cuda:0, mps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessOptions(Options):
+    """Cut recordings into short clips at the target rate and at 16 kHz."""
+
+    MODULE = "train.preprocess"
+
+    experiment: Path = option(EXPERIMENT_HELP)
+    dataset: Path = option("folder of recordings (subfolders too), or one recording")
+    version: str = option("voice family, a folder in configs/", "lite")
+    sample_rate: int = option("target sample rate in Hz", 24000)
+    speaker: int = option("speaker number of these recordings", 0, within=(0, math.inf))
+    clip_seconds: float = option("length of a clip in seconds", 3.7, within=(1, 30))
+    processes: int = option("processes to share the work", 1, within=(1, 256))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractF0Options(Options):
+    """Extract the melody (f0) of every 16 kHz clip of an experiment."""
+
+    MODULE = "train.extract_f0"
+
+    experiment: Path = option(EXPERIMENT_HELP)
+    method: str = option("f0 method", "swift", choices=F0_METHODS)
+    device: str = option(DEVICE_HELP, "auto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractFeaturesOptions(Options):
+    """Extract content features of every 16 kHz clip of an experiment."""
+
+    MODULE = "train.extract_features"
+
+    experiment: Path = option(EXPERIMENT_HELP)
+    device: str = option(DEVICE_HELP, "auto")
+    perturbations: int = option("versions of each clip, all but one altered", 1, within=(1, 16))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """Train a voice from the features of an experiment."""
+
+    MODULE = "train.train"
+
+    experiment: Path = option(EXPERIMENT_HELP)
+    voice: Path | None = option("voice file to write; without it weights/<experiment>.pth", None)
+    base: Path | None = option("folder of base_G.pth and base_D.pth; without it the family's", None)
+    use_base: bool = option("start from a base model, not from nothing", True)
+    steps: int = option("steps to train in all, 0 = no limit", 0, within=(0, math.inf))
+    minutes: float = option("minutes to train in this run, 0 = no limit", 15.0, within=(0, 1e6))
+    batch_size: int = option("clips per step", 8, within=(1, 4096))
+    save_minutes: float = option("minutes between saved states", 2.0, within=(0.1, 1e6))
+    device: str = option(DEVICE_HELP, "auto")
+    seed: int = option("same seed, same order of clips", 0, within=(0, 2**63 - 1))
+    threads: int = option("CPU threads, 0 = torch's own choice", 0, within=(0, 1024))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildIndexOptions(Options):
+    """Build the feature index of an experiment."""
+
+    MODULE = "train.build_index"
+
+    experiment: Path = option(EXPERIMENT_HELP)

@@ -1,0 +1,275 @@
+"""Worker 1: recordings -> short, level clips at the target rate and at 16 kHz."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from infer.audio import AudioError, AudioReader, high_pass_causal, resample
+from infer.f0 import SAMPLE_RATE
+from train.experiment import Experiment, Source, read_hparams, replacing
+from train.options import PreprocessOptions, parse_options
+from train.slicer import cut_to_clips, slice_at_silence
+from train.worker import Progress, WorkerError, run_worker
+
+logger = logging.getLogger(__name__)
+
+AUDIO_SUFFIXES = frozenset(
+    ".wav .flac .mp3 .m4a .ogg .oga .opus .aac .wma .aif .aiff .aifc .au .caf .w64 .rf64 .amr .ac3 "
+    ".mp2 .mka .mp4 .m4v .mov .mkv .webm .avi .flv .ts .3gp .wmv .mpg .mpeg".split()
+)
+SECTION_SECONDS = 300.0  # of a recording in memory at a time
+LEAD_SECONDS = 0.5  # before a section, for the high-pass to settle in
+PEAK = 0.9  # of a clip made fully level
+LEVELLING = 0.75  # share of the levelled clip; the rest keeps the recording's own loudness
+MAX_PEAK = 2.5  # beyond this the decoder or the recording is broken
+MIN_SECONDS = 0.3  # of a clip
+FULL_SCALE = 0.99  # below 1, because resampling bends clipped tops
+MAX_CLIPPED = 0.005  # share of samples at full scale
+
+TOO_SHORT = f"too short (under {MIN_SECONDS} s)"
+SILENT = "silent (never above -42 dB)"
+
+
+def preprocess(options: PreprocessOptions) -> int:
+    """Cut every recording that is not done yet; returns the number of clips of the dataset.
+
+    Unusable recordings are listed and skipped. Raises WorkerError where nothing is usable,
+    ValueError where the experiment was made with other settings.
+    """
+    experiment, dataset = Experiment(options.experiment), options.dataset.resolve()
+    recordings = find_recordings(dataset, leave_out=experiment.root.resolve())
+    _open_experiment(experiment, options)
+    todo, finished = _plan(experiment, recordings, dataset, options.speaker)
+    with (
+        Progress(len(recordings), "files", "preprocess", done=len(finished)) as progress,
+        closing(_cut_all(todo, options)) as results,
+    ):
+        for source in results:
+            experiment.append_sources([source])
+            finished.append(source)
+            progress.advance()
+    return _report(finished, dataset)
+
+
+def find_recordings(dataset: Path, leave_out: Path) -> list[Path]:
+    """Return the audio and video files of a folder and its subfolders, or the one file given.
+
+    What is hidden or lies in the folder leave_out does not count.
+    """
+    if dataset.is_file():
+        return [dataset]
+    if not dataset.is_dir():
+        raise FileNotFoundError(f"no dataset {dataset}; give a folder of recordings, or one file")
+    files = [
+        path
+        for path in dataset.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(dataset).parts)
+        and path.is_file()
+        and not path.is_relative_to(leave_out)
+    ]
+    recordings = sorted(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not recordings:
+        raise WorkerError(f"{dataset} holds no recording, only {len(files)} files of other kinds")
+    return recordings
+
+
+def cut_recording(source: Source, options: PreprocessOptions) -> Source:
+    """Write the clips of one recording; returns its entry with clips, seconds and reason."""
+    experiment, rate = Experiment(options.experiment), options.sample_rate
+    left_out: Counter[str] = Counter()
+    num_clips, num_samples = 0, 0
+    try:
+        for raw, filtered in _sections(Path(source.path), rate):
+            for start, length in _clips(filtered, rate, options.clip_seconds):
+                clip = filtered[start : start + length]
+                if reason := find_fault(clip, raw[start : start + length], rate):
+                    left_out[reason] += 1
+                    continue
+                _write_clip(experiment, f"{source.number}_{num_clips}", normalize(clip), rate)
+                num_clips += 1
+                num_samples += length
+    except AudioError as error:
+        experiment.remove_clips(source.number)
+        message = str(error).removeprefix(f"{source.path}: ")
+        return replace(source, clips=0, seconds=0.0, reason=f"unreadable ({message})")
+    if num_clips == 0:
+        reason = left_out.most_common(1)[0][0] if left_out else SILENT
+    else:  # a click between two silences is nothing to report
+        del left_out[TOO_SHORT]
+        reason = ", ".join(f"{count} clips {fault}" for fault, count in left_out.items())
+    return replace(source, clips=num_clips, seconds=round(num_samples / rate, 2), reason=reason)
+
+
+def find_fault(clip: np.ndarray, raw: np.ndarray, sample_rate: int) -> str:
+    """Say why a clip is of no use, "" if it is; raw: the same samples before the high-pass."""
+    if len(clip) < MIN_SECONDS * sample_rate:
+        return TOO_SHORT
+    peak = np.abs(clip).max()
+    if peak == 0:
+        return SILENT
+    if peak > MAX_PEAK:
+        return f"overloaded (peak above {MAX_PEAK})"
+    if np.mean(np.abs(raw) >= FULL_SCALE) > MAX_CLIPPED:
+        return f"clipped (over {MAX_CLIPPED:.1%} of it at full scale)"
+    return ""
+
+
+def normalize(clip: np.ndarray) -> np.ndarray:
+    """Bring a clip three quarters of the way to a common peak; (N,) float -> (N,) float32."""
+    levelled = clip / np.abs(clip).max() * PEAK
+    return (LEVELLING * levelled + (1 - LEVELLING) * clip).astype(np.float32)
+
+
+def _clips(audio: np.ndarray, sample_rate: int, clip_seconds: float) -> Iterator[tuple[int, int]]:
+    for start, length in slice_at_silence(audio, sample_rate):
+        for offset, clip_length in cut_to_clips(length, sample_rate, clip_seconds):
+            yield start + offset, clip_length
+
+
+def _sections(path: Path, sample_rate: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield a recording in sections of SECTION_SECONDS: (N,) as it is, and high-passed."""
+    blocks: list[np.ndarray] = []
+    lead = np.zeros(0, np.float32)
+    with AudioReader(path, sample_rate) as reader:
+        for block in reader.blocks():
+            blocks.append(block)
+            if sum(map(len, blocks)) >= SECTION_SECONDS * sample_rate:
+                raw = np.concatenate(blocks)
+                yield raw, _high_passed(lead, raw, sample_rate)
+                blocks, lead = [], raw[-round(LEAD_SECONDS * sample_rate) :]
+    if blocks:
+        raw = np.concatenate(blocks)
+        yield raw, _high_passed(lead, raw, sample_rate)
+
+
+def _high_passed(lead: np.ndarray, raw: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return raw (N,) high-passed as the continuation of lead; (N,) float64."""
+    both = np.concatenate([lead, raw], dtype=np.float64)
+    return high_pass_causal(both, sample_rate)[len(lead) :]
+
+
+def _write_clip(experiment: Experiment, clip: str, audio: np.ndarray, sample_rate: int) -> None:
+    audio_16k = resample(audio, sample_rate, SAMPLE_RATE)
+    for path, samples, rate in (
+        (experiment.wav_16k(clip), audio_16k, SAMPLE_RATE),
+        (experiment.target_wav(clip), audio, sample_rate),
+    ):
+        with replacing(path) as temporary:
+            soundfile.write(temporary, samples, rate, format="WAV", subtype="FLOAT")
+
+
+def _open_experiment(experiment: Experiment, options: PreprocessOptions) -> None:
+    """Create the experiment, or check that it was made with the same settings."""
+    hparams = read_hparams(options.version, options.sample_rate)
+    if experiment.config_file.exists():
+        config = experiment.read_config()
+        made, asked = (
+            (config["version"], config["sample_rate"]),
+            (options.version, options.sample_rate),
+        )
+        if made == asked:
+            return
+        if experiment.clips() or experiment.saved_steps():
+            raise ValueError(
+                f"{experiment.root} was made for {made[0]} at {made[1]} Hz, not {asked[0]} at "
+                f"{asked[1]} Hz; use another experiment, or delete this folder to start again"
+            )
+    for folder in (experiment.target_wavs, experiment.wavs_16k):
+        folder.mkdir(parents=True, exist_ok=True)
+    experiment.write_config(options.version, options.sample_rate, hparams)
+
+
+def _plan(
+    experiment: Experiment, recordings: list[Path], dataset: Path, speaker: int
+) -> tuple[list[Source], list[Source]]:
+    """Return the recordings to cut, with their numbers, and those that are done."""
+    sources = experiment.read_sources()
+    on_disk = {clip.split("_")[0] for clip in experiment.clips()}
+    numbers = [source.number for source in sources.values()]
+    number = max([-1, *numbers, *(int(text) for text in on_disk if text.isdecimal())])
+
+    found = {str(path) for path in recordings}
+    for path, source in sources.items():
+        if path not in found and Path(path).is_relative_to(dataset):
+            logger.warning("no longer in the dataset, its clips are deleted: %s", path)
+            experiment.forget_source(source)
+
+    todo, finished = [], []
+    for path in recordings:
+        stat, known = path.stat(), sources.get(str(path))
+        if known and (known.size, known.modified) != (stat.st_size, stat.st_mtime_ns):
+            logger.info("changed, cut again: %s", path)
+            experiment.forget_source(known)
+            known = None
+        if known and known.clips and str(known.number) in on_disk:
+            finished.append(replace(known, speaker=speaker))
+            continue
+        if known:  # stopped half-way, or of no use last time
+            experiment.remove_clips(known.number)
+            todo.append(replace(known, speaker=speaker, clips=None))
+        else:
+            number += 1
+            todo.append(Source(str(path), number, stat.st_size, stat.st_mtime_ns, speaker=speaker))
+    moved = [source for source in finished if source != sources[source.path]]  # to another speaker
+    experiment.append_sources([*moved, *todo])
+    return todo, finished
+
+
+def _cut_all(todo: list[Source], options: PreprocessOptions) -> Iterator[Source]:
+    cut = partial(cut_recording, options=options)
+    if options.processes == 1:
+        yield from map(cut, todo)
+        return
+    with ProcessPoolExecutor(
+        options.processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_leave_stopping_to_parent,
+    ) as pool:
+        try:
+            yield from pool.map(cut, todo)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _leave_stopping_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _report(sources: list[Source], dataset: Path) -> int:
+    """List what was left out and why, then the totals; returns the number of clips."""
+    skipped: Counter[str] = Counter()
+    for source in sources:
+        if not source.clips:
+            logger.warning("skipped %s: %s", source.path, source.reason)
+            skipped[source.reason.split(" (")[0]] += 1
+        elif source.reason:
+            logger.warning("left out of %s: %s", source.path, source.reason)
+    why = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+    num_clips = sum(source.clips or 0 for source in sources)
+    if num_clips == 0:
+        raise WorkerError(f"nothing usable in {dataset}: {why}")
+    minutes = sum(source.seconds for source in sources) / 60
+    logger.info(
+        "%d recordings gave %d clips, %.1f minutes; skipped: %s",
+        len(sources) - skipped.total(),
+        num_clips,
+        minutes,
+        why or "none",
+    )
+    return num_clips
+
+
+if __name__ == "__main__":
+    run_worker(preprocess, parse_options(PreprocessOptions))

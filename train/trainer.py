@@ -1,0 +1,211 @@
+"""One training step of the lite recipe, its evaluation, and the state that a run continues from."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from infer.checkpoint import load_training_state, load_weights, save_training_state
+from train.dataset import Batch, Dataset
+from train.discriminators import SpectrogramDiscriminators
+from train.experiment import Experiment
+from train.losses import (
+    SpectralLoss,
+    adversarial_loss,
+    discriminator_loss,
+    feature_matching_loss,
+)
+
+logger = logging.getLogger(__name__)
+
+KEPT_STATES = 2  # newest states kept; the one before the newest is there if that one is damaged
+
+
+@dataclass
+class TrainState:
+    """Everything that changes during training; best_loss is the lowest held-out loss so far."""
+
+    synthesizer: nn.Module
+    average: nn.Module  # exponential moving average of the synthesizer: what becomes the voice
+    discriminators: nn.Module
+    synthesizer_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    step: int = 0
+    adversarial_steps: int = 0
+    best_loss: float = float("inf")
+    best_step: int = 0
+
+
+def new_state(
+    synthesizer: nn.Module, discriminators: nn.Module, settings: dict[str, Any]
+) -> TrainState:
+    """A state at step 0 around freshly made or base networks."""
+    average = copy.deepcopy(synthesizer).requires_grad_(False).eval()
+    optimizers = [
+        torch.optim.AdamW(
+            network.parameters(),
+            lr=settings["learning_rate"],
+            betas=tuple(settings["betas"]),
+            weight_decay=settings["weight_decay"],
+        )
+        for network in (synthesizer, discriminators)
+    ]
+    return TrainState(synthesizer, average, discriminators, *optimizers)
+
+
+@dataclass
+class Trainer:
+    """Trains a synthesizer against discriminators; settings is the "train" group of config.json."""
+
+    state: TrainState
+    settings: dict[str, Any]
+    sample_rate: int
+    hop_length: int
+    device: torch.device
+    seed: int
+    spectral: SpectralLoss = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spectral = SpectralLoss(
+            self.sample_rate, self.settings["mel_windows"], self.settings["mel_bins"]
+        ).to(self.device)
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """One update of both networks; returns the losses by name."""
+        state, settings = self.state, self.settings
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + state.step)
+        phase = torch.rand(len(batch.f0), generator=random).to(self.device)
+        made = state.synthesizer(
+            batch.content, batch.f0, batch.speaker, generator=random, phase=phase
+        )
+        margin = settings["margin_frames"] * self.hop_length  # crops lack their surroundings
+        made, real = made[:, margin:-margin], batch.wav[:, margin:-margin]
+        mel, stft = self.spectral(made, real, batch.bandwidth)
+        losses: dict[str, Tensor] = {"mel": mel, "stft": stft}
+        if state.step >= settings["adversarial_from_step"]:
+            crop = self._adversarial_crop(made.shape[1], random)
+            losses.update(self._play(made[:, crop], real[:, crop], batch.bandwidth))
+            state.adversarial_steps += 1
+        weights = settings["loss_weights"]
+        total = sum(losses[name] * weights[name] for name in weights if name in losses)
+        self._update(state.synthesizer, state.synthesizer_optimizer, total)
+        self._average()
+        state.step += 1
+        return {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
+
+    def _adversarial_crop(self, length: int, random: torch.Generator) -> slice:
+        size = min(self.settings["adversarial_frames"] * self.hop_length, length)
+        start = int(torch.randint(length - size + 1, (1,), generator=random))
+        return slice(start, start + size)
+
+    def _play(self, made: Tensor, real: Tensor, bandwidth: Tensor) -> dict[str, Tensor]:
+        """Train the discriminators on one crop, then let them judge the synthesizer."""
+        networks = self.state.discriminators
+        real_scores, real_layers = networks(real, bandwidth)
+        made_scores, _ = networks(made.detach(), bandwidth)
+        loss = discriminator_loss(real_scores, made_scores)
+        self._update(networks, self.state.discriminator_optimizer, loss)
+        networks.requires_grad_(False)
+        made_scores, made_layers = networks(made, bandwidth)
+        networks.requires_grad_(True)
+        return {
+            "adversarial": adversarial_loss(made_scores),
+            "feature_matching": feature_matching_loss(real_layers, made_layers),
+            "discriminator": loss.detach(),
+        }
+
+    def _update(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One optimiser step; a step whose gradient is not finite is left out and said."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings["gradient_clip"])
+        if not torch.isfinite(norm):
+            logger.warning("step %d left out: its gradient is not finite", self.state.step)
+            return
+        warmup = min(1.0, (self.state.step + 1) / self.settings["warmup_steps"])
+        for group in optimizer.param_groups:
+            group["lr"] = self.settings["learning_rate"] * warmup
+        optimizer.step()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.settings["ema_decay"], (1 + self.state.step) / (10 + self.state.step))
+        for mean, value in zip(
+            self.state.average.parameters(), self.state.synthesizer.parameters(), strict=True
+        ):
+            mean.lerp_(value, 1 - decay)
+
+    @torch.inference_mode()
+    def held_out_loss(self, dataset: Dataset) -> float:
+        """Mean mel loss of the averaged synthesizer on the held-out clips; nan where there are none."""
+        losses = []
+        for clip in dataset.held_out:
+            batch = dataset.whole(clip).to(self.device)
+            random = torch.Generator().manual_seed(0)
+            made = self.state.average(batch.content, batch.f0, batch.speaker, generator=random)
+            losses.append(float(self.spectral(made, batch.wav, batch.bandwidth)[0]))
+        return sum(losses) / len(losses) if losses else float("nan")
+
+
+def save_state(state: TrainState, experiment: Experiment) -> None:
+    """Write D_<step>.pth, then G_<step>.pth, then remove all but the newest states.
+
+    A pair counts only when both are there, so a crash between the two loses nothing.
+    """
+    common = {"iteration": state.step, "step": state.step}
+    save_training_state(
+        experiment.discriminator_state(state.step),
+        {
+            **common,
+            "model": state.discriminators.state_dict(),
+            "optimizer": state.discriminator_optimizer.state_dict(),
+        },
+    )
+    save_training_state(
+        experiment.generator_state(state.step),
+        {
+            **common,
+            "model": state.synthesizer.state_dict(),
+            "average": state.average.state_dict(),
+            "optimizer": state.synthesizer_optimizer.state_dict(),
+            "adversarial_steps": state.adversarial_steps,
+            "best_loss": state.best_loss,
+            "best_step": state.best_step,
+        },
+    )
+    for step in experiment.saved_steps()[:-KEPT_STATES]:
+        experiment.generator_state(step).unlink()
+        experiment.discriminator_state(step).unlink()
+
+
+def load_state(state: TrainState, experiment: Experiment, step: int) -> None:
+    """Continue from the pair of files of that step."""
+    path = experiment.generator_state(step)
+    saved = load_training_state(path)
+    load_weights(state.synthesizer, saved["model"], path)
+    load_weights(state.average, saved["average"], path)
+    state.synthesizer_optimizer.load_state_dict(saved["optimizer"])
+    for name in ("step", "adversarial_steps", "best_loss", "best_step"):
+        setattr(state, name, saved[name])
+    path = experiment.discriminator_state(step)
+    saved = load_training_state(path)
+    load_weights(state.discriminators, saved["model"], path)
+    state.discriminator_optimizer.load_state_dict(saved["optimizer"])
+
+
+def make_discriminators(settings: dict[str, Any], sample_rate: int) -> SpectrogramDiscriminators:
+    """The discriminators that the "train" group asks for."""
+    return SpectrogramDiscriminators(
+        sample_rate, settings["discriminator_windows"], settings["discriminator_channels"]
+    )
+
+
+def base_files(folder: Path) -> tuple[Path, Path]:
+    """Base synthesizer and discriminators in a folder."""
+    return folder / "base_G.pth", folder / "base_D.pth"

@@ -1,0 +1,239 @@
+"""What every worker process shares: its log, its progress line, its exit code and a clean stop."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+from infer.options import Options, command, printable
+from train.experiment import Experiment
+
+CONSOLE_SECONDS = 1.0  # between two progress lines on stdout
+LOG_SECONDS = 10.0  # between two progress lines in the log
+REPEAT_SECONDS = 10.0  # a second stop signal within this time is taken for impatience
+
+logger = logging.getLogger("train.worker")
+progress_logger = logging.getLogger("train.progress")  # to the log file only
+
+
+class WorkerError(ValueError):
+    """The worker could not do its work; the message says in one line what failed and why."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The worker was asked to stop (Ctrl-C or SIGTERM); catch it to save, then raise it again."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.exit_code = 128 + signal_number  # 130 after Ctrl-C, 143 after SIGTERM
+
+
+@dataclass(frozen=True)
+class ProgressLine:
+    """One progress line, read back; rate is in units per second, None = not known yet."""
+
+    name: str
+    done: int
+    total: int
+    unit: str
+    rate: float
+    seconds_left: int | None
+    note: str
+
+
+class Progress:
+    """Progress line on stdout, e.g. `extract_f0 12/345 (3%) 3.4 files/s, 1:37 left`.
+
+    done: what an earlier run has finished; it does not count for the rate.
+    """
+
+    def __init__(self, total: int, unit: str, name: str, done: int = 0) -> None:
+        self.total, self.unit, self.name, self.done = total, unit, name, done
+        self._done_before, self._started = done, time.monotonic()
+        self._console_time = self._log_time = -float("inf")
+        self._note, self._width = "", 0
+        self._rewrites = sys.stdout.isatty()
+
+    def __enter__(self) -> Progress:
+        self._show()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._show(last=True)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count finished work; note (no line breaks) is put at the end of the line."""
+        self.done += count
+        self._note = note
+        self._show()
+
+    def line(self) -> str:
+        """Return the line as it stands now."""
+        elapsed = time.monotonic() - self._started
+        rate = (self.done - self._done_before) / elapsed if elapsed > 0 else 0.0
+        percent = 100 * self.done // self.total if self.total else 100
+        left = "?"
+        if self.done >= self.total:
+            left = "0:00"
+        elif rate > 0:
+            left = _clock((self.total - self.done) / rate)
+        note = f", {self._note}" if self._note else ""
+        counts = f"{self.done}/{self.total} ({percent}%)"
+        return f"{self.name} {counts} {_rate(rate)} {self.unit}/s, {left} left{note}"
+
+    def _show(self, last: bool = False) -> None:
+        now, line = time.monotonic(), self.line()
+        if last or now - self._console_time >= CONSOLE_SECONDS:
+            self._console_time = now
+            if self._rewrites:
+                print(f"\r{line:<{self._width}}", end="\n" if last else "", flush=True)
+                self._width = len(line)
+            else:
+                print(line, flush=True)
+        if last or now - self._log_time >= LOG_SECONDS:
+            self._log_time = now
+            progress_logger.info(line)
+
+
+_PROGRESS = re.compile(
+    r"(?P<name>\w+) (?P<done>\d+)/(?P<total>\d+) \(\d+%\) (?P<rate>[\d.]+) (?P<unit>\S+)/s, "
+    r"(?P<left>\?|[\d:]+) left(?:, (?P<note>.*))?"
+)
+
+
+def parse_progress(line: str) -> ProgressLine | None:
+    """Read the last progress line in a line of output (also after a time stamp); None if none."""
+    for text in reversed(line.rstrip().split("\r")):
+        if match := _PROGRESS.search(text.rstrip()):
+            seconds = None
+            if match["left"] != "?":
+                seconds = 0
+                for part in match["left"].split(":"):
+                    seconds = 60 * seconds + int(part)
+            return ProgressLine(
+                name=match["name"],
+                done=int(match["done"]),
+                total=int(match["total"]),
+                unit=match["unit"],
+                rate=float(match["rate"]),
+                seconds_left=seconds,
+                note=match["note"] or "",
+            )
+    return None
+
+
+def run_worker(function: Callable[[Any], object], options: Options) -> NoReturn:
+    """Run a worker as this process: log to <experiment>/<worker>.log, then exit with its code.
+
+    Exit codes: 0 done, 1 failed, 130 stopped by Ctrl-C, 143 by SIGTERM. An error is one line on
+    stderr; its traceback goes to the log.
+    """
+    name = function.__name__
+    log = _open_logs(Experiment(options.experiment), name)  # type: ignore[attr-defined]
+    sys.excepthook = _unexpected_error
+    _stop_on_signals()
+    logger.info("%s", printable(command(options)), extra={"log_only": True})
+    started = time.monotonic()
+    try:
+        function(options)
+    except KeyboardInterrupt as stop:
+        logger.warning("stopped; run the same command to go on")
+        code = stop.exit_code if isinstance(stop, Stopped) else 130
+    except (ValueError, OSError) as error:  # wrong input: the message says what to do
+        _log_error(_one_line(error), error)
+        code = 1
+    else:
+        logger.info("%s finished in %s", name, _clock(time.monotonic() - started))
+        code = 0
+    log.close()
+    sys.exit(code)
+
+
+class _ExperimentLog(logging.FileHandler):
+    """Log file that begins when the experiment's folder exists, so that it is never made by us."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None or self.folder.is_dir():
+            super().emit(record)
+
+    def __init__(self, experiment: Experiment, worker: str) -> None:
+        self.folder = experiment.root
+        super().__init__(
+            experiment.log_file(worker), encoding="utf-8", delay=True, errors="backslashreplace"
+        )
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+
+class _ConsoleFormatter(logging.Formatter):
+    """Message only: no time, no traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
+def _open_logs(experiment: Experiment, worker: str) -> _ExperimentLog:
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(_ConsoleFormatter())
+    console.addFilter(
+        lambda record: record.name != progress_logger.name and not hasattr(record, "log_only")
+    )
+    log = _ExperimentLog(experiment, worker)
+    logging.basicConfig(level=logging.INFO, handlers=[console, log], force=True)
+    return log
+
+
+def _stop_on_signals() -> None:
+    """Turn SIGINT, SIGTERM and Windows' SIGBREAK into Stopped, raised in the main thread."""
+    last_time = -float("inf")
+
+    def stop(signal_number: int, frame: FrameType | None) -> None:
+        nonlocal last_time
+        now = time.monotonic()
+        if now - last_time < REPEAT_SECONDS:
+            return  # the first one is being obeyed; do not break into the saving
+        last_time = now
+        raise Stopped(signal_number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+
+
+def _unexpected_error(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    _log_error(f"{kind.__name__}: {_one_line(error)} (the log tells where)", error)
+
+
+def _log_error(message: str, error: BaseException) -> None:
+    logger.error("error: %s", message, exc_info=error)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _rate(rate: float) -> str:
+    """Three digits without an exponent, e.g. 0.0123, 3.4, 250."""
+    if rate >= 100:
+        return f"{rate:.0f}"
+    return f"{rate:.1f}" if rate >= 1 else f"{rate:.3g}" if rate >= 0.0001 else "0"
+
+
+def _clock(seconds: float) -> str:
+    """Write a duration as m:ss or h:mm:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
