@@ -225,11 +225,7 @@ class _LibavSource:
 
         self._path = path
         try:
-            self._container = av.open(
-                str(path.absolute()),
-                options={"protocol_whitelist": "file"},
-                metadata_errors="replace",
-            )
+            self._container = av.open(str(path.absolute()), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise AudioError(f"{path}: not an audio or video file that can be read") from error
         stream = self._container.streams.best("audio")

@@ -47,17 +47,19 @@ def build_index(options: BuildIndexOptions) -> Path:
         )
     index = _fill_index(files, dim)
     path = experiment.index(index.nlist, index.nprobe, config["version"])
+    num_vectors, lists = index.ntotal, index.nlist
+    first = np.load(next(iter(files)))[:1].astype(np.float32)
+    _, _, nearest = index.search_and_reconstruct(first, 1)
     with replacing(path) as temporary:
         with temporary.open("wb") as file:  # by Python: faiss opens only ASCII paths on Windows
             faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-        summary, num_vectors = f"{index.ntotal} vectors in {index.nlist} lists", index.ntotal
         del index  # before the file is read back: memory holds the vectors once
-        _verify(temporary, num_vectors, np.load(next(iter(files)))[:1].astype(np.float32))
+        _verify(temporary, num_vectors, nearest[0])
     own_name = re.compile(rf"added_IVF\d+_Flat_nprobe_\d+_{re.escape(experiment.name)}_\w+\.index")
     for stale in experiment.indexes():
         if stale != path and own_name.fullmatch(stale.name):
             stale.unlink()
-    logger.info("%s holds %s", path, summary)
+    logger.info("%s holds %d vectors in %d lists", path, num_vectors, lists)
     if bad_files:
         raise WorkerError(
             f"the index is ready, but {len(bad_files)} feature files are not in it; delete them "
@@ -186,11 +188,12 @@ def _empty_index(centres: np.ndarray) -> faiss.IndexIVFFlat:
     return index
 
 
-def _verify(path: Path, num_vectors: int, vector: np.ndarray) -> None:
-    """Search a written index once; raises WorkerError if it does not answer as it must."""
-    retrieval = Retrieval(path, vector.shape[1])
-    if len(retrieval) != num_vectors or not np.isfinite(retrieval.blend(vector, 1.0)).all():
-        raise WorkerError(f"{path} does not work after writing; is the disk full or failing?")
+def _verify(path: Path, num_vectors: int, stored: np.ndarray) -> None:
+    """Search a written index for a vector (1, dim) in it; WorkerError if that is not found."""
+    retrieval = Retrieval(path, stored.shape[1])
+    found = retrieval.blend(stored, 1.0)
+    if len(retrieval) != num_vectors or not np.allclose(found, stored, atol=1e-4):
+        raise WorkerError(f"{path} does not hold what was written; check the disk, then try again")
 
 
 if __name__ == "__main__":

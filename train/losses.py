@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LOG_FLOOR = 1e-5  # magnitudes below this are silence to the losses
+LOG_FLOOR = 1e-3  # STFT magnitudes below this (about -108 dB) are silence to the losses
 
 
 def mel_filters(num_bins: int, sample_rate: int, num_mels: int) -> Tensor:
@@ -50,7 +50,7 @@ class SpectralLoss(nn.Module):
             mel = [torch.log(torch.matmul(filters, s).clamp(min=LOG_FLOOR)) for s in spec]
             inside = (getattr(self, f"top_{window}") < 0.97 * bandwidth[:, None]).to(made.dtype)
             mel_loss = mel_loss + _masked_mean((mel[0] - mel[1]).abs(), inside)
-            log = [torch.log(s.clamp(min=LOG_FLOOR * 10)) for s in spec]
+            log = [torch.log(s.clamp(min=LOG_FLOOR)) for s in spec]
             inside = (getattr(self, f"hz_{window}") < 0.97 * bandwidth[:, None]).to(made.dtype)
             stft_loss = stft_loss + _masked_mean((log[0] - log[1]).abs(), inside)
         return mel_loss / len(self.windows), stft_loss / len(self.windows)

@@ -29,7 +29,7 @@ AUDIO_SUFFIXES = frozenset(
     ".wav .flac .mp3 .m4a .ogg .oga .opus .aac .wma .aif .aiff .aifc .au .caf .w64 .rf64 .amr .ac3 "
     ".mp2 .mka .mp4 .m4v .mov .mkv .webm .avi .flv .ts .3gp .wmv .mpg .mpeg".split()
 )
-SECTION_SECONDS = 300.0  # of a recording in memory at a time
+SECTION_SECONDS = 120.0  # of a recording in memory at a time
 LEAD_SECONDS = 0.5  # before a section, for the high-pass to settle in
 PEAK = 0.9  # of a clip made fully level
 LEVELLING = 0.75  # share of the levelled clip; the rest keeps the recording's own loudness
@@ -108,7 +108,7 @@ def cut_recording(source: Source, options: PreprocessOptions) -> Source:
         reason = left_out.most_common(1)[0][0] if left_out else SILENT
     else:  # a click between two silences is nothing to report
         del left_out[TOO_SHORT]
-        reason = ", ".join(f"{count} clips {fault}" for fault, count in left_out.items())
+        reason = ", ".join(f"{count} {fault}" for fault, count in left_out.items())
     return replace(source, clips=num_clips, seconds=round(num_samples / rate, 2), reason=reason)
 
 
@@ -255,7 +255,7 @@ def _report(sources: list[Source], dataset: Path) -> int:
             logger.warning("skipped %s: %s", source.path, source.reason)
             skipped[source.reason.split(" (")[0]] += 1
         elif source.reason:
-            logger.warning("left out of %s: %s", source.path, source.reason)
+            logger.warning("clips left out of %s: %s", source.path, source.reason)
     why = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
     num_clips = sum(source.clips or 0 for source in sources)
     if num_clips == 0:

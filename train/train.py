@@ -93,22 +93,32 @@ def _loop(trainer: Trainer, dataset: Dataset, options: TrainOptions, keep: Any) 
     state, settings = trainer.state, trainer.settings
     started = saved = time.monotonic()
     recent: dict[str, list[float]] = defaultdict(list)
-    with Progress(options.steps, "steps", "train", done=min(state.step, options.steps)) as progress:
+    total, unit = options.steps, "steps"
+    if not total:
+        total, unit = round(60 * options.minutes), "s"
+    done = min(state.step, total) if options.steps else 0
+    with Progress(total, unit, "train", done=done) as progress:
         while not options.steps or state.step < options.steps:
-            minutes = (time.monotonic() - started) / 60
-            if options.minutes and minutes >= options.minutes:
+            elapsed = time.monotonic() - started
+            if options.minutes and elapsed >= 60 * options.minutes:
                 break
             if state.step == settings["adversarial_from_step"]:
-                state.best_loss = float("inf")  # from here on, sharper is better than closer on average
+                state.best_loss = float("inf")  # from here on, sharper beats closer on average
             batch = dataset.batch(state.step, settings["segment_frames"]).to(trainer.device)
             for name, value in trainer.train_step(batch).items():
                 recent[name] = [*recent[name][-49:], value]
-            note = f"epoch {state.step // dataset.steps_per_epoch}, mel {np.mean(recent['loss/mel']):.3f}"
-            progress.advance(note=note)
+            finished = state.step if options.steps else min(total, int(elapsed))
+            epoch = state.step // dataset.steps_per_epoch
+            mel = np.mean(recent["loss/mel"])
+            progress.advance(
+                finished - progress.done, f"step {state.step}, epoch {epoch}, mel loss {mel:.3f}"
+            )
             if time.monotonic() - saved > 60 * options.save_minutes:
-                logger.info("%s", "  ".join(f"{name} {np.mean(v):.4f}" for name, v in recent.items()))
+                logger.info("%s", "  ".join(f"{k} {np.mean(v):.4f}" for k, v in recent.items()))
                 keep()
                 saved = time.monotonic()
+        if not options.steps:
+            progress.advance(total - progress.done)
 
 
 def _make_trainer(

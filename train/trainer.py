@@ -50,7 +50,6 @@ def new_state(
     optimizers = [
         torch.optim.AdamW(
             network.parameters(),
-            lr=settings["learning_rate"],
             betas=tuple(settings["betas"]),
             weight_decay=settings["weight_decay"],
         )
@@ -92,9 +91,13 @@ class Trainer:
             crop = self._adversarial_crop(made.shape[1], random)
             losses.update(self._play(made[:, crop], real[:, crop], batch.bandwidth))
             state.adversarial_steps += 1
-        weights = settings["loss_weights"]
-        total = sum(losses[name] * weights[name] for name in weights if name in losses)
-        self._update(state.synthesizer, state.synthesizer_optimizer, total)
+        self._update(
+            state.synthesizer,
+            state.synthesizer_optimizer,
+            [made],
+            [balanced_gradient(losses, settings["loss_weights"], made)],
+            settings["learning_rate"],
+        )
         self._average()
         state.step += 1
         return {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
@@ -110,7 +113,13 @@ class Trainer:
         real_scores, real_layers = networks(real, bandwidth)
         made_scores, _ = networks(made.detach(), bandwidth)
         loss = discriminator_loss(real_scores, made_scores)
-        self._update(networks, self.state.discriminator_optimizer, loss)
+        self._update(
+            networks,
+            self.state.discriminator_optimizer,
+            [loss],
+            [None],
+            self.settings["discriminator_learning_rate"],
+        )
         networks.requires_grad_(False)
         made_scores, made_layers = networks(made, bandwidth)
         networks.requires_grad_(True)
@@ -120,17 +129,24 @@ class Trainer:
             "discriminator": loss.detach(),
         }
 
-    def _update(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _update(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        outputs: list[Tensor],
+        gradients: list[Tensor | None],
+        learning_rate: float,
+    ) -> None:
         """One optimiser step; a step whose gradient is not finite is left out and said."""
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(outputs, gradients)
         norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings["gradient_clip"])
         if not torch.isfinite(norm):
             logger.warning("step %d left out: its gradient is not finite", self.state.step)
             return
         warmup = min(1.0, (self.state.step + 1) / self.settings["warmup_steps"])
         for group in optimizer.param_groups:
-            group["lr"] = self.settings["learning_rate"] * warmup
+            group["lr"] = learning_rate * warmup
         optimizer.step()
 
     @torch.no_grad()
@@ -151,6 +167,21 @@ class Trainer:
             made = self.state.average(batch.content, batch.f0, batch.speaker, generator=random)
             losses.append(float(self.spectral(made, batch.wav, batch.bandwidth)[0]))
         return sum(losses) / len(losses) if losses else float("nan")
+
+
+def balanced_gradient(losses: dict[str, Tensor], weights: dict[str, float], made: Tensor) -> Tensor:
+    """The gradient for made (B, N) in which every loss has the share that its weight says.
+
+    Each loss's gradient is scaled to unit size per clip, so neither a quiet clip nor a loss with
+    steep spots rules (after the balancer of EnCodec, arXiv:2210.13438).
+    """
+    mixed = torch.zeros_like(made)
+    present = {name: weight for name, weight in weights.items() if name in losses}
+    for name, weight in present.items():
+        (gradient,) = torch.autograd.grad(losses[name], made, retain_graph=True)
+        size = gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        mixed += gradient * (weight / sum(present.values()) / size)
+    return mixed / len(made)
 
 
 def save_state(state: TrainState, experiment: Experiment) -> None:

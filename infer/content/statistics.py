@@ -26,8 +26,8 @@ class Statistics:
 class RunningStatistics:
     """Collects Statistics over a recording, started from what an average voice has."""
 
-    def __init__(self, prior: Statistics) -> None:
-        self.count = float(PRIOR_FRAMES)
+    def __init__(self, prior: Statistics, prior_frames: int = PRIOR_FRAMES) -> None:
+        self.count = float(prior_frames)
         self.sum = prior.mean * self.count
         self.squares = (prior.std**2 + prior.mean**2) * self.count
 

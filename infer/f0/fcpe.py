@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
 from infer.f0.bins import decode_bins
-from infer.f0.windows import gain_to_peak, packaged_file, split_windows, track
+from infer.f0.windows import gain_to_peak, mono, packaged_file, split_windows, track
 
 N_FFT = 1024
 N_MELS = 128
@@ -121,6 +121,7 @@ class FcpeF0:
     @torch.inference_mode()
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""
+        audio = mono(audio)
         gain = gain_to_peak(audio, PEAK)
         mean, deviation = self._statistics(audio, gain)
         return track(audio, lambda window: self._estimate(window * gain, mean, deviation))
@@ -147,7 +148,7 @@ class FcpeF0:
         frames, moments = 0, torch.zeros(2, GROUPS, dtype=torch.float64)
         for samples, before, wanted in split_windows(len(audio)):
             if wanted:
-                x = self.network.first(self.mel(np.float32(audio[samples]) * gain))
+                x = self.network.first(self.mel(audio[samples] * gain))
                 x = x[0, :, before : before + wanted].reshape(GROUPS, -1)
                 moments += wanted * torch.stack([x.mean(dim=1), (x * x).mean(dim=1)]).cpu()
                 frames += wanted

@@ -33,6 +33,13 @@ def is_silent(audio: np.ndarray, reach: int = SILENCE_REACH) -> np.ndarray:
     return ~around.any(axis=1)[: len(audio) // HOP_LENGTH]
 
 
+def mono(audio: np.ndarray) -> np.ndarray:
+    """The audio as float32 if it is (N,), else ValueError."""
+    if audio.ndim != 1:
+        raise ValueError(f"f0 needs mono audio of shape (N,), got shape {audio.shape}")
+    return audio.astype(np.float32, copy=False)
+
+
 def gain_to_peak(audio: np.ndarray, peak: float) -> np.float32:
     """The factor that brings the loudest sample to a peak; 1 for digital silence."""
     loudest = float(np.abs(audio).max(initial=0.0))
@@ -45,9 +52,7 @@ def track(audio: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> np
     audio: (N,) at 16 kHz. estimate: (M,) float32 -> (M // 160,) Hz, 0 where unvoiced, for M >= 160.
     Returns (N // 160,) float32 with silence and everything outside 50..1100 Hz unvoiced.
     """
-    audio = np.asarray(audio, np.float32)
-    if audio.ndim != 1:
-        raise ValueError(f"f0 needs mono audio of shape (N,), got shape {audio.shape}")
+    audio = mono(audio)
     f0 = np.zeros(len(audio) // HOP_LENGTH, np.float32)
     position = 0
     for samples, before, wanted in split_windows(len(audio)):

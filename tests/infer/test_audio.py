@@ -1,3 +1,4 @@
+import socket
 import subprocess
 import sys
 from fractions import Fraction
@@ -239,15 +240,15 @@ def copy(source, target):
         for block in reader.blocks():
             writer.write(block)
 folder, suffix = sys.argv[1:]
-copy(f"{folder}/short{suffix}", f"{folder}/out{suffix}")
+copy(f"{folder}/short{suffix}", f"{folder}/out.wav")
 before = peak()
-copy(f"{folder}/long{suffix}", f"{folder}/out{suffix}")
+copy(f"{folder}/long{suffix}", f"{folder}/out.wav")
 print(peak() - before)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX only")
-@pytest.mark.parametrize(("suffix", "minutes"), [(".wav", 20), (".m4a", 4)])
+@pytest.mark.parametrize(("suffix", "minutes"), [(".wav", 20), (".m4a", 3)])
 def test_memory_does_not_grow_with_the_length_of_a_file(
     tmp_path: Path, suffix: str, minutes: int
 ) -> None:
@@ -263,7 +264,7 @@ def test_memory_does_not_grow_with_the_length_of_a_file(
         check=True,
         cwd=config.ROOT,
     )
-    assert int(done.stdout) < 5  # MiB; three minutes of float32 are 11
+    assert int(done.stdout) < 5  # MiB; two minutes of float32 are 7
 
 
 def test_importing_the_module_loads_neither_torch_nor_the_decoders() -> None:
@@ -315,11 +316,6 @@ def test_a_file_cut_short_is_an_error_where_its_length_is_known(tmp_path: Path) 
         ("noise.raw", bytes(range(256)) * 99, "no audio stream"),
         ("lines.wav", b"1\n00:00:01,000 --> 00:00:02,000\nhi\n", "no audio stream"),
         ("half.wav", b"RIFF\x24\0\0\0WAVEfmt ", "not an audio or video file"),
-        (
-            "list.m3u8",
-            b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.mp3\n#EXT-X-ENDLIST\n",
-            "not an audio",
-        ),
     ],
 )
 def test_what_is_not_audio_is_refused_in_one_line_that_names_the_file(
@@ -343,6 +339,17 @@ def test_a_folder_and_a_silent_video_are_refused(tmp_path: Path) -> None:
         container.mux(picture.encode(None))
     with pytest.raises(AudioError, match="no audio stream"):
         load(tmp_path / "mute.mp4")
+
+
+def test_a_playlist_never_reaches_the_network(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.mp3"
+        (tmp_path / "list.m3u8").write_text(f"#EXTM3U\n#EXTINF:9,\n{address}\n#EXT-X-ENDLIST\n")
+        with pytest.raises(AudioError):
+            load(tmp_path / "list.m3u8")
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_a_playlist_that_names_another_file_is_not_followed(tmp_path: Path) -> None:

@@ -38,9 +38,23 @@ def test_the_chunks_do_not_depend_on_the_blocks() -> None:
     wav = noise(70 * 16000 + 5)
     expected = [(chunk.start, len(chunk.audio)) for chunk in split([wav])]
     assert len(expected) >= 3
-    for size in (977, 16000, 400000):
+    for size in (977, 16000, 400000, *range(660000, 780000, 15000)):
         found = [(chunk.start, len(chunk.audio)) for chunk in split(blocks_of(wav, size))]
         assert found == expected
+
+
+def test_context_may_be_longer_than_a_core_or_missing() -> None:
+    wav = noise(9 * 16000 + 5)
+    for context in (0, 3 * 16000):
+        blocks = blocks_of(wav, 5000)
+        chunks = list(split(blocks, 16000, 2.0, 1.0, context_seconds=context / 16000))
+        assert np.array_equal(np.concatenate([chunk.core for chunk in chunks]), wav)
+        for chunk in chunks:
+            assert chunk.left == min(context, chunk.start)
+            assert chunk.right == min(context, len(wav) - chunk.start - len(chunk.core))
+        joiner = Joiner(16000)
+        joined = np.concatenate([joiner.push(chunk, chunk.audio) for chunk in chunks])
+        assert np.abs(joined - wav).max() < 1e-6
 
 
 def test_an_empty_stream_has_no_chunks() -> None:
@@ -49,10 +63,10 @@ def test_an_empty_stream_has_no_chunks() -> None:
 
 
 def test_the_cut_falls_into_the_quietest_place_even_beside_a_constant_offset() -> None:
-    wav = noise(40 * 16000) + 0.2
+    wav = 0.1 * noise(40 * 16000) + 0.5
     pause = slice(20 * 16000 + 4000, 20 * 16000 + 6000)
-    wav[pause] = 0.2 + 0.01 * noise(2000, 1)
-    wav[10 * 16000 : 11 * 16000] = 0.2  # quieter, but before the part that is searched
+    wav[pause] = 0.01 * noise(2000, 1) + 0.5
+    wav[10 * 16000 : 11 * 16000] = 0.5  # quieter, but before the part that is searched
     first, second = split([wav])
     assert pause.start < second.start < pause.stop
     assert first.start == 0

@@ -40,17 +40,17 @@ def cents_off(estimate: np.ndarray, f0: np.ndarray) -> np.ndarray:
     return 1200 * np.log2(estimate[estimate > 0] / truth[estimate > 0])
 
 
-def test_a_glide_is_followed_within_30_cents_and_3_milliseconds(method: F0Method) -> None:
+def test_a_glide_is_followed_within_30_cents_and_without_delay(method: F0Method) -> None:
     up = glide(110, 330, 1.6)
     rising = cents_off(method(voice(up)), up)
     falling = cents_off(method(voice(up[::-1])), up[::-1])
     assert max(np.abs(rising).max(), np.abs(falling).max()) < 30
     cents_per_second = 1200 * np.log2(3) / 1.6
     delay = (np.median(rising) - np.median(falling)) / 2 / cents_per_second
-    assert abs(delay) < 0.003
+    assert abs(delay) < 0.0015
 
 
-@pytest.mark.parametrize("hz", [82, 130, 260, 520, 950])
+@pytest.mark.parametrize("hz", [82, 130, 260, 520, 900])
 def test_held_notes_are_never_an_octave_off(method: F0Method, hz: float) -> None:
     f0 = np.full(12000, float(hz))
     assert np.abs(cents_off(method(voice(f0)), f0)).max() < 60
@@ -90,15 +90,15 @@ def test_quiet_speech_is_heard_like_loud_speech(method: F0Method) -> None:
 def test_long_audio_in_windows_gives_what_one_window_gives(
     method: F0Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    f0 = glide(100, 400, 4)
+    f0 = glide(100, 400, 2.5)
     audio = voice(f0) + np.random.default_rng(0).normal(0, 0.003, len(f0)).astype(np.float32)
-    audio[30000:34000] = 0
+    audio[24000:28000] = 0
     whole = method(audio)
     monkeypatch.setattr(windows_module, "WINDOW", 20480)
     pieces = method(audio)
     both = (whole > 0) & (pieces > 0)
     assert ((whole > 0) == (pieces > 0)).mean() > 0.99
-    assert np.abs(1200 * np.log2(whole[both] / pieces[both])).max() < 1
+    assert (np.abs(1200 * np.log2(whole[both] / pieces[both])) < 0.5).mean() > 0.99
 
 
 @pytest.mark.parametrize("name", ["pm", "harvest", "dio"])
@@ -108,13 +108,14 @@ def test_praat_and_world_agree_with_rvc(root: Path, name: str) -> None:
     found = load_f0_method(name)(audio)
     expected = expected[: len(found)]
     if name == "pm":
-        # RVC puts Praat's frames at whole hops although they lie 1.7 ms later, see docs/f0.md.
+        # RVC has no frames at the ends, and its others lie 1.7 ms later than their index says.
         later = np.interp(np.arange(len(found)) + 0.166, np.arange(len(found)), found)
         edge = (np.roll(found, -1) == 0) | (found == 0)
-        found = np.where(edge, found, later).astype(np.float32)
+        found, expected = np.where(edge, found, later)[3:-3], expected[3:-3]
     assert ((found > 0) == (expected > 0)).mean() >= 0.98
     both = (found > 0) & (expected > 0)
     assert np.abs(found[both] - expected[both]).max() < (1.0 if name == "pm" else 0.01)
+    assert both.sum() > 70
 
 
 def test_an_unknown_method_is_named_with_the_choice() -> None:

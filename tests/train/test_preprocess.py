@@ -3,7 +3,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -259,7 +258,7 @@ def test_a_stopped_run_goes_on_with_the_same_command(options, dataset):
     )
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (143, "stopped; run the same command to go on\n")
     result = subprocess.run(command(options), cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

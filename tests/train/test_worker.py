@@ -37,7 +37,7 @@ def start(folder, body):
 
 def run(folder, body):
     process = start(folder, body)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
@@ -142,7 +142,7 @@ def test_a_stop_signal_lets_the_worker_save_and_exit_with_its_own_code(name, cod
     body = f"""
     try:
         print("ready", flush=True)
-        time.sleep(30)
+        time.sleep(120)
     except KeyboardInterrupt:
         time.sleep(0.3)
         Path({str(tmp_path / "saved")!r}).touch()
@@ -152,7 +152,7 @@ def test_a_stop_signal_lets_the_worker_save_and_exit_with_its_own_code(name, cod
     assert process.stdout.readline() == "ready\n"
     process.send_signal(getattr(signal, name))
     process.send_signal(getattr(signal, name))  # impatience does not break into the saving
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert err == "stopped; run the same command to go on\n"
     assert (tmp_path / "saved").exists()

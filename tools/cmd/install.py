@@ -64,7 +64,10 @@ class Environment:
 
     def works(self) -> bool:
         """Whether its Python starts (a copied or half-made folder does not) and is new enough."""
-        check = "import sys, pip; sys.exit(sys.version_info < (3, 10))"
+        check = (
+            "import sys; from importlib.util import find_spec; "
+            "sys.exit(sys.version_info < (3, 10) or find_spec('pip') is None)"
+        )
         if not self.python.exists():
             return False
         ran = subprocess.run([self.python, "-c", check], capture_output=True, check=False)
