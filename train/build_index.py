@@ -17,8 +17,7 @@ from train.experiment import Experiment, replacing
 from train.options import BuildIndexOptions, parse_options
 from train.worker import Progress, WorkerError, run_worker
 
-MAX_VECTORS = 200_000  # a larger set (67 minutes) is reduced ...
-REDUCED_VECTORS = 10_000  # ... to this many k-means centres
+REDUCED_VECTORS = 10_000  # k-means centres that a set above the limit is reduced to, at most
 VECTORS_PER_LIST = 39  # at least
 SAMPLE_PER_CENTRE = 16  # vectors that k-means looks at, for each centre it places
 ROUNDS = 5  # of k-means
@@ -45,7 +44,7 @@ def build_index(options: BuildIndexOptions) -> Path:
             f"{experiment.content(dim)} holds no content features{reason}; "
             "run train.extract_features first"
         )
-    index = _fill_index(files, dim)
+    index = _fill_index(files, dim, options.max_vectors)
     path = experiment.index(index.nlist, index.nprobe, config["version"])
     num_vectors, lists = index.ntotal, index.nlist
     first = np.load(next(iter(files)))[:1].astype(np.float32)
@@ -92,13 +91,13 @@ def _check_files(paths: list[Path], dim: int) -> tuple[dict[Path, int], list[str
     return files, bad_files
 
 
-def _fill_index(files: dict[Path, int], dim: int) -> faiss.IndexIVFFlat:
+def _fill_index(files: dict[Path, int], dim: int, max_vectors: int) -> faiss.IndexIVFFlat:
     """Index the vectors of all files; apart from a sample, memory holds them once."""
     random = np.random.default_rng(SEED)
     batches = partial(_batches, files, dim)
     num_read = sum(files.values())
-    is_reduced = num_read > MAX_VECTORS
-    num_vectors = REDUCED_VECTORS if is_reduced else num_read
+    is_reduced = num_read > max_vectors
+    num_vectors = min(REDUCED_VECTORS, max_vectors) if is_reduced else num_read
     lists = num_lists(num_vectors)
     seen_rows = _sample_rows(num_read, num_vectors) if is_reduced else 0
     seen_rows += _sample_rows(num_vectors, lists)

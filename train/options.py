@@ -57,7 +57,7 @@ class ExtractFeaturesOptions(Options):
 
     experiment: Path = option(EXPERIMENT_HELP)
     device: str = option(DEVICE_HELP, "auto")
-    perturbations: int = option("versions of each clip, all but one altered", 1, within=(1, 16))
+    perturbations: int = option("versions of each clip, all but one altered", 2, within=(1, 16))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +86,8 @@ class BuildIndexOptions(Options):
     MODULE = "train.build_index"
 
     experiment: Path = option(EXPERIMENT_HELP)
+    max_vectors: int = option(
+        "a larger set is reduced to k-means centres: to 10000, or to this if it is less",
+        200_000,
+        within=(1, 2**31),
+    )

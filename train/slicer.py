@@ -55,9 +55,6 @@ def slice_at_silence(
             left = right = quietest(start, end)
         else:
             left, right = quietest(start, start + max_kept), quietest(end - max_kept, end)
-            if start > 0 and length <= 2 * max_kept:
-                middle = quietest(end - max_kept, start + max_kept)
-                left, right = min(left, middle), max(right, middle)
         removed.append((0 if start == 0 else left, right))
         stretch_start = right
 

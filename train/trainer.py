@@ -95,12 +95,21 @@ class Trainer:
             state.synthesizer,
             state.synthesizer_optimizer,
             [made],
-            [balanced_gradient(losses, settings["loss_weights"], made)],
+            [balanced_gradient(self._groups(losses), made)],
             settings["learning_rate"],
         )
         self._average()
         state.step += 1
         return {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
+
+    def _groups(self, losses: dict[str, Tensor]) -> list[tuple[Tensor, float]]:
+        """The losses as two sums, likeness and naturalness, each with its share of the gradient."""
+        weight, share = self.settings["loss_weights"], self.settings["adversarial_share"]
+        likeness = weight["mel"] * losses["mel"] + weight["stft"] * losses["stft"]
+        if "adversarial" not in losses:
+            return [(likeness, 1.0)]
+        names = ("adversarial", "feature_matching")
+        return [(likeness, 1 - share), (sum(weight[n] * losses[n] for n in names), share)]
 
     def _adversarial_crop(self, length: int, random: torch.Generator) -> slice:
         size = min(self.settings["adversarial_frames"] * self.hop_length, length)
@@ -169,18 +178,16 @@ class Trainer:
         return sum(losses) / len(losses) if losses else float("nan")
 
 
-def balanced_gradient(losses: dict[str, Tensor], weights: dict[str, float], made: Tensor) -> Tensor:
-    """The gradient for made (B, N) in which every loss has the share that its weight says.
+def balanced_gradient(groups: list[tuple[Tensor, float]], made: Tensor) -> Tensor:
+    """The gradient for made (B, N) in which each loss has its share: groups of (loss, share).
 
     Each loss's gradient is scaled to unit size per clip, so neither a quiet clip nor a loss with
     steep spots rules (after the balancer of EnCodec, arXiv:2210.13438).
     """
     mixed = torch.zeros_like(made)
-    present = {name: weight for name, weight in weights.items() if name in losses}
-    for name, weight in present.items():
-        (gradient,) = torch.autograd.grad(losses[name], made, retain_graph=True)
-        size = gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        mixed += gradient * (weight / sum(present.values()) / size)
+    for loss, share in groups:
+        (gradient,) = torch.autograd.grad(loss, made, retain_graph=True)
+        mixed += share * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
     return mixed / len(made)
 
 

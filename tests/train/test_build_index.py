@@ -31,8 +31,8 @@ def write_features(experiment: Experiment, *rows: int, seed: int = 0) -> np.ndar
     return np.concatenate(arrays)
 
 
-def build(experiment: Experiment) -> Path:
-    return build_index(BuildIndexOptions(experiment=experiment.root))
+def build(experiment: Experiment, max_vectors: int = 200_000) -> Path:
+    return build_index(BuildIndexOptions(experiment=experiment.root, max_vectors=max_vectors))
 
 
 def stored_vectors(path: Path) -> np.ndarray:
@@ -103,13 +103,24 @@ def test_lists_are_grouped_so_that_near_neighbours_are_found(experiment: Experim
     assert max(sizes) < 6 * len(vectors) / index.nlist
 
 
+def test_list_centres_lie_closer_to_the_vectors_than_vectors_drawn_by_chance(
+    experiment: Experiment,
+) -> None:
+    vectors = write_features(experiment, 4000)
+    index = read_index(build(experiment))
+    by_chance = faiss.IndexFlatL2(DIM)
+    by_chance.add(vectors[: index.nlist])
+    distances, _ = index.quantizer.search(vectors, 1)
+    chance_distances, _ = by_chance.search(vectors, 1)
+    assert distances.mean() < 0.92 * chance_distances.mean()
+
+
 def test_a_large_set_is_reduced_to_centres_that_cover_it(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_VECTORS", 2000)
     monkeypatch.setattr(module, "REDUCED_VECTORS", 100)
     vectors = write_features(experiment, 1500, 1500)
-    path = build(experiment)
+    path = build(experiment, 2000)
     centres = stored_vectors(path)
     assert centres.shape == (100, DIM)
     assert "IVF2_" in path.name
@@ -149,10 +160,9 @@ def test_progress_ends_complete_for_a_reduced_set(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(module, "MAX_VECTORS", 2000)
     monkeypatch.setattr(module, "REDUCED_VECTORS", 100)
     write_features(experiment, 3000)
-    build(experiment)
+    build(experiment, 2000)
     line = parse_progress(capsys.readouterr().out.splitlines()[-1])
     assert line is not None
     assert line.done == line.total
@@ -236,9 +246,8 @@ def test_an_index_that_does_not_answer_rightly_is_not_kept(
 def test_a_reduction_is_told(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "MAX_VECTORS", 100)
     monkeypatch.setattr(module, "REDUCED_VECTORS", 50)
     write_features(experiment, 101)
     with caplog.at_level(logging.INFO):
-        build(experiment)
+        build(experiment, 100)
     assert "101 vectors are reduced to 50" in caplog.text

@@ -160,6 +160,8 @@ def test_an_interrupted_recording_is_cut_anew(options, monkeypatch):
     experiment = Experiment(options.experiment)
     assert experiment.clips() == ["0_0"]
     monkeypatch.undo()
+    experiment.target_wav("0_9").touch()  # what another version of the program might have left
+    experiment.wav_16k("0_9").touch()
     assert preprocess(options) == 4
     assert experiment.clips() == ["0_0", "0_1", "0_2", "7_0"]
 

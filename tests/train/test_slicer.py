@@ -166,6 +166,8 @@ def test_half_a_second_of_a_long_silence_stays_on_either_side():
 def test_a_pause_after_too_short_a_sound_is_kept():
     assert len(slice_at_silence(tones((1, 0.5), (0.5, 0), (3, 0.5)), 16000)) == 1
     assert len(slice_at_silence(tones((2, 0.5), (0.5, 0), (3, 0.5)), 16000)) == 2
+    parts = [(2, 0.5), (0.5, 0), (0.4, 0.5), (0.5, 0), (3, 0.5)]  # cuts would be 1.4 s apart
+    assert len(slice_at_silence(tones(*parts), 16000)) == 2
 
 
 def test_stretches_do_not_overlap_and_stay_inside():

@@ -92,6 +92,7 @@ class ConvertTab:
         self.summary = gr.Markdown(text("result_empty"))
         self.command = gr.Textbox(
             label=text("command"),
+            info=text("command_info"),
             lines=3,
             interactive=False,
             buttons=["copy"],
