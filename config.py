@@ -37,6 +37,7 @@ def pick_device(name: str = "auto") -> torch.device:
         raise ValueError(f"unknown device {name!r}; use auto, cpu, cuda:0, mps ...") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"no device {name!r} here: torch sees {torch.cuda.device_count()} CUDA GPUs; use --device cpu"
+            f"no device {name!r} here: torch sees {torch.cuda.device_count()} CUDA GPUs; "
+            "use --device cpu"
         )
     return device

@@ -29,6 +29,7 @@ __all__ = [
     "AudioReader",
     "AudioWriter",
     "LoudnessMatcher",
+    "OUTPUT_SUFFIXES",
     "Resampler",
     "high_pass",
     "high_pass_causal",
@@ -321,10 +322,10 @@ class AudioWriter:
     def __init__(self, path: Path | str, sample_rate: int, file_rate: int | None = None) -> None:
         self.path = Path(path)
         self._suffix = self.path.suffix.lower()
-        if self._suffix not in ENCODERS:
+        if self._suffix not in OUTPUT_SUFFIXES:
             raise AudioError(
                 f"{self.path}: cannot write {self._suffix or 'a file without a suffix'}; "
-                f"choose one of {' '.join(ENCODERS)}"
+                f"choose one of {' '.join(OUTPUT_SUFFIXES)}"
             )
         encoder, rates = ENCODERS[self._suffix]
         self.file_rate = _next_rate(file_rate or sample_rate, rates)
@@ -480,6 +481,7 @@ ENCODERS: dict[str, tuple[Callable[[Path, str, int], _Encoder], tuple[int, ...]]
     ".m4a": (_AacEncoder, AAC_RATES),
     ".ogg": (_LibsndfileEncoder, ()),
 }
+OUTPUT_SUFFIXES = tuple(ENCODERS)
 
 
 def _next_rate(wanted: int, rates: tuple[int, ...]) -> int:

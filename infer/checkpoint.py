@@ -49,7 +49,7 @@ def save_voice_model(path: Path, model: VoiceModel) -> None:
 
 
 def load_voice_model(path: Path) -> VoiceModel:
-    """Read a voice file; weights come back as float32. CheckpointError says what is wrong with it."""
+    """Read a voice file; weights come back as float32. CheckpointError says what is wrong."""
     content = read_tensors(path)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} is not a voice model: it holds no table")
@@ -91,7 +91,7 @@ def load_training_state(path: Path) -> dict[str, Any]:
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Load every tensor of a module; CheckpointError names what is missing, foreign or misshapen."""
+    """Load every tensor of a module; CheckpointError names what is missing or misshapen."""
     wanted = module.state_dict()
     problems = [f"{name} is missing" for name in wanted if name not in weights]
     problems += [f"{name} is unknown" for name in weights if name not in wanted]

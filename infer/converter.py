@@ -18,7 +18,7 @@ from infer.audio import AudioError, AudioReader, AudioWriter
 from infer.checkpoint import CheckpointError, load_voice_model, load_weights
 from infer.chunking import Chunk, Joiner, split
 from infer.content import ContentEncoder, load_encoder
-from infer.f0 import F0Method, load_f0_method
+from infer.f0 import load_f0_method
 from infer.f0.contour import transpose
 from infer.filters import high_pass
 from infer.loudness import LoudnessMatcher
@@ -63,7 +63,9 @@ class VoiceConverter:
         self.synthesizer.eval().requires_grad_(False).to(self.device)
         self.encoder: ContentEncoder = load_encoder(self.params.content_encoder, self.device)
         self._f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
-        self._retrieval = lru_cache(2)(lambda path: Retrieval(path, self.params.content_dim))
+        self._retrieval = lru_cache(2)(
+            lambda path, written: Retrieval(path, self.params.content_dim)
+        )
 
     def convert_file(
         self, options: ConvertOptions, on_progress: Callable[[float], None] | None = None
@@ -75,16 +77,22 @@ class VoiceConverter:
         seconds: dict[str, float] = defaultdict(float)
         index = self._find_index(options)
         with AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS) as reader:
-            blocks = _timed(reader.blocks(), seconds, "decode")
+            written = 0
+
+            def tell(block: np.ndarray | None = None) -> np.ndarray | None:
+                """Tell how much is done; also while blocks are read, so that a stop is heard."""
+                if on_progress and reader.seconds:
+                    on_progress(min(1.0, written / self.sample_rate / reader.seconds))
+                return block
+
+            blocks = map(tell, _timed(reader.blocks(), seconds, "decode"))
             file_rate = options.resample_rate or self.sample_rate
             with AudioWriter(options.output, self.sample_rate, file_rate) as writer:
-                written = 0
                 for audio in self.convert(blocks, options, index, seconds):
                     with _stage(seconds, "write"):
                         writer.write(audio)
                     written += len(audio)
-                    if on_progress and reader.seconds:
-                        on_progress(min(1.0, written / self.sample_rate / reader.seconds))
+                    tell()
                 if reader.peak < SILENCE:
                     raise AudioError(f"{options.input}: is silent, there is nothing to convert")
         return Conversion(
@@ -100,7 +108,7 @@ class VoiceConverter:
     ) -> Iterator[np.ndarray]:
         """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
         self._check_speaker(options.speaker)
-        retrieval = self._retrieval(index) if index and options.index_rate > 0 else None
+        retrieval = self._open_index(index) if index and options.index_rate > 0 else None
         f0_method = self._f0_method(options.f0_method)
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
@@ -163,6 +171,12 @@ class VoiceConverter:
         return options.index or find_index(
             self.path, [config.LOGS], self.model.version, self.params.content_dim
         )
+
+    def _open_index(self, path: Path) -> Retrieval:
+        """The index, read again when it was built anew."""
+        if not path.is_file():
+            raise FileNotFoundError(f"index {path} does not exist")
+        return self._retrieval(path, path.stat().st_mtime_ns)
 
     def _check_speaker(self, speaker: int) -> None:
         if speaker >= self.params.num_speakers:

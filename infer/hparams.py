@@ -45,7 +45,9 @@ def config_file(version: str, sample_rate: int) -> Path:
     folder = "v1" if (version, sample_rate) == ("v2", 40000) else version  # RVC shares this one
     path = config.CONFIGS / folder / f"{sample_rate // 1000}k.json"
     if sample_rate % 1000 or not re.fullmatch(r"\w+", version) or not path.is_file():
-        known = sorted(f"{file.parent.name} {file.stem}" for file in config.CONFIGS.glob("*/*k.json"))
+        known = sorted(
+            f"{file.parent.name} {file.stem}" for file in config.CONFIGS.glob("*/*k.json")
+        )
         raise ValueError(
             f"no voice family {version!r} at {sample_rate} Hz; there are: {', '.join(known)}"
         )

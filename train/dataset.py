@@ -32,7 +32,9 @@ class Batch:
 
 def bandwidth(wav: np.ndarray, sample_rate: int) -> float:
     """Hz up to which a clip holds anything; half its sample rate unless it was recorded lower."""
-    frames = np.lib.stride_tricks.sliding_window_view(wav, 1024)[::512] if len(wav) > 1024 else wav[None]
+    frames = (
+        np.lib.stride_tricks.sliding_window_view(wav, 1024)[::512] if len(wav) > 1024 else wav[None]
+    )
     spec = np.abs(np.fft.rfft(frames * np.hanning(frames.shape[1]))).max(0)
     heard = np.flatnonzero(spec > spec.max() * 10 ** (BAND_EDGE_DB / 20))
     return float((heard[-1] + 1) / len(spec) * sample_rate / 2) if len(heard) else sample_rate / 2
@@ -57,7 +59,7 @@ class Dataset:
         return -(-len(self.training) // self.batch_size)
 
     def batch(self, step: int, num_frames: int) -> Batch:
-        """The batch of a training step: crops of num_frames frames, shorter clips padded with silence."""
+        """The batch of a step: crops of num_frames frames, shorter clips padded with silence."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.training))
         chosen = np.resize(np.roll(order, -position * self.batch_size), self.batch_size)

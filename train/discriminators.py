@@ -1,4 +1,4 @@
-"""Small discriminators on complex spectrograms (EnCodec: Défossez et al. 2022, arXiv:2210.13438)."""
+"""Small discriminators on spectrograms (EnCodec: Défossez et al. 2022, arXiv:2210.13438)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,30 @@ class SpectrogramDiscriminator(nn.Module):
         self.register_buffer("hz", hz, persistent=False)
         widths = [3, *channels]
         self.convs = nn.ModuleList(
-            weight_norm(nn.Conv2d(i, o, (7, 3) if n == 0 else (5, 3), (3 if n == 0 else 2, 1), (3 if n == 0 else 2, 1)))
+            weight_norm(
+                nn.Conv2d(
+                    i,
+                    o,
+                    (7, 3) if n == 0 else (5, 3),
+                    (3 if n == 0 else 2, 1),
+                    (3 if n == 0 else 2, 1),
+                )
+            )
             for n, (i, o) in enumerate(zip(widths, widths[1:], strict=False))
         )
         self.score = weight_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
 
     def forward(self, wav: Tensor, bandwidth: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """wav: (B, N); bandwidth: (B,) Hz, above which nothing is shown. Returns scores and hidden layers."""
+        """wav: (B, N); bandwidth: (B,) Hz, above which nothing is shown.
+
+        Returns the scores and the hidden layers.
+        """
         spec = torch.stft(
-            wav, self.window_length, self.window_length // 4, window=self.window, return_complex=True
+            wav,
+            self.window_length,
+            self.window_length // 4,
+            window=self.window,
+            return_complex=True,
         )
         real, imaginary = spec.real, spec.imag
         squared = real.square() + imaginary.square() + 1e-8

@@ -17,7 +17,10 @@ from train.options import ExtractFeaturesOptions, parse_options
 from train.worker import Progress, WorkerError, run_worker
 
 STATISTICS_CLIPS = 40  # clips of a speaker (about 2 minutes) that its normalisation is taken from
-SPEEDS = (0.84, 1.19)  # altered versions are played this much slower or faster: other throat, other pitch
+SPEEDS = (
+    0.84,
+    1.19,
+)  # altered versions are played this much slower or faster: other throat, other pitch
 SPEED_GAP = 0.05  # ... but never so close to 1 that nothing changes
 
 
@@ -39,9 +42,8 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
         for version in versions
         if not experiment.content_file(clip, model["content_dim"], version).exists()
     ]
-    progress = Progress(len(speakers) * len(versions), "clips", "extract_features")
-    with progress:
-        progress.advance(progress.total - len(todo))
+    total = len(speakers) * len(versions)
+    with Progress(total, "clips", "extract_features", done=total - len(todo)) as progress:
         if not todo:
             return 0
         encoder = load_encoder(model["content_encoder"], config.pick_device(options.device))
@@ -78,9 +80,7 @@ def _statistics(
     return found
 
 
-def _encode(
-    experiment: Experiment, encoder: ContentEncoder, clip: str, version: int
-) -> np.ndarray:
+def _encode(experiment: Experiment, encoder: ContentEncoder, clip: str, version: int) -> np.ndarray:
     """Raw content of one version of a clip, (T, dim); the same every time it is asked for."""
     audio, rate = soundfile.read(experiment.wav_16k(clip), dtype="float32")
     frames = len(audio) // (rate // 50)

@@ -22,7 +22,7 @@ class Clip:
 
 
 def complete_clips(experiment: Experiment, content_dim: int) -> list[Clip]:
-    """Clips that have every feature; WorkerError says which worker is missing where there is none."""
+    """Clips that have every feature; WorkerError says which worker to run if there is none."""
     versions = 1
     while experiment.content(content_dim, versions).is_dir():
         versions += 1
@@ -30,7 +30,9 @@ def complete_clips(experiment: Experiment, content_dim: int) -> list[Clip]:
     speakers = experiment.speakers()
     lacking: dict[str, int] = {"train.extract_f0": 0, "train.extract_features": 0}
     for name, speaker in speakers.items():
-        content = [experiment.content_file(name, content_dim, version) for version in range(versions)]
+        content = [
+            experiment.content_file(name, content_dim, version) for version in range(versions)
+        ]
         clip = Clip(
             name=name,
             wav=experiment.target_wav(name),

@@ -10,7 +10,7 @@ LOG_FLOOR = 1e-3  # STFT magnitudes below this (about -108 dB) are silence to th
 
 
 def mel_filters(num_bins: int, sample_rate: int, num_mels: int) -> Tensor:
-    """Triangles evenly spaced on the mel scale 2595 log10(1 + f / 700), each with unit sum. (num_mels, num_bins)"""
+    """Triangles even on the mel scale, 2595 log10(1 + f / 700), of unit sum: (mels, bins)."""
     top = 2595 * torch.log10(torch.tensor(1 + sample_rate / 2 / 700))
     edges = 700 * (10 ** (torch.linspace(0, float(top), num_mels + 2) / 2595) - 1)
     bins = torch.linspace(0, sample_rate / 2, num_bins)
@@ -24,7 +24,7 @@ def mel_filters(num_bins: int, sample_rate: int, num_mels: int) -> Tensor:
 class SpectralLoss(nn.Module):
     """Mean difference of log mel and of log magnitude spectra, at several window lengths.
 
-    Bins above a recording's own bandwidth do not count: a 16 kHz recording says nothing about 9 kHz.
+    Bins above a recording's bandwidth do not count: a 16 kHz one says nothing about 9 kHz.
     """
 
     def __init__(self, sample_rate: int, windows: list[int], mels: list[int]) -> None:
@@ -73,7 +73,7 @@ def adversarial_loss(made: list[Tensor]) -> Tensor:
 
 
 def feature_matching_loss(real: list[list[Tensor]], made: list[list[Tensor]]) -> Tensor:
-    """Mean difference of the discriminators' hidden layers, relative to the real layer's mean size."""
+    """Mean difference of the discriminators' hidden layers, relative to the real ones."""
     parts = [
         (r.detach() - m).abs().mean() / r.detach().abs().mean().clamp(min=1e-4)
         for real_layers, made_layers in zip(real, made, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from train.trainer import (
     new_state,
     save_state,
 )
-from train.worker import Progress, WorkerError, run_worker
+from train.worker import Progress, WorkerError, run_worker, uninterrupted
 
 logger = logging.getLogger(__name__)
 
@@ -97,15 +98,23 @@ def _loop(trainer: Trainer, dataset: Dataset, options: TrainOptions, keep: Any) 
     if not total:
         total, unit = round(60 * options.minutes), "s"
     done = min(state.step, total) if options.steps else 0
-    with Progress(total, unit, "train", done=done) as progress:
+    frames = settings["segment_frames"]
+    with (
+        Progress(total, unit, "train", done=done) as progress,
+        ThreadPoolExecutor(1) as reader,  # reads the next batch while this one is computed
+    ):
+        upcoming = reader.submit(dataset.batch, state.step, frames)
         while not options.steps or state.step < options.steps:
             elapsed = time.monotonic() - started
             if options.minutes and elapsed >= 60 * options.minutes:
                 break
             if state.step == settings["adversarial_from_step"]:
                 state.best_loss = float("inf")  # from here on, sharper beats closer on average
-            batch = dataset.batch(state.step, settings["segment_frames"]).to(trainer.device)
-            for name, value in trainer.train_step(batch).items():
+            batch = upcoming.result().to(trainer.device)
+            upcoming = reader.submit(dataset.batch, state.step + 1, frames)
+            with uninterrupted():  # a state is saved between steps, never in the middle of one
+                losses = trainer.train_step(batch)
+            for name, value in losses.items():
                 recent[name] = [*recent[name][-49:], value]
             finished = state.step if options.steps else min(total, int(elapsed))
             epoch = state.step // dataset.steps_per_epoch
@@ -150,9 +159,7 @@ def _make_trainer(
         settings["adversarial_from_step"] = 0
     state = new_state(synthesizer.to(device), discriminators.to(device), settings)
     _continue(state, experiment, steps)
-    trainer = Trainer(
-        state, settings, params.sample_rate, params.hop_length, device, options.seed
-    )
+    trainer = Trainer(state, settings, params.sample_rate, params.hop_length, device, options.seed)
     return trainer, params
 
 

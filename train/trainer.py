@@ -168,7 +168,7 @@ class Trainer:
 
     @torch.inference_mode()
     def held_out_loss(self, dataset: Dataset) -> float:
-        """Mean mel loss of the averaged synthesizer on the held-out clips; nan where there are none."""
+        """Mean mel loss of the average on the held-out clips; nan where there are none."""
         losses = []
         for clip in dataset.held_out:
             batch = dataset.whole(clip).to(self.device)

@@ -6,8 +6,10 @@ import logging
 import re
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -134,6 +136,26 @@ def parse_progress(line: str) -> ProgressLine | None:
     return None
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Delay a stop until the block is done, so that what it changes is changed as a whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in _stop_signals()
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
 def run_worker(function: Callable[[Any], object], options: Options) -> NoReturn:
     """Run a worker as this process: log to <experiment>/<worker>.log, then exit with its code.
 
@@ -206,9 +228,13 @@ def _stop_on_signals() -> None:
         last_time = now
         raise Stopped(signal_number)
 
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
+    for number in _stop_signals():
+        signal.signal(number, stop)
+
+
+def _stop_signals() -> list[int]:
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last exists on Windows only
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def _unexpected_error(

@@ -17,7 +17,11 @@ CONTENT_RATE = 50  # frames per second
 
 # name -> (class, file in assets/, arguments of the class)
 CONTENT_ENCODERS = {
-    "whisper-base-4": ("infer.content.whisper:WhisperContent", "lite/whisper-base-4.safetensors", (8,)),
+    "whisper-base-4": (
+        "infer.content.whisper:WhisperContent",
+        "lite/whisper-base-4.safetensors",
+        (8,),
+    ),
 }
 
 

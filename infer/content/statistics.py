@@ -1,4 +1,4 @@
-"""Per-speaker normalisation of content: it removes almost all that tells speakers apart linearly."""
+"""Per-speaker normalisation of content: removes almost all that tells speakers apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whisper encoder, cut after a few blocks, as a content encoder (Radford et al. 2022, arXiv:2212.04356)."""
+"""Whisper's encoder, cut after a few blocks (Radford et al. 2022, arXiv:2212.04356)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as backgro
 
 
 def mel_filters(n_mels: int = N_MELS) -> np.ndarray:
-    """Slaney's mel filter bank with area normalisation. Returns (n_mels, N_FFT // 2 + 1) float32."""
+    """Slaney's mel filters with area normalisation: (n_mels, N_FFT // 2 + 1) float32."""
     log_step = np.log(6.4) / 27  # the scale is linear below 1 kHz (15 mel) and logarithmic above
     edges = np.linspace(0, 15 + np.log(8000 / 1000) / log_step, n_mels + 2)
     hz = np.where(edges < 15, edges * 200 / 3, 1000 * np.exp(log_step * (edges - 15)))
@@ -37,7 +37,7 @@ def mel_filters(n_mels: int = N_MELS) -> np.ndarray:
 
 
 class Block(nn.Module):
-    """Transformer block: self-attention and MLP, each after a layer norm. (B, T, C) -> (B, T, C)."""
+    """Transformer block: attention and MLP, each after a layer norm. (B, T, C) -> (B, T, C)."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()

@@ -40,10 +40,14 @@ def mono(audio: np.ndarray) -> np.ndarray:
     return audio.astype(np.float32, copy=False)
 
 
+def loudest(audio: np.ndarray) -> float:
+    """The largest magnitude, 0.0 without samples; makes no copy."""
+    return float(max(audio.max(initial=0), -audio.min(initial=0)))
+
+
 def gain_to_peak(audio: np.ndarray, peak: float) -> np.float32:
     """The factor that brings the loudest sample to a peak; 1 for digital silence."""
-    loudest = float(np.abs(audio).max(initial=0.0))
-    return np.float32(peak / loudest if loudest else 1.0)
+    return np.float32(peak / (loudest(audio) or peak))
 
 
 def track(audio: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Voice families by version: how a synthesizer is made from a configuration or from a voice file."""
+"""Voice families by version: how a synthesizer is made, and fitted to a base model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infer.models.istft import LiteSynthesizer
 
 @dataclass(frozen=True)
 class Family:
-    """params: class of the hyperparameters; build: params -> synthesizer; adapt: fit base weights."""
+    """params: hyperparameters; build: params -> synthesizer; adapt: fit base weights."""
 
     params: type[LiteParams]
     build: Callable[[Any], nn.Module]

@@ -24,14 +24,14 @@ MAX_LOG_GAIN = 6.0  # natural log; keeps exp() finite
 
 
 def linear_upsample(x: Tensor, factor: int) -> Tensor:
-    """(B, T) at frame centres i * factor -> (B, T * factor), linear between frames, then held."""
+    """(B, T) at samples i * factor -> (B, T * factor), linear between, held at the end."""
     following = torch.cat([x[:, 1:], x[:, -1:]], 1)
     ramp = torch.arange(factor, device=x.device, dtype=x.dtype) / factor
     return (x[..., None] + (following - x)[..., None] * ramp).flatten(1)
 
 
 class HarmonicSource(nn.Module):
-    """f0 -> a train of band-limited pulses: every harmonic below Nyquist, all with the same level."""
+    """f0 -> band-limited pulses: every harmonic below Nyquist, all with the same level."""
 
     def __init__(self, sample_rate: int, hop_length: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class HarmonicSource(nn.Module):
         if phase is not None:
             cycles = cycles + phase[:, None].double()
         angle = (cycles.frac() * (2 * math.pi)).to(f0.dtype)
-        # sum of cos(k * angle) for k = 1..K in closed form; a fractional K fades the top harmonic in
+        # sum of cos(k * angle), k = 1..K, in closed form; a fractional K fades the top harmonic in
         count = (0.5 * self.sample_rate / hz).clamp(min=1.0)
         whole = count.floor()
         half = angle / 2
@@ -124,7 +124,9 @@ class LiteSynthesizer(nn.Module):
         """(B, T) Hz -> (B, T, 2 * F0_WAVES + 2): voicing, octaves from 200 Hz and waves of them."""
         voiced = (f0 > 0).to(f0.dtype)
         octaves = torch.log2(f0.clamp(min=20.0) / F0_REFERENCE)
-        angle = octaves[..., None] * (math.pi / 4 * 2 ** (torch.arange(F0_WAVES, device=f0.device) / 2))
+        angle = octaves[..., None] * (
+            math.pi / 4 * 2 ** (torch.arange(F0_WAVES, device=f0.device) / 2)
+        )
         waves = torch.cat([torch.sin(angle), torch.cos(angle)], -1)
         described = torch.cat([octaves[..., None], waves], -1) * voiced[..., None]
         return torch.cat([voiced[..., None], described], -1)
@@ -138,7 +140,7 @@ class LiteSynthesizer(nn.Module):
         generator: torch.Generator | None = None,
         phase: Tensor | None = None,
     ) -> Tensor:
-        """content: (B, T, content_dim) at 100 frames/s; f0: (B, T) Hz, 0 where unvoiced; speaker: (B,).
+        """content: (B, T, content_dim) at 100 frames/s; f0: (B, T) Hz, 0 unvoiced; speaker: (B,).
 
         generator draws the noise source. phase: (B,) cycles, where the harmonic source starts.
         Returns the waveform (B, T * hop_length), about -1..1, not limited.

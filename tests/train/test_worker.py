@@ -144,13 +144,15 @@ def test_a_stop_signal_lets_the_worker_save_and_exit_with_its_own_code(name, cod
         print("ready", flush=True)
         time.sleep(120)
     except KeyboardInterrupt:
-        time.sleep(0.3)
+        print("saving", flush=True)
+        time.sleep(0.5)
         Path({str(tmp_path / "saved")!r}).touch()
         raise
     """
     process = start(tmp_path, body.strip())
     assert process.stdout.readline() == "ready\n"
     process.send_signal(getattr(signal, name))
+    assert process.stdout.readline() == "saving\n"
     process.send_signal(getattr(signal, name))  # impatience does not break into the saving
     _, err = process.communicate(timeout=120)
     assert process.returncode == code

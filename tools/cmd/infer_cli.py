@@ -45,10 +45,8 @@ def _convert(options: ConvertOptions) -> int:
     return _convert_all(jobs, options)
 
 
-def _targets(
-    root: Path, sources: list[Path], options: ConvertOptions
-) -> list[tuple[Path, Path]]:
-    """Each source with its output: the same folders and names, another suffix; never two the same."""
+def _targets(root: Path, sources: list[Path], options: ConvertOptions) -> list[tuple[Path, Path]]:
+    """Each source with its output: same folders and names, another suffix; all different."""
     from infer.audio import OUTPUT_SUFFIXES
 
     targets: dict[Path, Path] = {}

@@ -17,7 +17,7 @@ from typing import Any
 import config
 from infer.options import ConvertOptions, command
 
-CANCEL_SECONDS = 10.0  # a process that has not given up by then is ended
+CANCEL_SECONDS = 30.0  # a process that has not given up by then is ended
 CLOSE_SECONDS = 5.0  # the same when the page itself ends
 
 
