@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+# what torch's restricted reader raises on bytes that are no torch file
+UNREADABLE = (
+    RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    OverflowError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 class CheckpointError(ValueError):
@@ -115,7 +123,7 @@ def read_tensors(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         reason = "it holds objects that are not tensors, or is no torch file"
         raise CheckpointError(f"{path} cannot be read safely: {reason}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} is not a torch file, or is damaged: {first}") from error
 

@@ -203,7 +203,7 @@ def resynthesized_signals(
     import pyworld
 
     praat = load_f0_method("pm")
-    for folder, audio in clips:
+    for _, audio in clips:
         signal = audio.astype(np.float64)
         f0, seconds = pyworld.harvest(signal, SAMPLE_RATE, f0_floor=60, f0_ceil=900)
         # Harvest extends voiced stretches into noise: only what Praat hears too is resynthesized
@@ -219,8 +219,8 @@ def resynthesized_signals(
         made = pyworld.synthesize(melody, spectrum, noise, SAMPLE_RATE)[: len(audio)]
         made = made.astype(np.float32)
         truth = skip_inaudible(melody[::2][: len(made) // HOP_LENGTH], made)
-        yield Signal("resynthesis", f"{folder} clean", made, truth)
-        yield Signal("resynthesis", f"{folder} 10 dB", add_noise(made, 10, rng), truth)
+        yield Signal("resynthesis", "made clean", made, truth)
+        yield Signal("resynthesis", "made 10 dB", add_noise(made, 10, rng), truth)
 
 
 def judge_agreement(

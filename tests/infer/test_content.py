@@ -1,0 +1,94 @@
+"""The shipped content encoder: frames, windows, levels, statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from config import ASSETS
+from infer.audio import load
+from infer.content import load_encoder
+from infer.content.statistics import RunningStatistics, Statistics
+from infer.content.whisper import WhisperContent, mel_filters
+
+
+@pytest.fixture(scope="module")
+def encoder() -> WhisperContent:
+    return load_encoder("whisper-base-4", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return load(ASSETS / "examples" / "english.flac", 16000)[0]
+
+
+def likeness(a: np.ndarray, b: np.ndarray, scale: Statistics) -> float:
+    a, b = scale.normalize(a), scale.normalize(b)
+    return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
+
+
+@pytest.mark.parametrize("samples", [0, 319, 320, 16001])
+def test_a_frame_for_every_20_ms(encoder: WhisperContent, samples: int) -> None:
+    content = encoder(np.zeros(samples, np.float32))
+    assert content.shape == (samples // 320, 513)
+    assert np.isfinite(content).all()
+
+
+def test_features_hardly_depend_on_where_a_chunk_starts(
+    encoder: WhisperContent, speech: np.ndarray
+) -> None:
+    whole, later = encoder(speech), encoder(speech[50 * 320 :])
+    stop = min(len(whole), 50 + len(later)) - 25
+    assert likeness(whole[75:stop], later[25 : stop - 50], encoder.prior) > 0.9
+
+
+def test_long_audio_is_read_in_windows_that_agree(
+    encoder: WhisperContent, speech: np.ndarray
+) -> None:
+    twice = np.concatenate([speech, speech, speech])[: 16 * 16000]
+    content = encoder(twice)
+    assert len(content) == 800
+    alone = encoder(twice[420 * 320 :])
+    assert likeness(content[500:], alone[80:], encoder.prior) > 0.9
+    steps = np.linalg.norm(np.diff(encoder.prior.normalize(content), axis=0), axis=1)
+    assert steps[455:470].max() < steps.max()  # where windows meet nothing jumps
+
+
+def test_the_level_of_a_recording_does_not_matter(
+    encoder: WhisperContent, speech: np.ndarray
+) -> None:
+    loud, quiet = encoder(speech), encoder(speech / 8)
+    assert likeness(loud[:, :-1], quiet[:, :-1], _cut(encoder.prior)) > 0.97
+
+
+def _cut(scale: Statistics) -> Statistics:
+    return Statistics(scale.mean[:-1], scale.std[:-1])
+
+
+def test_statistics_normalise_speech_and_lean_on_the_average_voice_when_short(
+    encoder: WhisperContent, speech: np.ndarray
+) -> None:
+    content = encoder(speech)
+    alone = RunningStatistics(encoder.prior, prior_frames=0)
+    alone.update(content)
+    loud = content[:, -1] > np.percentile(content[:, -1], 95) - 3.5
+    normal = alone.result().normalize(content[loud])
+    assert np.abs(normal.mean(0)).max() < 0.1
+    assert abs(float(np.median(normal.std(0))) - 1) < 0.1
+    short = encoder.new_statistics()
+    short.update(content[:5])
+    assert np.allclose(short.result().mean, encoder.prior.mean, atol=encoder.prior.std.max())
+
+
+def test_mel_filters_are_slaneys() -> None:
+    filters = pytest.importorskip("librosa").filters.mel(sr=16000, n_fft=400, n_mels=80)
+    assert np.abs(filters - mel_filters()).max() < 1e-7
+
+
+def test_an_unknown_or_missing_encoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="'spin'"):
+        load_encoder("spin", torch.device("cpu"))
+    monkeypatch.setattr("config.ASSETS", ASSETS / "nowhere")
+    with pytest.raises(FileNotFoundError, match="whisper-base-4"):
+        load_encoder("whisper-base-4", torch.device("cpu"))

@@ -1,0 +1,108 @@
+"""The terminal's conversion: bad input is one line, an exit code, and no file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+import soundfile
+
+from infer.checkpoint import load_voice_model, save_voice_model
+from tools.cmd.infer_cli import main
+
+RATE = 16000
+
+
+def speech_like(seconds: float, channels: int = 1, rate: int = RATE) -> np.ndarray:
+    time = np.arange(int(seconds * rate)) / rate
+    wave = 0.3 * np.sin(2 * np.pi * 150 * time) * (1 + np.sin(2 * np.pi * 3 * time)) / 2
+    return np.repeat(wave[:, None], channels, 1).astype(np.float32)
+
+
+def bad_inputs(folder: Path) -> dict[str, Path]:
+    files = {name: folder / f"{name}.wav" for name in ("text", "empty", "short", "zero", "nan")}
+    files["text"].write_text("no sound in here, only words " * 50)
+    files["empty"].touch()
+    soundfile.write(files["short"], speech_like(0.01), RATE)
+    soundfile.write(files["zero"], np.zeros(RATE), RATE)
+    broken = speech_like(1.0)
+    broken[500:600] = np.nan
+    soundfile.write(files["nan"], broken, RATE, subtype="FLOAT")
+    return {**files, "missing": folder / "missing.wav"}
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "short", "zero", "nan", "missing"])
+def test_bad_recordings(
+    kind: str, untrained_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bad_inputs(tmp_path)[kind]
+    out = tmp_path / "results"
+    argv = ["--voice", str(untrained_voice), "--input", str(path), "--output", str(out / "o.wav")]
+    assert main(argv) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ") and "\n" not in error and path.name in error
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_bad_voices_indexes_and_outputs(
+    untrained_voice: Path, english: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "voice.pth"
+    text.write_text("not a voice")
+    strange = tmp_path / "strange.pth"
+    model = load_voice_model(untrained_voice)
+    model.params["content_encoder"] = "hubert-nobody-has"
+    save_voice_model(strange, model)
+    index = tmp_path / "narrow.index"
+    flat = faiss.IndexFlatL2(256)
+    flat.add(np.zeros((3, 256), np.float32))
+    faiss.write_index(flat, str(index))
+    (tmp_path / "file").touch()
+    good = {"--voice": untrained_voice, "--input": english, "--output": tmp_path / "o.wav"}
+    for change, named in (
+        ({"--voice": text}, "voice.pth"),
+        ({"--voice": strange}, "hubert-nobody-has"),
+        ({"--voice": tmp_path / "none.pth"}, "none.pth"),
+        ({"--index": index}, "narrow.index"),
+        ({"--output": tmp_path / "file" / "o.wav"}, "o.wav"),
+        ({"--output": tmp_path / "o.xyz"}, "o.xyz"),
+    ):
+        argv = [str(part) for pair in {**good, **change}.items() for part in pair]
+        assert main(argv) == 1, change
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("error: ") and "\n" not in error and named in error
+        assert not (tmp_path / "o.wav").exists()
+
+
+def test_eight_channels_at_192_khz_convert(untrained_voice: Path, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.wav"
+    soundfile.write(wide, speech_like(1.0, 8, 192000), 192000)
+    out = tmp_path / "o.mp3"
+    assert main(["--voice", str(untrained_voice), "--input", str(wide), "--output", str(out)]) == 0
+    assert soundfile.info(out).duration == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_folder_with_one_broken_file_converts_the_others_and_says_so(
+    untrained_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    soundfile.write(folder / "a.flac", speech_like(1.0), RATE)
+    (folder / "b.wav").write_text("no sound")
+    argv = ["--voice", str(untrained_voice), "--input", str(folder), "--output", str(out)]
+    assert main(argv) == 1
+    assert [path.name for path in out.iterdir()] == ["a.flac"]
+    assert "1 of 2" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_file_from_any_folder(
+    untrained_voice: Path, english: Path, tmp_path: Path, root: Path
+) -> None:
+    argv = [sys.executable, root / "tools/cmd/infer_cli.py", "--voice", untrained_voice]
+    argv += ["--input", english, "--output", "o.wav"]
+    subprocess.run(argv, cwd=tmp_path, check=True, timeout=120)
+    assert (tmp_path / "o.wav").stat().st_size > 100_000
