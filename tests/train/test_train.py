@@ -1,0 +1,180 @@
+"""Training a small network on short clips: losses, stops, resumes, damaged states, the voice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from infer.checkpoint import load_voice_model
+from infer.converter import VoiceConverter
+from infer.hparams import read_config
+from train.dataset import Dataset, bandwidth
+from train.experiment import Experiment
+from train.export_base import ExportBaseOptions, export_base
+from train.filelist import complete_clips
+from train.options import TrainOptions, command
+from train.train import train
+from train.worker import WorkerError
+
+DIM = 513
+SECONDS = 1.5
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    """Four clips of a tone with steps in its melody, with features that tell nothing."""
+    experiment = Experiment(tmp_path / "logs" / "tone")
+    groups = read_config("lite", 24000)
+    groups["model"].update(hidden_dim=16, inner_dim=32, num_blocks=2, speaker_dim=8)
+    groups["train"].update(
+        segment_frames=60,
+        adversarial_frames=30,
+        adversarial_from_step=2,
+        warmup_steps=5,
+        discriminator_channels=[4, 4, 4],
+    )
+    for folder in (experiment.target_wavs, experiment.wavs_16k, experiment.f0_hz):
+        folder.mkdir(parents=True)
+    experiment.f0_coarse.mkdir()
+    experiment.content(DIM).mkdir()
+    experiment.write_config("lite", 24000, groups)
+    random = np.random.default_rng(0)
+    frames = int(SECONDS * 100)
+    for number in range(4):
+        f0 = np.where(np.arange(frames) // 50 % 2, 220.0, 110.0 + 10 * number)
+        phase = np.cumsum(np.repeat(f0, 240)) / 24000
+        wav = 0.2 * np.sin(2 * np.pi * phase) + 0.01 * random.standard_normal(len(phase))
+        name = f"{number}_0"
+        soundfile.write(experiment.target_wav(name), wav, 24000, subtype="FLOAT")
+        soundfile.write(experiment.wav_16k(name), wav[: frames * 160], 16000, subtype="FLOAT")
+        np.save(experiment.f0_hz_file(name), f0)
+        np.save(experiment.f0_coarse_file(name), np.ones(frames, np.int64))
+        content = random.standard_normal((frames // 2, DIM)).astype(np.float32)
+        np.save(experiment.content_file(name, DIM), content)
+    return experiment
+
+
+def options(experiment: Experiment, **changes: object) -> TrainOptions:
+    made = TrainOptions(
+        experiment=experiment.root,
+        voice=experiment.root / "voice.pth",
+        use_base=False,
+        steps=6,
+        minutes=0.0,
+        batch_size=2,
+        device="cpu",
+        threads=1,
+    )
+    return replace(made, **changes)
+
+
+def final_weights(experiment: Experiment) -> dict[str, torch.Tensor]:
+    path = experiment.generator_state(experiment.saved_steps()[-1])
+    state = torch.load(path, weights_only=True)
+    return {**state["model"], **{f"average.{k}": v for k, v in state["average"].items()}}
+
+
+def test_stopping_and_going_on_gives_the_same_bits_as_not_stopping(
+    experiment: Experiment,
+) -> None:
+    train(options(experiment))
+    whole = final_weights(experiment)
+    for path in experiment.root.glob("[GD]_*.pth"):
+        path.unlink()
+    for steps in (1, 3, 6):
+        train(options(experiment, steps=steps))
+    parts = final_weights(experiment)
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+def test_the_loss_falls_and_the_voice_loads(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voice = train(options(experiment, steps=40))
+    lines = capsys.readouterr().out.splitlines()
+    losses = [float(line.split()[-1]) for line in lines if "mel loss" in line]
+    assert losses[-1] < losses[0]
+    model = load_voice_model(voice)
+    assert model.f0_median[0] == pytest.approx(160, abs=65)
+    assert VoiceConverter(voice, "cpu").sample_rate == 24000
+    assert len(experiment.saved_steps()) <= 2
+
+
+def test_a_stopped_process_has_saved_and_goes_on(experiment: Experiment, root: Path) -> None:
+    argv = command(options(experiment, steps=100_000))
+    process = subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "step 3," in line or "step 4," in line or "step 5," in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    (step,) = experiment.saved_steps()[-1:]
+    assert step >= 3
+    train(options(experiment, steps=step + 1))
+    assert experiment.saved_steps()[-1] == step + 1
+
+
+def test_a_damaged_newest_state_is_named_and_the_one_before_is_used(
+    experiment: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(options(experiment, steps=2))
+    train(options(experiment, steps=4))
+    newest = experiment.generator_state(4)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with caplog.at_level("INFO"):
+        train(options(experiment, steps=5))
+    assert "G_4.pth" in caplog.text
+    assert "going on from step 2" in caplog.text
+
+
+def test_a_base_model_is_written_blended_and_trained_from(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    train(options(experiment, steps=3))
+    base = tmp_path / "base"
+    export_base(ExportBaseOptions(experiment=experiment.root, folder=base))
+    assert torch.load(base / "base_G.pth", weights_only=True)["model"]["emb_g.weight"].shape[0] == 1
+    for path in experiment.root.glob("[GD]_*.pth"):
+        path.unlink()
+    train(options(experiment, steps=1, use_base=True, base=base))
+    assert experiment.saved_steps() == [1]
+
+
+def test_nothing_to_train_on_names_the_step_before(experiment: Experiment) -> None:
+    for path in experiment.content(DIM).iterdir():
+        path.unlink()
+    with pytest.raises(WorkerError, match=r"train\.extract_features"):
+        train(options(experiment))
+    with pytest.raises(WorkerError, match="--steps or --minutes"):
+        train(options(experiment, steps=0))
+
+
+def test_crops_are_aligned_and_every_clip_is_seen_in_an_epoch(experiment: Experiment) -> None:
+    clips = complete_clips(experiment, DIM)
+    dataset = Dataset(clips, 24000, 240, 2, seed=3)
+    assert dataset.steps_per_epoch == 2
+    first, again = dataset.batch(0, 60), dataset.batch(0, 60)
+    assert torch.equal(first.wav, again.wav)
+    assert first.content.shape == (2, 60, DIM) and first.wav.shape == (2, 60 * 240)
+    for f0, wav in zip(first.f0, first.wav, strict=True):
+        hz = float(f0[30])
+        spec = np.abs(np.fft.rfft(wav[28 * 240 : 33 * 240].numpy() * np.hanning(1200), 24000))
+        assert abs(int(np.argmax(spec)) - hz) < 25 or float(f0[28:33].std()) > 0
+    seen = {float(batch.f0.min()) for batch in (dataset.batch(0, 140), dataset.batch(1, 140))}
+    assert len(seen) == 2
+
+
+def test_the_bandwidth_of_an_upsampled_recording_is_its_own() -> None:
+    import soxr
+
+    noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
+    assert 7000 < bandwidth(soxr.resample(noise, 16000, 24000), 24000) < 8400
+    assert bandwidth(noise, 16000) > 7900
