@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 # what torch's restricted reader raises on bytes that are no torch file
 UNREADABLE = (
     RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,

@@ -60,9 +60,7 @@ def test_the_phase_goes_on_where_a_piece_ends() -> None:
 def test_output_length_and_seed() -> None:
     torch.manual_seed(0)
     network = LiteSynthesizer(params()).eval()
-    make = [
-        network(*inputs(), generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-    ]
+    make = [network(*inputs(), generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert make[0].shape == (1, 24000)
     assert torch.equal(make[0], make[1])
     assert not torch.equal(make[0], make[2])

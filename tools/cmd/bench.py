@@ -1,0 +1,96 @@
+"""Speed and memory of converting, beside their limits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import config
+from infer.audio import load
+from infer.converter import VoiceConverter
+from infer.options import ConvertOptions, Options, command, option, parse_options
+
+WARM_SECONDS = 60
+COLD_SECONDS = 5
+# the child prints its highest memory in KiB when it has converted
+MEASURED = (
+    "import resource, sys; from tools.cmd.infer_cli import main; code = main(sys.argv[1:]); "
+    "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(Options):
+    """Measure a conversion: stages, cold start, and memory for a short and a long recording."""
+
+    MODULE = "tools.cmd.bench"
+
+    voice: Path = option("voice model", config.LITE / "demo.pth")
+    speech: Path = option("recording that is repeated", config.ASSETS / "examples" / "english.flac")
+    long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
+
+
+def bench(options: BenchOptions) -> None:
+    """Print one table."""
+    with tempfile.TemporaryDirectory() as folder:
+        speech, rate = load(options.speech)
+        convert = ConvertOptions(
+            voice=options.voice, input=Path(folder) / "in.flac", output=Path(folder) / "out.wav"
+        )
+
+        def write(seconds: float) -> None:
+            with soundfile.SoundFile(convert.input, "w", rate, 1) as file:
+                left = round(seconds * rate)
+                while left > 0:
+                    file.write(speech[:left])
+                    left -= len(speech)
+
+        write(WARM_SECONDS)
+        _print_stages(convert)
+        write(COLD_SECONDS)
+        started = time.perf_counter()
+        subprocess.run(
+            command(convert), cwd=config.ROOT, check=True, stdout=subprocess.DEVNULL, timeout=600
+        )
+        _print("start to file, 5 s clip", f"{time.perf_counter() - started:.1f} s", "8 s")
+        if sys.platform != "win32" and options.long_minutes:
+            peaks = []
+            for minutes in (1.0, options.long_minutes):
+                write(60 * minutes)
+                peaks.append(_peak(convert))
+                _print(f"peak memory, {minutes:g} min", f"{peaks[-1] / 1024:.0f} MiB", "")
+            growth = np.ptp(peaks) / peaks[0]
+            _print("difference", f"{100 * growth:.0f} %", "15 %")
+
+
+def _print_stages(options: ConvertOptions) -> None:
+    converter = VoiceConverter(options.voice)
+    converter.convert_file(options)  # warm
+    started = time.perf_counter()
+    result = converter.convert_file(replace(options))
+    total = time.perf_counter() - started
+    for name, seconds in result.seconds.items():
+        _print(f"{name}, x real time", f"{seconds / WARM_SECONDS:.4f}", "")
+    index = "with index" if result.index else "no index"
+    _print(f"all, 60 s clip, {index}", f"{total / WARM_SECONDS:.4f}", "0.10")
+
+
+def _peak(options: ConvertOptions) -> int:
+    argv = [sys.executable, "-c", MEASURED, *command(options)[3:]]
+    done = subprocess.run(argv, cwd=config.ROOT, check=True, capture_output=True, text=True)
+    return int(done.stdout.rsplit("PEAK", 1)[1])
+
+
+def _print(what: str, figure: str, limit: str) -> None:
+    print(f"{what:32} {figure:>12} {limit and 'limit ' + limit}", flush=True)
+
+
+if __name__ == "__main__":
+    bench(parse_options(BenchOptions))
