@@ -115,7 +115,7 @@ def test_a_stopped_process_has_saved_and_goes_on(experiment: Experiment, root: P
         if "step 3," in line or "step 4," in line or "step 5," in line:
             break
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(240) == 143
     (step,) = experiment.saved_steps()[-1:]
     assert step >= 3
     train(options(experiment, steps=step + 1))
