@@ -19,10 +19,15 @@ from infer.options import ConvertOptions, Options, command, option, parse_option
 
 WARM_SECONDS = 60
 COLD_SECONDS = 5
-# the child prints its highest memory in KiB when it has converted
+# The child prints its highest memory in KiB when it has converted. Linux hands the getrusage peak
+# of this process down to its children, so there the child reads VmHWM, which starts with itself.
 MEASURED = (
-    "import resource, sys; from tools.cmd.infer_cli import main; code = main(sys.argv[1:]); "
-    "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+    "import resource, sys; from pathlib import Path; from tools.cmd.infer_cli import main; "
+    "code = main(sys.argv[1:]); status = Path('/proc/self/status'); "
+    "peak = [line.split()[1] for line in status.read_text().splitlines() "
+    "if line.startswith('VmHWM')] if status.exists() "
+    "else [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]; "
+    "print('PEAK', peak[0]); sys.exit(code)"
 )
 
 
