@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -115,7 +115,8 @@ class VoiceConverter:
         chunks = split(blocks, SAMPLE_RATE)
         for number, (chunk, content) in enumerate(self._contents(chunks, seconds)):
             with _stage(seconds, "f0"):
-                f0 = transpose(f0_method(high_pass(chunk.audio, SAMPLE_RATE)), options.semitones)
+                chunk = replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
+                f0 = transpose(f0_method(chunk.audio), options.semitones)
             with _stage(seconds, "retrieval"):
                 content = _prepare(content, f0, retrieval, options)
             with _stage(seconds, "synthesizer"):

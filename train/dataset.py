@@ -32,9 +32,8 @@ class Batch:
 
 def bandwidth(wav: np.ndarray, sample_rate: int) -> float:
     """Hz up to which a clip holds anything; half its sample rate unless it was recorded lower."""
-    frames = (
-        np.lib.stride_tricks.sliding_window_view(wav, 1024)[::512] if len(wav) > 1024 else wav[None]
-    )
+    size = min(1024, len(wav))
+    frames = np.lib.stride_tricks.sliding_window_view(wav, size)[::512]
     spec = np.abs(np.fft.rfft(frames * np.hanning(frames.shape[1]))).max(0)
     heard = np.flatnonzero(spec > spec.max() * 10 ** (BAND_EDGE_DB / 20))
     return float((heard[-1] + 1) / len(spec) * sample_rate / 2) if len(heard) else sample_rate / 2

@@ -98,11 +98,6 @@ class Experiment:
         """List of training clips."""
         return self.root / "filelist.txt"
 
-    @property
-    def total_features(self) -> Path:
-        """All content features in one array, what the index was made from."""
-        return self.root / "total_fea.npy"
-
     def index(self, num_lists: int, nprobe: int, version: str) -> Path:
         """Feature index, with RVC's long name."""
         return self.root / f"added_IVF{num_lists}_Flat_nprobe_{nprobe}_{self.name}_{version}.index"

@@ -17,10 +17,7 @@ from train.options import ExtractFeaturesOptions, parse_options
 from train.worker import Progress, WorkerError, run_worker
 
 STATISTICS_CLIPS = 40  # clips of a speaker (about 2 minutes) that its normalisation is taken from
-SPEEDS = (
-    0.84,
-    1.19,
-)  # altered versions are played this much slower or faster: other throat, other pitch
+SPEEDS = (0.84, 1.19)  # altered versions are played slower or faster: other throat, other pitch
 SPEED_GAP = 0.05  # ... but never so close to 1 that nothing changes
 
 

@@ -70,15 +70,15 @@ def train(options: TrainOptions) -> Path:
         loss = trainer.held_out_loss(dataset)
         if not loss >= state.best_loss:  # also when there is nothing held out (nan)
             state.best_loss, state.best_step = loss, state.step
-            weights = {name: value for name, value in state.average.state_dict().items()}
-            info = f"{state.step} steps, held-out loss {loss:.4f}"
-            save_voice_model(
-                voice,
-                VoiceModel(
-                    weights, plain(params), params.sample_rate, groups["version"], info=info,
-                    f0_median=medians,
-                ),
-            )  # fmt: skip
+            model = VoiceModel(
+                weights=state.average.state_dict(),
+                params=plain(params),
+                sample_rate=params.sample_rate,
+                version=groups["version"],
+                info=f"{state.step} steps, held-out loss {loss:.4f}",
+                f0_median=medians,
+            )
+            save_voice_model(voice, model)
         save_state(state, experiment)
         logger.info("step %d: held-out loss %.4f, best %.4f at step %d",
                     state.step, loss, state.best_loss, state.best_step)  # fmt: skip
@@ -146,17 +146,14 @@ def _make_trainer(
     synthesizer = kind.build(params)
     discriminators = make_discriminators(settings, params.sample_rate)
     steps = experiment.saved_steps()
-    if not steps and options.use_base:
-        base = base_files(options.base or config.ASSETS / kind.base)
-        for path, network, adapt in zip(
-            base, (synthesizer, discriminators), (kind.adapt, None), strict=True
-        ):
-            weights = load_training_state(path)["model"]
-            load_weights(network, adapt(weights, network) if adapt else weights, path)
-        logger.info("starting from the base model %s", base[0])
-        settings["adversarial_from_step"] = 0
-    elif options.use_base:
-        settings["adversarial_from_step"] = 0
+    if options.use_base:
+        settings["adversarial_from_step"] = 0  # the base's discriminators are trained already
+    if options.use_base and not steps:
+        path, judges_path = base_files(options.base or config.ASSETS / kind.base)
+        weights = load_training_state(path)["model"]
+        load_weights(synthesizer, kind.adapt(weights, synthesizer), path)
+        load_weights(discriminators, load_training_state(judges_path)["model"], judges_path)
+        logger.info("starting from the base model %s", path)
     state = new_state(synthesizer.to(device), discriminators.to(device), settings)
     _continue(state, experiment, steps)
     trainer = Trainer(state, settings, params.sample_rate, params.hop_length, device, options.seed)

@@ -37,7 +37,6 @@ class TrainState:
     synthesizer_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     step: int = 0
-    adversarial_steps: int = 0
     best_loss: float = float("inf")
     best_step: int = 0
 
@@ -90,7 +89,6 @@ class Trainer:
         if state.step >= settings["adversarial_from_step"]:
             crop = self._adversarial_crop(made.shape[1], random)
             losses.update(self._play(made[:, crop], real[:, crop], batch.bandwidth))
-            state.adversarial_steps += 1
         self._update(
             state.synthesizer,
             state.synthesizer_optimizer,
@@ -212,7 +210,6 @@ def save_state(state: TrainState, experiment: Experiment) -> None:
             "model": state.synthesizer.state_dict(),
             "average": state.average.state_dict(),
             "optimizer": state.synthesizer_optimizer.state_dict(),
-            "adversarial_steps": state.adversarial_steps,
             "best_loss": state.best_loss,
             "best_step": state.best_step,
         },
@@ -229,7 +226,7 @@ def load_state(state: TrainState, experiment: Experiment, step: int) -> None:
     load_weights(state.synthesizer, saved["model"], path)
     load_weights(state.average, saved["average"], path)
     state.synthesizer_optimizer.load_state_dict(saved["optimizer"])
-    for name in ("step", "adversarial_steps", "best_loss", "best_step"):
+    for name in ("step", "best_loss", "best_step"):
         setattr(state, name, saved[name])
     path = experiment.discriminator_state(step)
     saved = load_training_state(path)

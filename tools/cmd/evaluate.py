@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from infer.audio import load
+from infer.audio import AudioReader, load
 from infer.converter import VoiceConverter
 from infer.f0 import load_f0_method
 from infer.f0.contour import median_f0, transpose
@@ -52,9 +52,8 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
     f0_method = load_f0_method("swift")
     real = [_hear(path) for path in _choose(options.target, options.limit)]
     target_f0 = np.median([median for clip in real if (median := median_f0(f0_method(clip)))])
-    centre = None
-    if "speaker" in bench:
-        centre = judges.centroid([bench["speaker"].embed(clip) for clip in real])
+    voices = [bench["speaker"].embed(clip) for clip in real] if "speaker" in bench else []
+    centre = judges.centroid(voices) if voices else None
     texts = _texts(options.manifest)
     converter = VoiceConverter(options.voice)
     rows = []
@@ -65,15 +64,19 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
         made = _convert(converter, options, path, semitones)
         row = _melody(transpose(f0, semitones), f0_method(made))
         row.update(_likeness(bench, centre, source, made))
-        row.update(_words(bench, texts.get(path.name), source, made))
+        if path.name in texts or not texts:  # some with a text: only these count
+            row.update(_words(bench, texts.get(path.name), source, made))
         rows.append(row)
         print(f"{path.name}: {_line(row)}", flush=True)
     figures = _summary(rows)
     for name in ("distillmos", "dnsmos"):
         if name in bench:
             figures[f"{name} target real"] = float(np.mean([bench[name].score(c) for c in real]))
-    if centre is not None:
-        likeness = [float(bench["speaker"].embed(clip) @ centre) for clip in real]
+    if len(voices) > 1:  # each real recording against the centre of the others
+        likeness = [
+            float(voice @ judges.centroid(voices[:i] + voices[i + 1 :]))
+            for i, voice in enumerate(voices)
+        ]
         figures["similarity target real"] = float(np.mean(likeness))
     return figures
 
@@ -89,11 +92,16 @@ def _judge(name: str) -> Any:
 def _choose(folder: Path, limit: int) -> list[Path]:
     """Evenly spaced recordings of a folder that are long enough to judge."""
     found = find_recordings(folder, leave_out=folder / "none")
-    long_enough = [path for path in found if len(_hear(path)) >= MIN_SECONDS * SAMPLE_RATE]
+    long_enough = [path for path in found if _seconds(path) >= MIN_SECONDS]
     if not long_enough:
         raise FileNotFoundError(f"{folder} holds no recording of at least {MIN_SECONDS:g} s")
     places = np.linspace(0, len(long_enough) - 1, min(limit, len(long_enough)))
     return [long_enough[round(place)] for place in places]
+
+
+def _seconds(path: Path) -> float:
+    with AudioReader(path) as reader:
+        return reader.seconds or 0.0
 
 
 def _hear(path: Path) -> np.ndarray:

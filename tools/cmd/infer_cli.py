@@ -30,11 +30,10 @@ def main(argv: list[str] | None = None) -> int:
 def _convert(options: ConvertOptions) -> int:
     if not options.input.exists():
         raise FileNotFoundError(f"{options.input}: no such file or folder")
-    if not options.input.is_dir():
-        [(source, target)] = [(options.input, options.output)]
-        if target.is_dir():
-            target = _targets(source.parent, [source], options)[0][1]
-        jobs = [(source, target)]
+    if options.input.is_file() and not options.output.is_dir():
+        jobs = [(options.input, options.output)]
+    elif options.input.is_file():
+        jobs = _targets(options.input.parent, [options.input], options)
     else:
         from train.preprocess import find_recordings
 
