@@ -184,7 +184,7 @@ def _summary(rows: list[dict[str, float]]) -> dict[str, float]:
     words = sum(row.get("words", 0.0) for row in rows)
     for side in ("source", "converted"):
         if words:
-            errors = sum(row[f"errors {side}"] for row in rows)
+            errors = sum(row.get(f"errors {side}", 0.0) for row in rows)
             figures[f"word error rate {side}"] = errors / words
     for name in dict.fromkeys(name for row in rows for name in row):
         if name != "words" and not name.startswith("errors"):

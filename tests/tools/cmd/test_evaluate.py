@@ -34,6 +34,7 @@ def test_the_error_rate_is_of_all_words_together() -> None:
     rows = [
         {"words": 10.0, "errors source": 0.0, "errors converted": 1.0, "f0 correlation": 1.0},
         {"words": 30.0, "errors source": 4.0, "errors converted": 7.0},
+        {"f0 correlation": 1.0},  # a clip whose words nobody knows
     ]
     figures = module._summary(rows)
     assert figures["word error rate converted"] == pytest.approx(8 / 40)
