@@ -10,11 +10,16 @@ import socket
 import gradio as gr
 
 from tools.web import choices
+from tools.web.frame import Frame
 from tools.web.i18n import load_texts
 from tools.web.options import WebOptions
 from tools.web.session import Session
 from tools.web.tabs.convert import ConvertTab
 
+# name -> class of each tab, from left to right; its title is the text <name>_tab
+TABS = {
+    "convert": ConvertTab,
+}
 PORTS_TRIED = 100
 THEME = gr.themes.Soft(
     primary_hue="teal",
@@ -50,8 +55,11 @@ def build_page(session: Session, text: gr.I18n) -> gr.Blocks:
     with gr.Blocks(title="RVC WebUI", analytics_enabled=False) as page:
         gr.Markdown("# RVC WebUI")
         gr.Markdown(text("subtitle"))
-        with gr.Tab(text("convert_tab")):
-            ConvertTab(page, session, text)
+        with gr.Tabs() as tabs:
+            frame = Frame(page, tabs, text, session)
+            for name, build_tab in TABS.items():
+                with gr.Tab(text(f"{name}_tab"), id=name):
+                    build_tab(frame)
     return page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import subprocess
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.web.app import free_port
+from tools.web.app import TABS, free_port
+from tools.web.i18n import load_texts
 from tools.web.options import page_environment
 
 
@@ -40,21 +40,20 @@ def test_a_host_that_is_not_of_this_machine_is_refused_by_name() -> None:
         free_port("192.0.2.1", 7865)
 
 
-def test_every_language_has_every_text_and_no_other(root: Path) -> None:
-    files = sorted((root / "tools/web/i18n").glob("*.json"))
-    texts = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
-    assert set(texts) >= {"en", "zh-CN"}
+def test_every_language_has_every_text_and_no_other() -> None:
+    texts = load_texts().translations
+    assert set(texts) == {"en", "zh-CN"}
     for language, words in texts.items():
         assert words.keys() == texts["en"].keys(), language
         assert all(words.values()), language
 
 
 def test_every_text_that_the_page_names_exists(root: Path) -> None:
-    texts = json.loads((root / "tools/web/i18n/en.json").read_text(encoding="utf-8"))
     sources = [path.read_text(encoding="utf-8") for path in (root / "tools/web").rglob("*.py")]
     named = {name for source in sources for name in re.findall(r'text\("(\w+)"\)', source)}
+    named |= {f"{name}_tab" for name in TABS}
     assert len(named) > 5
-    assert named <= texts.keys()
+    assert named <= load_texts().translations["en"].keys()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="proxies come from the registry there")

@@ -13,7 +13,8 @@ import gradio as gr
 import config
 from infer.options import AUDIO_FORMATS, ConvertOptions, command, printable
 from tools.web import choices
-from tools.web.session import ConversionCancelled, ConversionError, Session
+from tools.web.frame import Frame
+from tools.web.session import ConversionCancelled, ConversionError
 
 RESULTS = config.ROOT / "results"
 EXAMPLES = config.ASSETS / "examples"
@@ -23,9 +24,9 @@ OPTIONS = {item.name: item for item in fields(ConvertOptions)}
 class ConvertTab:
     """Widgets whose values become ConvertOptions, and what is shown of the conversion."""
 
-    def __init__(self, page: gr.Blocks, session: Session, text: gr.I18n) -> None:
-        self._session = session
-        self._text = text
+    def __init__(self, frame: Frame) -> None:
+        self._session = frame.session
+        self._text = frame.text
         with gr.Row():
             with gr.Column():
                 self._build_source()
@@ -42,7 +43,7 @@ class ConvertTab:
             api_name="convert",
         )
         self.stop.click(self.cancel, self.running, queue=False, api_visibility="private")
-        page.load(self.refresh, self.voice, self.voice, api_visibility="private")
+        frame.page.load(self.refresh, self.voice, self.voice, api_visibility="private")
 
     def _build_source(self) -> None:
         text = self._text
