@@ -1,32 +1,35 @@
 """Judge a voice: convert test sources with it and print words, timbre, naturalness and melody.
 
-Judges are optional (requirements-judges.txt); the column of a missing one is left out and said.
+Judges are optional (requirements-judges.txt); the figures of a missing one are left out.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import tempfile
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 
+import config
 from infer.audio import AudioReader, load
 from infer.converter import VoiceConverter
 from infer.f0 import load_f0_method
 from infer.f0.contour import median_f0, transpose
-from infer.options import ConvertOptions, Options, option, parse_options, printable
+from infer.options import ConvertOptions, Options, command, option, parse_options, printable
 from tools.cmd import judges
+from tools.cmd.jury import Jury, Recording
 from train.experiment import write_json
 from train.preprocess import find_recordings
 
-SAMPLE_RATE = judges.SAMPLE_RATE
 GROSS_ERROR = 0.2  # a frame whose f0 is farther off than this share is a gross error
 MIN_SECONDS = 2.0  # shorter clips tell a MOS predictor little
+HIGH_BAND = 8000  # Hz; what a 16 kHz recording cannot hold
+SCORES = ("distillmos", "dnsmos")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,67 +39,64 @@ class EvaluateOptions(Options):
     MODULE = "tools.cmd.evaluate"
 
     voice: Path = option("voice model to judge")
-    sources: Path = option("folder of recordings to convert")
+    sources: Path = option("folder of recordings to convert, a subfolder for each speaker")
     target: Path = option("folder of real recordings of the voice that were not trained on")
     manifest: Path | None = option("table with columns file and text: what sources say", None)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
     index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
     f0_method: str = option("f0 method of the conversion", ConvertOptions.f0_method)
     limit: int = option("clips of each folder, evenly spaced", 16, within=(1, 10_000))
+    memory: Path = option("what the judges said of recordings", config.LOGS / "judgements.json")
+    threads: int = option("CPU threads, 0 = torch's own choice", 1, within=(0, 1024))
     json: Path | None = option("file to write the figures to", None)
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, float]:
     """Figures by name, mean over clips; also printed as a table."""
-    bench = {name: judge for name in judges.PACKAGES if (judge := _judge(name)) is not None}
-    f0_method = load_f0_method("swift")
-    real = [_hear(path) for path in _choose(options.target, options.limit)]
-    target_f0 = np.median([median for clip in real if (median := median_f0(f0_method(clip)))])
-    voices = [bench["speaker"].embed(clip) for clip in real] if "speaker" in bench else []
-    centre = judges.centroid(voices) if voices else None
-    texts = _texts(options.manifest)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    jury, f0_method = Jury(options.memory), load_f0_method("swift")
     converter = VoiceConverter(options.voice)
+    real = [Recording(path) for path in _choose(options.target, options.limit)]
+    sources = [Recording(path) for path in _choose(options.sources, options.limit)]
+    target_f0 = _median_of_medians([f0_method(recording.audio) for recording in real])
+    texts = _texts(options.manifest)
     rows = []
-    for path in _choose(options.sources, options.limit):
-        source = _hear(path)
-        f0 = f0_method(source)
+    for source in sources:
+        f0 = f0_method(source.audio)
         semitones = round(12 * float(np.log2(target_f0 / (median_f0(f0) or target_f0))), 2)
-        made = _convert(converter, options, path, semitones)
-        row = _melody(transpose(f0, semitones), f0_method(made))
-        row.update(_likeness(bench, centre, source, made))
-        if path.name in texts or not texts:  # some with a text: only these count
-            row.update(_words(bench, texts.get(path.name), source, made))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "converted.wav"
+            converter.convert_file(_conversion(options, source.path, path, semitones))
+            made, high_band = Recording(path), _high_band(path, converter.sample_rate)
+        row = {**_melody(transpose(f0, semitones), f0_method(made.audio)), **high_band}
+        row |= _likeness(jury, real, sources, source, made)
+        row |= _naturalness(jury, source, made)
+        if source.path.name in texts or not texts:  # some with a text: only these count
+            row |= _words(jury, texts.get(source.path.name), source, made)
+        jury.forget(made)
         rows.append(row)
-        print(f"{path.name}: {_line(row)}", flush=True)
-    figures = _summary(rows)
-    for name in ("distillmos", "dnsmos"):
-        if name in bench:
-            figures[f"{name} target real"] = float(np.mean([bench[name].score(c) for c in real]))
-    if len(voices) > 1:  # each real recording against the centre of the others
-        likeness = [
-            float(voice @ judges.centroid(voices[:i] + voices[i + 1 :]))
-            for i, voice in enumerate(voices)
-        ]
-        figures["similarity target real"] = float(np.mean(likeness))
+        print(f"{source.path.name}: {_line(row)}", flush=True)
+    figures = _summary(rows) | _of_real(jury, real, converter.sample_rate)
+    jury.save()
     return figures
 
 
-def _judge(name: str) -> Any:
-    try:
-        return judges.load_judge(name)
-    except (ImportError, OSError) as error:
-        print(f"without the judge {name}: {error}; {judges.INSTALL}", file=sys.stderr)
-        return None
-
-
 def _choose(folder: Path, limit: int) -> list[Path]:
-    """Evenly spaced recordings of a folder that are long enough to judge."""
-    found = find_recordings(folder, leave_out=folder / "none")
-    long_enough = [path for path in found if _seconds(path) >= MIN_SECONDS]
-    if not long_enough:
+    """Recordings that are long enough to judge: each subfolder's share of limit, evenly spaced."""
+    groups: dict[Path, list[Path]] = defaultdict(list)
+    for path in find_recordings(folder, leave_out=folder / "none"):
+        if _seconds(path) >= MIN_SECONDS:
+            groups[path.parent].append(path)
+    if not groups:
         raise FileNotFoundError(f"{folder} holds no recording of at least {MIN_SECONDS:g} s")
-    places = np.linspace(0, len(long_enough) - 1, min(limit, len(long_enough)))
-    return [long_enough[round(place)] for place in places]
+    chosen = []
+    by_size = sorted(groups.values(), key=len)
+    for place, group in enumerate(by_size):  # what a small one leaves free, the larger ones take
+        share = min(len(group), (limit - len(chosen)) // (len(by_size) - place))
+        spaced = np.linspace(0, len(group) - 1, share)
+        chosen += [group[round(number)] for number in spaced]
+    return chosen
 
 
 def _seconds(path: Path) -> float:
@@ -104,8 +104,11 @@ def _seconds(path: Path) -> float:
         return reader.seconds or 0.0
 
 
-def _hear(path: Path) -> np.ndarray:
-    return load(path, SAMPLE_RATE)[0]
+def _median_of_medians(contours: list[np.ndarray]) -> float:
+    medians = [median for f0 in contours if (median := median_f0(f0))]
+    if not medians:
+        raise ValueError("no voice is heard in the target's recordings")
+    return float(np.median(medians))
 
 
 def _texts(manifest: Path | None) -> dict[str, str]:
@@ -116,23 +119,18 @@ def _texts(manifest: Path | None) -> dict[str, str]:
         return {Path(row["file"]).name: row["text"] for row in rows if row["text"]}
 
 
-def _convert(
-    converter: VoiceConverter, options: EvaluateOptions, path: Path, semitones: float
-) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "converted.wav"
-        converter.convert_file(
-            ConvertOptions(
-                voice=options.voice,
-                input=path,
-                output=output,
-                semitones=semitones,
-                index=options.index,
-                index_rate=options.index_rate,
-                f0_method=options.f0_method,
-            )
-        )
-        return _hear(output)
+def _conversion(
+    options: EvaluateOptions, source: Path, output: Path, semitones: float
+) -> ConvertOptions:
+    return ConvertOptions(
+        voice=options.voice,
+        input=source,
+        output=output,
+        semitones=semitones,
+        index=options.index,
+        index_rate=options.index_rate,
+        f0_method=options.f0_method,
+    )
 
 
 def _melody(wanted: np.ndarray, made: np.ndarray) -> dict[str, float]:
@@ -147,36 +145,80 @@ def _melody(wanted: np.ndarray, made: np.ndarray) -> dict[str, float]:
     return {"f0 correlation": float(correlation), "f0 gross error": float(gross.mean())}
 
 
-def _likeness(
-    bench: dict[str, Any], centre: np.ndarray | None, source: np.ndarray, made: np.ndarray
-) -> dict[str, float]:
-    row = {}
-    if centre is not None:
-        voice, own = bench["speaker"].embed(made), bench["speaker"].embed(source)
-        row["similarity target"] = float(voice @ centre)
-        row["similarity source"] = float(voice @ own)
-        row["closer to target"] = float(row["similarity target"] > row["similarity source"])
-    for name in ("distillmos", "dnsmos"):
-        if name in bench:
-            row[f"{name} source"] = bench[name].score(source)
-            row[f"{name} converted"] = bench[name].score(made)
-    return row
-
-
-def _words(
-    bench: dict[str, Any], text: str | None, source: np.ndarray, made: np.ndarray
-) -> dict[str, float]:
-    """Words and word errors; without a text, what the judge hears in the source is the truth."""
-    if "words" not in bench:
+def _high_band(path: Path, sample_rate: int) -> dict[str, float]:
+    """Share of a recording's energy from HIGH_BAND up to half of sample_rate, in dB."""
+    audio = load(path, sample_rate)[0]
+    power = np.abs(np.fft.rfft(audio)) ** 2
+    high = np.fft.rfftfreq(len(audio), 1 / sample_rate) > HIGH_BAND
+    if not high.any() or not power.any():
         return {}
-    heard = judges.normalize_words(bench["words"].transcribe(source))
+    share = float(power[high].sum() / power.sum())
+    return {"energy above 8 kHz, dB": 10 * float(np.log10(max(share, 1e-12)))}
+
+
+def _voices(jury: Jury, recordings: list[Recording]) -> list[np.ndarray]:
+    return [jury.ask("speaker", recording) for recording in recordings]
+
+
+def _likeness(
+    jury: Jury,
+    real: list[Recording],
+    sources: list[Recording],
+    source: Recording,
+    made: Recording,
+) -> dict[str, float]:
+    """Cosines to the target's centre, to the source clip and to the centre of its speaker."""
+    if "speaker" not in jury:
+        return {}
+    same_speaker = [other for other in sources if other.path.parent == source.path.parent]
+    voice = jury.ask("speaker", made)
+    to_target = float(voice @ judges.centroid(_voices(jury, real)))
+    to_clip = float(voice @ jury.ask("speaker", source))
+    to_speaker = float(voice @ judges.centroid(_voices(jury, same_speaker)))
+    return {
+        "similarity target": to_target,
+        "similarity source clip": to_clip,
+        "similarity source speaker": to_speaker,
+        "closer to target than to the source clip": float(to_target > to_clip),
+        "closer to target than to the source speaker": float(to_target > to_speaker),
+    }
+
+
+def _naturalness(jury: Jury, source: Recording, made: Recording) -> dict[str, float]:
+    sides = (("source", source), ("converted", made))
+    return {
+        f"{name} {side}": jury.ask(name, recording)
+        for name in SCORES
+        if name in jury
+        for side, recording in sides
+    }
+
+
+def _words(jury: Jury, text: str | None, source: Recording, made: Recording) -> dict[str, float]:
+    """Words and word errors; without a text, what the judge hears in the source is the truth."""
+    if "words" not in jury:
+        return {}
+    heard = judges.normalize_words(jury.ask("words", source))
     truth = judges.normalize_words(text) if text else heard
-    made_words = judges.normalize_words(bench["words"].transcribe(made))
+    made_words = judges.normalize_words(jury.ask("words", made))
     return {
         "words": float(len(truth)),
         "errors source": float(judges.count_word_errors(truth, heard)),
         "errors converted": float(judges.count_word_errors(truth, made_words)),
     }
+
+
+def _of_real(jury: Jury, real: list[Recording], sample_rate: int) -> dict[str, float]:
+    """The same figures of the target's own recordings: what a perfect conversion would reach."""
+    rows = [_high_band(recording.path, sample_rate) for recording in real]
+    for row, recording in zip(rows, real, strict=True):
+        row |= {name: jury.ask(name, recording) for name in SCORES if name in jury}
+    if "speaker" in jury and len(real) > 1:  # each against the centre of the others
+        voices = _voices(jury, real)
+        for i, row in enumerate(rows):
+            others = judges.centroid(voices[:i] + voices[i + 1 :])
+            row["similarity"] = float(voices[i] @ others)
+    return {f"{name}, target real": value for name, value in _summary(rows).items()}
 
 
 def _summary(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -204,12 +246,11 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"\n{printable(sys.argv)}")
+    print(f"\n{printable(command(options))}")
     for name, value in figures.items():
-        print(f"{name:28} {value:.3f}")
+        print(f"{name:44} {value:7.3f}")
     if options.json:
         write_json(options.json, figures)
-        print(json.dumps({"written": str(options.json)}))
     return 0
 
 

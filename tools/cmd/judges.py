@@ -209,9 +209,9 @@ class DistillMos:
 
     @torch.inference_mode()
     def score(self, audio: np.ndarray) -> float:
-        """Mean score of windows at most 1 s apart; shorter audio is padded with silence."""
-        wav = torch.from_numpy(np.asarray(audio, dtype=np.float32))
-        wav = nn.functional.pad(wav, (0, max(0, self.WINDOW - len(wav))))
+        """Mean score of windows at most 1 s apart; shorter audio is repeated, as DNSMOS does."""
+        audio = np.asarray(audio, dtype=np.float32)
+        wav = torch.from_numpy(np.resize(audio, max(self.WINDOW, len(audio))))
         spare = len(wav) - self.WINDOW
         starts = np.linspace(0, spare, math.ceil(spare / SAMPLE_RATE) + 1).astype(int)
         scores = [self._network(wav[None, start : start + self.WINDOW]) for start in starts]
@@ -260,11 +260,18 @@ class Dnsmos:
     """DNSMOS P.835 (Reddy et al. 2022, arXiv:2110.01763, MIT): overall score, 1 to 5."""
 
     def __init__(self) -> None:
+        import onnxruntime
         from speechmos import dnsmos
 
         models = Path(dnsmos.__file__).parent / "dnsmos_models"
         paths = (str(models / "sig_bak_ovr.onnx"), str(models / "model_v8.onnx"))
         self._score = dnsmos.DNSMOS(*paths)
+        settings = onnxruntime.SessionOptions()  # its own sessions take every core
+        settings.intra_op_num_threads = 1
+        self._score.onnx_sess, self._score.p808_onnx_sess = (
+            onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+            for path in paths
+        )
 
     def score(self, audio: np.ndarray) -> float:
         """Mean overall score of 9 s windows 1 s apart; shorter audio is repeated by the judge."""

@@ -1,0 +1,156 @@
+"""A voice to evaluate: split a corpus speaker into clips to train on and clips to compare with.
+
+The corpus is a table (tab-separated, with the columns file, speaker, seconds and split) beside its
+recordings. What is written feeds tools.cmd.evaluate.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import config
+from infer.options import Options, command, option, parse_options, printable
+from train.experiment import Experiment, plain_name, replacing
+from train.options import (
+    BuildIndexOptions,
+    ExtractF0Options,
+    ExtractFeaturesOptions,
+    PreprocessOptions,
+    TrainOptions,
+)
+
+COLUMNS = {"file", "speaker", "seconds", "split"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneOptions(Options):
+    """Train a voice on the first minutes of a corpus speaker; the rest is kept to judge it by."""
+
+    MODULE = "tools.cmd.fine_tune"
+
+    manifest: Path = option("table of the corpus, beside its recordings")
+    speaker: str = option("speaker of the corpus to train on")
+    output: Path = option("folder for SPEAKER/train, SPEAKER/real and sources")
+    data_minutes: float = option(
+        "minutes to train on, in the table's order", 10.0, within=(0.1, 1e6)
+    )
+    minutes: float = option("minutes of training, 0 = only split", 20.0, within=(0, 1e6))
+    sample_rate: int = option("sample rate of the voice in Hz", 24000)
+    threads: int = option("CPU threads, 0 = torch's own choice", 0, within=(0, 1024))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which files of the corpus go where."""
+
+    train: list[Path]
+    real: list[Path]
+    sources: list[Path]
+
+
+def fine_tune(options: FineTuneOptions) -> None:
+    """Write the folders, then run the five workers. Raises ValueError or OSError."""
+    root = options.manifest.parent
+    split = read_split(options.manifest, options.speaker, options.data_minutes * 60)
+    folder = options.output / plain_name(options.speaker)
+    for target, files in (
+        (folder / "train", split.train),
+        (folder / "real", split.real),
+        (options.output / "sources", split.sources),
+    ):
+        _copy(root, files, target)
+        print(f"{target}: {len(files)} clips", flush=True)
+    if options.minutes:
+        for step in _workers(options, folder / "train"):
+            argv = command(step)
+            print(printable(argv), flush=True)
+            if code := _run(argv):
+                raise ValueError(f"{step.MODULE} ended with exit code {code}")
+
+
+def _run(argv: list[str]) -> int:
+    process = subprocess.Popen(argv, cwd=config.ROOT)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # Ctrl-C reached the worker too; it saves its state first
+        raise
+
+
+def read_split(manifest: Path, speaker: str, seconds: float) -> Split:
+    """Take a speaker's clips in order while they fit into seconds; what follows is real.
+
+    Sources are the clips whose split is "source". ValueError names what the table lacks.
+    """
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    if missing := COLUMNS - set(rows[0] if rows else ()):
+        raise ValueError(f"{manifest} has no column {', '.join(sorted(missing))}")
+    own = [row for row in rows if row["speaker"] == speaker]
+    if not own:
+        raise ValueError(f"{manifest} has no speaker {speaker!r}")
+    train: list[Path] = []
+    for row in own:
+        seconds -= float(row["seconds"])
+        if seconds < 0:
+            break
+        train.append(Path(row["file"]))
+    real = [Path(row["file"]) for row in own[len(train) :]]
+    if not train or not real:
+        raise ValueError(
+            f"{speaker} has {sum(float(row['seconds']) for row in own) / 60:.1f} minutes: "
+            "--data-minutes must leave some to train on and some to compare with"
+        )
+    return Split(train, real, [Path(row["file"]) for row in rows if row["split"] == "source"])
+
+
+def _copy(root: Path, files: list[Path], target: Path) -> None:
+    """Fill a folder with files of the corpus; FileExistsError if other recordings lie there."""
+    for file in files:
+        if file.is_absolute() or ".." in file.parts:
+            raise ValueError(f"{file} leads out of the corpus")
+    wanted = {target / file for file in files}
+    found = {path for path in target.rglob("*") if path.is_file()}
+    if strange := found - wanted:
+        raise FileExistsError(f"{min(strange)} is no part of this split; remove {target} first")
+    for file in files:
+        if target / file not in found:
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target / file) as temporary:
+                shutil.copyfile(root / file, temporary)
+
+
+def _workers(options: FineTuneOptions, dataset: Path) -> list[Options]:
+    root = Experiment.named(options.speaker).root
+    return [
+        PreprocessOptions(
+            experiment=root, dataset=dataset.resolve(), sample_rate=options.sample_rate
+        ),
+        ExtractF0Options(experiment=root),
+        ExtractFeaturesOptions(experiment=root),
+        TrainOptions(experiment=root, minutes=options.minutes, threads=options.threads),
+        BuildIndexOptions(experiment=root),
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code."""
+    options = parse_options(FineTuneOptions, argv)
+    try:
+        fine_tune(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
