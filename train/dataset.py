@@ -13,6 +13,7 @@ from train.filelist import Clip
 
 BAND_EDGE_DB = -90.0  # below a clip's loudest bin; resampling leaves less than this above the band
 HELD_OUT_SHARE = 0.04
+HELD_OUT_FROM = 10  # clips; with fewer, every one is needed for training
 HELD_OUT_MOST = 16
 
 
@@ -48,7 +49,8 @@ class Dataset:
         self.sample_rate, self.hop_length = sample_rate, hop_length
         self.batch_size, self.seed = batch_size, seed
         order = np.random.default_rng(0).permutation(len(clips))  # the same for every seed
-        num_held_out = min(int(len(clips) * HELD_OUT_SHARE), HELD_OUT_MOST)
+        wanted = max(int(len(clips) * HELD_OUT_SHARE), int(len(clips) >= HELD_OUT_FROM))
+        num_held_out = min(wanted, HELD_OUT_MOST)
         self.held_out = [clips[i] for i in order[:num_held_out]]
         self.training = [clips[i] for i in sorted(order[num_held_out:])]
         self._bandwidth: dict[str, float] = {}

@@ -127,6 +127,15 @@ class Experiment:
         """Log of one worker."""
         return self.root / f"{worker}.log"
 
+    @property
+    def metrics_file(self) -> Path:
+        """Losses during training, one JSON object a line."""
+        return self.root / "metrics.jsonl"
+
+    def sample_file(self, name: str) -> Path:
+        """A held-out clip as it sounds at a saved step, or `original`."""
+        return self.root / "samples" / f"{name}.wav"
+
     # one clip
 
     def target_wav(self, clip: str) -> Path:

@@ -15,6 +15,7 @@ __all__ = [
     "ExtractFeaturesOptions",
     "PreprocessOptions",
     "TrainOptions",
+    "VerifyOptions",
     "command",
     "parse_options",
 ]
@@ -71,12 +72,23 @@ class TrainOptions(Options):
     base: Path | None = option("folder of base_G.pth and base_D.pth; without it the family's", None)
     use_base: bool = option("start from a base model, not from nothing", True)
     steps: int = option("steps to train in all, 0 = no limit", 0, within=(0, math.inf))
-    minutes: float = option("minutes to train in this run, 0 = no limit", 15.0, within=(0, 1e6))
+    minutes: float = option("minutes to train in all, 0 = no limit", 15.0, within=(0, 1e6))
     batch_size: int = option("clips per step", 8, within=(1, 4096))
     save_minutes: float = option("minutes between saved states", 2.0, within=(0.1, 1e6))
     device: str = option(DEVICE_HELP, "auto")
     seed: int = option("same seed, same order of clips", 0, within=(0, 2**63 - 1))
     threads: int = option("CPU threads, 0 = torch's own choice", 0, within=(0, 1024))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(Options):
+    """Convert a clip of an experiment with its finished voice and index, as a proof of both."""
+
+    MODULE = "train.verify"
+
+    experiment: Path = option(EXPERIMENT_HELP)
+    voice: Path | None = option("voice file; without it weights/<experiment>.pth", None)
+    device: str = option(DEVICE_HELP, "auto")
 
 
 @dataclass(frozen=True, kw_only=True)

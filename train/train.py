@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from infer.models.families import family, plain
 from train.dataset import Dataset
 from train.experiment import Experiment
 from train.filelist import Clip, complete_clips, write_filelist
+from train.metrics import append_metrics, write_sample
 from train.options import TrainOptions, parse_options
 from train.trainer import (
     Trainer,
@@ -35,6 +37,8 @@ from train.trainer import (
     save_state,
 )
 from train.worker import Progress, WorkerError, run_worker, uninterrupted
+
+METRICS_SECONDS = 10.0  # between two entries of the losses
 
 logger = logging.getLogger(__name__)
 
@@ -80,24 +84,38 @@ def train(options: TrainOptions) -> Path:
             )
             save_voice_model(voice, model)
         save_state(state, experiment)
+        append_metrics(experiment, step=state.step, seconds=state.seconds, held_out=loss)
+        clip = dataset.whole((dataset.held_out or dataset.training)[0])
+        made = trainer.speak(clip.to(device))
+        write_sample(experiment, state.step, made[0].cpu().numpy(), trainer.sample_rate)
+        write_sample(experiment, None, clip.wav[0].numpy(), trainer.sample_rate)
         logger.info("step %d: held-out loss %.4f, best %.4f at step %d",
                     state.step, loss, state.best_loss, state.best_step)  # fmt: skip
 
     try:
-        _loop(trainer, dataset, options, keep)
+        _loop(trainer, dataset, options, experiment, keep)
     finally:
         keep()  # also when stopped
     return voice
 
 
-def _loop(trainer: Trainer, dataset: Dataset, options: TrainOptions, keep: Any) -> None:
+def _loop(
+    trainer: Trainer,
+    dataset: Dataset,
+    options: TrainOptions,
+    experiment: Experiment,
+    keep: Callable[[], None],
+) -> None:
     state, settings = trainer.state, trainer.settings
-    started = saved = time.monotonic()
+    started = saved = measured = time.monotonic()
+    before = state.seconds
     recent: dict[str, list[float]] = defaultdict(list)
     total, unit = options.steps, "steps"
     if not total:
         total, unit = round(60 * options.minutes), "s"
-    done = min(state.step, total) if options.steps else 0
+    done = min(state.step if options.steps else int(state.seconds), total)
+    if done == total:
+        logger.info("trained for that long already; a larger --minutes or --steps goes on")
     frames = settings["segment_frames"]
     with (
         Progress(total, unit, "train", done=done) as progress,
@@ -105,8 +123,8 @@ def _loop(trainer: Trainer, dataset: Dataset, options: TrainOptions, keep: Any) 
     ):
         upcoming = reader.submit(dataset.batch, state.step, frames)
         while not options.steps or state.step < options.steps:
-            elapsed = time.monotonic() - started
-            if options.minutes and elapsed >= 60 * options.minutes:
+            state.seconds = before + time.monotonic() - started
+            if options.minutes and state.seconds >= 60 * options.minutes:
                 break
             if state.step == settings["adversarial_from_step"]:
                 state.best_loss = float("inf")  # from here on, sharper beats closer on average
@@ -116,12 +134,16 @@ def _loop(trainer: Trainer, dataset: Dataset, options: TrainOptions, keep: Any) 
                 losses = trainer.train_step(batch)
             for name, value in losses.items():
                 recent[name] = [*recent[name][-49:], value]
-            finished = state.step if options.steps else min(total, int(elapsed))
+            finished = state.step if options.steps else min(total, int(state.seconds))
             epoch = state.step // dataset.steps_per_epoch
             mel = np.mean(recent["loss/mel"])
             progress.advance(
                 finished - progress.done, f"step {state.step}, epoch {epoch}, mel loss {mel:.3f}"
             )
+            if time.monotonic() - measured > METRICS_SECONDS:
+                means = {name: float(np.mean(values)) for name, values in recent.items()}
+                append_metrics(experiment, step=state.step, seconds=state.seconds, **means)
+                measured = time.monotonic()
             if time.monotonic() - saved > 60 * options.save_minutes:
                 logger.info("%s", "  ".join(f"{k} {np.mean(v):.4f}" for k, v in recent.items()))
                 keep()

@@ -37,6 +37,7 @@ class TrainState:
     synthesizer_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     step: int = 0
+    seconds: float = 0.0  # trained so far, over all runs
     best_loss: float = float("inf")
     best_step: int = 0
 
@@ -170,10 +171,14 @@ class Trainer:
         losses = []
         for clip in dataset.held_out:
             batch = dataset.whole(clip).to(self.device)
-            random = torch.Generator().manual_seed(0)
-            made = self.state.average(batch.content, batch.f0, batch.speaker, generator=random)
-            losses.append(float(self.spectral(made, batch.wav, batch.bandwidth)[0]))
+            losses.append(float(self.spectral(self.speak(batch), batch.wav, batch.bandwidth)[0]))
         return sum(losses) / len(losses) if losses else float("nan")
+
+    @torch.inference_mode()
+    def speak(self, batch: Batch) -> Tensor:
+        """What the average makes of a whole clip, (B, N); the same every time."""
+        random = torch.Generator().manual_seed(0)
+        return self.state.average(batch.content, batch.f0, batch.speaker, generator=random)
 
 
 def balanced_gradient(groups: list[tuple[Tensor, float]], made: Tensor) -> Tensor:
@@ -210,6 +215,7 @@ def save_state(state: TrainState, experiment: Experiment) -> None:
             "model": state.synthesizer.state_dict(),
             "average": state.average.state_dict(),
             "optimizer": state.synthesizer_optimizer.state_dict(),
+            "seconds": state.seconds,
             "best_loss": state.best_loss,
             "best_step": state.best_step,
         },
@@ -228,6 +234,7 @@ def load_state(state: TrainState, experiment: Experiment, step: int) -> None:
     state.synthesizer_optimizer.load_state_dict(saved["optimizer"])
     for name in ("step", "best_loss", "best_step"):
         setattr(state, name, saved[name])
+    state.seconds = saved.get("seconds", 0.0)  # states of before this was counted lack it
     path = experiment.discriminator_state(step)
     saved = load_training_state(path)
     load_weights(state.discriminators, saved["model"], path)

@@ -20,9 +20,10 @@ from train.dataset import Dataset, bandwidth
 from train.experiment import Experiment
 from train.export_base import ExportBaseOptions, export_base
 from train.filelist import complete_clips
+from train.metrics import read_metrics, sampled_steps
 from train.options import TrainOptions, command
 from train.train import train
-from train.worker import WorkerError
+from train.worker import WorkerError, parse_progress
 
 DIM = 513
 SECONDS = 1.5
@@ -148,6 +149,41 @@ def test_a_base_model_is_written_blended_and_trained_from(
         path.unlink()
     train(options(experiment, steps=1, use_base=True, base=base))
     assert experiment.saved_steps() == [1]
+
+
+def test_minutes_count_over_all_runs_and_are_shown_as_one_progress(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    train(options(experiment, steps=0, minutes=0.05))
+    first = experiment.saved_steps()[-1]
+    seconds = torch.load(experiment.generator_state(first), weights_only=True)["seconds"]
+    assert 3 <= seconds < 6
+    capsys.readouterr()
+    train(options(experiment, steps=0, minutes=0.1))
+    lines = capsys.readouterr().out.splitlines()
+    assert parse_progress(lines[0]).done >= 3
+    assert (parse_progress(lines[-1]).done, parse_progress(lines[-1]).total) == (6, 6)
+    with caplog.at_level("INFO"):
+        train(options(experiment, steps=0, minutes=0.1))
+    assert "a larger --minutes" in caplog.text
+
+
+def test_losses_and_a_sample_are_kept_at_every_save(experiment: Experiment) -> None:
+    train(options(experiment, steps=2))
+    train(options(experiment, steps=3))
+    entries = read_metrics(experiment)
+    assert [entry["step"] for entry in entries] == sampled_steps(experiment) == [2, 3]
+    original, rate = soundfile.read(experiment.sample_file("original"))
+    made, _ = soundfile.read(experiment.sample_file("3"))
+    assert (len(original), len(made), rate) == (SECONDS * 24000, SECONDS * 24000, 24000)
+    assert not np.array_equal(made, soundfile.read(experiment.sample_file("2"))[0])
+
+
+def test_a_clip_is_held_out_as_soon_as_there_are_ten(experiment: Experiment) -> None:
+    clips = complete_clips(experiment, DIM)
+    assert len(Dataset(clips, 24000, 240, 2, seed=0).held_out) == 0
+    dataset = Dataset(3 * clips, 24000, 240, 2, seed=0)
+    assert (len(dataset.held_out), len(dataset.training)) == (1, 11)
 
 
 def test_nothing_to_train_on_names_the_step_before(experiment: Experiment) -> None:

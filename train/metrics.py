@@ -1,0 +1,63 @@
+"""What training measured: its losses for the curves of the page, and how a clip sounded."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from train.experiment import Experiment, replacing
+
+if TYPE_CHECKING:
+    import numpy as np  # the page reads the losses only
+
+SAMPLES_KEPT = 20  # the newest
+ORIGINAL = "original"  # the sample that is the recording itself
+
+
+def append_metrics(experiment: Experiment, step: int, **values: float) -> None:
+    """Note losses by name at a step; values that are not finite are left out."""
+    known = {name: round(value, 5) for name, value in values.items() if math.isfinite(value)}
+    line = json.dumps({"step": step, **known}) + "\n"
+    with experiment.metrics_file.open("ab") as file:
+        file.write(line.encode("ascii"))
+
+
+def read_metrics(experiment: Experiment) -> list[dict[str, float]]:
+    """Entries by ascending step; a run that goes on from an earlier state replaces what followed.
+
+    Half a line from a killed process is ignored.
+    """
+    entries: list[dict[str, float]] = []
+    if not experiment.metrics_file.is_file():
+        return entries
+    for line in experiment.metrics_file.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+            step = entry["step"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        while entries and entries[-1]["step"] > step:
+            entries.pop()
+        entries.append(entry)
+    return entries
+
+
+def write_sample(
+    experiment: Experiment, step: int | None, audio: np.ndarray, sample_rate: int
+) -> None:
+    """Keep how a held-out clip sounds at a step, None = in the recording; audio: (N,) float32."""
+    import soundfile
+
+    path = experiment.sample_file(ORIGINAL if step is None else str(step))
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        soundfile.write(temporary, audio, sample_rate, format="WAV", subtype="PCM_16")
+    for old in sampled_steps(experiment)[:-SAMPLES_KEPT]:
+        experiment.sample_file(str(old)).unlink()
+
+
+def sampled_steps(experiment: Experiment) -> list[int]:
+    """Steps that there are samples of, ascending."""
+    files = experiment.sample_file(ORIGINAL).parent.glob("*.wav")
+    return sorted(int(path.stem) for path in files if path.stem.isdecimal())
