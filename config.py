@@ -17,6 +17,20 @@ WEIGHTS = ROOT / "weights"  # voice models the user makes or drops in
 LITE = ASSETS / "lite"  # everything the offline default needs
 
 
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """The type in which a device multiplies fastest: bfloat16 where its hardware has it."""
+    import torch
+
+    if device.type == "cuda":
+        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        is_fast = device.type == "cpu" and bool(
+            capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+        )
+    return torch.bfloat16 if is_fast else torch.float32
+
+
 def pick_device(name: str = "auto") -> torch.device:
     """The torch device of that name; "auto" is the first CUDA GPU, else Apple's GPU, else the CPU.
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+DILATIONS = (1, 1, 2, 4)  # in time, layer by layer
 COMPRESSION = 0.3  # magnitudes are raised to this power, so that quiet high bands are visible
 
 
@@ -27,12 +28,14 @@ class SpectrogramDiscriminator(nn.Module):
                     o,
                     (7, 3) if n == 0 else (5, 3),
                     (3 if n == 0 else 2, 1),
-                    (3 if n == 0 else 2, 1),
+                    (3 if n == 0 else 2, dilation),
+                    (1, dilation),
                 )
             )
-            for n, (i, o) in enumerate(zip(widths, widths[1:], strict=False))
+            for n, (i, o, dilation) in enumerate(zip(widths, channels, DILATIONS, strict=False))
         )
         self.score = weight_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
+        self.to(memory_format=torch.channels_last)  # a third of the time on a CPU
 
     def forward(self, wav: Tensor, bandwidth: Tensor) -> tuple[Tensor, list[Tensor]]:
         """wav: (B, N); bandwidth: (B,) Hz, above which nothing is shown.

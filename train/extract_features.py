@@ -19,13 +19,16 @@ from train.worker import Progress, WorkerError, run_worker
 STATISTICS_CLIPS = 40  # clips of a speaker (about 2 minutes) that its normalisation is taken from
 SPEEDS = (0.84, 1.19)  # altered versions are played slower or faster: other throat, other pitch
 SPEED_GAP = 0.05  # ... but never so close to 1 that nothing changes
+EQUALIZER_HZ = (60, 120, 250, 500, 1000, 2000, 4000, 8000)
+EQUALIZER_DB = 4.0  # standard deviation of an altered version's gain at each of them
 
 
 def extract_features(options: ExtractFeaturesOptions) -> int:
     """Write the content features of every clip that lacks them; returns how many clips were done.
 
-    Altered versions (the clip resampled to another speed, its features stretched back) teach the
-    synthesizer to take the timbre from the speaker alone (after NANSY, arXiv:2110.14513).
+    Altered versions (the clip at another speed and through an equalizer, its features stretched
+    back) teach the synthesizer to take the timbre from the speaker alone (after NANSY,
+    arXiv:2110.14513). Each is normalised by itself, as a short recording is when it is converted.
     """
     experiment = Experiment(options.experiment)
     model = experiment.read_config()["model"]
@@ -47,10 +50,16 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
         statistics = _statistics(experiment, encoder, speakers)
         for clip, version in todo:
             content = _encode(experiment, encoder, clip, version)
+            if version == 0:
+                normalize = statistics[speakers[clip]].normalize
+            else:
+                alone = encoder.new_statistics()
+                alone.update(content)
+                normalize = alone.result().normalize
             path = experiment.content_file(clip, encoder.dim, version)
             path.parent.mkdir(exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
-                np.save(file, statistics[speakers[clip]].normalize(content).astype(np.float32))
+                np.save(file, normalize(content).astype(np.float32))
             progress.advance()
     return len(todo)
 
@@ -88,12 +97,21 @@ def _encode(experiment: Experiment, encoder: ContentEncoder, clip: str, version:
     speed = random.uniform(*SPEEDS)
     while abs(speed - 1) < SPEED_GAP:
         speed = random.uniform(*SPEEDS)
-    content = encoder(soxr.resample(audio, rate * speed, rate), offset)
+    altered = _equalize(soxr.resample(audio, rate * speed, rate), rate, random)
+    content = encoder(altered, offset)
     position = np.minimum(np.arange(frames) / speed, len(content) - 1)
     whole = position.astype(int)
     following = np.minimum(whole + 1, len(content) - 1)
     share = (position - whole)[:, None].astype(np.float32)
     return content[whole] * (1 - share) + content[following] * share
+
+
+def _equalize(audio: np.ndarray, rate: int, random: np.random.Generator) -> np.ndarray:
+    """The audio with random gains, smooth over the logarithm of frequency."""
+    gains = random.normal(0, EQUALIZER_DB, len(EQUALIZER_HZ))
+    hz = np.fft.rfftfreq(len(audio), 1 / rate)
+    curve = np.interp(np.log(np.maximum(hz, 1)), np.log(EQUALIZER_HZ), gains)
+    return np.fft.irfft(np.fft.rfft(audio) * 10 ** (curve / 20), len(audio)).astype(np.float32)
 
 
 if __name__ == "__main__":

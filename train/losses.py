@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,22 +63,23 @@ def _masked_mean(difference: Tensor, inside: Tensor) -> Tensor:
     return (difference * inside[..., None]).sum() / (inside.sum() * difference.shape[-1])
 
 
-def discriminator_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
+def discriminator_loss(real: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
     """Hinge loss: real scores above 1, made scores below -1. Mean over discriminators."""
     parts = [F.relu(1 - r).mean() + F.relu(1 + m).mean() for r, m in zip(real, made, strict=True)]
     return torch.stack(parts).mean()
 
 
-def adversarial_loss(made: list[Tensor]) -> Tensor:
+def adversarial_loss(made: Sequence[Tensor]) -> Tensor:
     """What the synthesizer minimises: the negative score of what it made."""
     return torch.stack([-score.mean() for score in made]).mean()
 
 
-def feature_matching_loss(real: list[list[Tensor]], made: list[list[Tensor]]) -> Tensor:
-    """Mean difference of the discriminators' hidden layers, relative to the real ones."""
+def feature_matching_loss(pairs: list[list[tuple[Tensor, Tensor]]]) -> Tensor:
+    """Mean difference of hidden layers (real, made) of each discriminator, relative to the real."""
     parts = [
-        (r.detach() - m).abs().mean() / r.detach().abs().mean().clamp(min=1e-4)
-        for real_layers, made_layers in zip(real, made, strict=True)
-        for r, m in zip(real_layers, made_layers, strict=True)
+        (real.detach() - made).abs().mean(dtype=torch.float32)
+        / real.detach().abs().mean(dtype=torch.float32).clamp(min=1e-4)
+        for layers in pairs
+        for real, made in layers
     ]
     return torch.stack(parts).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import config
 from infer.checkpoint import load_training_state, load_weights, save_training_state
 from train.dataset import Batch, Dataset
 from train.discriminators import SpectrogramDiscriminators
@@ -69,8 +71,10 @@ class Trainer:
     device: torch.device
     seed: int
     spectral: SpectralLoss = field(init=False)
+    dtype: torch.dtype = field(init=False)  # of matrix products
 
     def __post_init__(self) -> None:
+        self.dtype = config.fast_dtype(self.device)
         self.spectral = SpectralLoss(
             self.sample_rate, self.settings["mel_windows"], self.settings["mel_bins"]
         ).to(self.device)
@@ -80,74 +84,93 @@ class Trainer:
         state, settings = self.state, self.settings
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + state.step)
         phase = torch.rand(len(batch.f0), generator=random).to(self.device)
-        made = state.synthesizer(
-            batch.content, batch.f0, batch.speaker, generator=random, phase=phase
-        )
+        content = batch.content + settings["content_noise"] * self._noise(batch.content, random)
+        with self._fast():
+            made = state.synthesizer(
+                content, batch.f0, batch.speaker, generator=random, phase=phase
+            )
         margin = settings["margin_frames"] * self.hop_length  # crops lack their surroundings
         made, real = made[:, margin:-margin], batch.wav[:, margin:-margin]
-        mel, stft = self.spectral(made, real, batch.bandwidth)
+        heard = made.detach().requires_grad_()  # what the losses see; its gradient goes to made
+        weight, share = settings["loss_weights"], settings["adversarial_share"]
+        mel, stft = self.spectral(heard, real, batch.bandwidth)
         losses: dict[str, Tensor] = {"mel": mel, "stft": stft}
+        (likeness,) = torch.autograd.grad(weight["mel"] * mel + weight["stft"] * stft, heard)
+        gradients = [(likeness, 1.0)]
         if state.step >= settings["adversarial_from_step"]:
-            crop = self._adversarial_crop(made.shape[1], random)
-            losses.update(self._play(made[:, crop], real[:, crop], batch.bandwidth))
+            crop = self._adversarial_crop(heard.shape[1], random)
+            played, naturalness = self._play(heard, real, batch.bandwidth, crop)
+            losses.update(played)
+            gradients = [(likeness, 1 - share), (naturalness, share)]
         self._update(
             state.synthesizer,
             state.synthesizer_optimizer,
-            [made],
-            [balanced_gradient(self._groups(losses), made)],
+            lambda: made.backward(balanced_gradient(gradients)),
             settings["learning_rate"],
         )
         self._average()
         state.step += 1
         return {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
 
-    def _groups(self, losses: dict[str, Tensor]) -> list[tuple[Tensor, float]]:
-        """The losses as two sums, likeness and naturalness, each with its share of the gradient."""
-        weight, share = self.settings["loss_weights"], self.settings["adversarial_share"]
-        likeness = weight["mel"] * losses["mel"] + weight["stft"] * losses["stft"]
-        if "adversarial" not in losses:
-            return [(likeness, 1.0)]
-        names = ("adversarial", "feature_matching")
-        return [(likeness, 1 - share), (sum(weight[n] * losses[n] for n in names), share)]
+    def _noise(self, content: Tensor, random: torch.Generator) -> Tensor:
+        """Noise for content (B, T, dim): what is faint in it, as the throat is, drowns.
+
+        The last value, the log energy, is left alone.
+        """
+        batch, frames, dim = content.shape
+        noise = torch.randn(batch, frames // 2 + 1, dim, generator=random)
+        noise[..., -1] = 0
+        return noise.repeat_interleave(2, 1)[:, :frames].to(content)
+
+    def _fast(self) -> torch.autocast:
+        """Matrix products in the device's fast type; what needs float32 says so itself."""
+        return torch.autocast(
+            self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
+        )
 
     def _adversarial_crop(self, length: int, random: torch.Generator) -> slice:
         size = min(self.settings["adversarial_frames"] * self.hop_length, length)
         start = int(torch.randint(length - size + 1, (1,), generator=random))
         return slice(start, start + size)
 
-    def _play(self, made: Tensor, real: Tensor, bandwidth: Tensor) -> dict[str, Tensor]:
-        """Train the discriminators on one crop, then let them judge the synthesizer."""
-        networks = self.state.discriminators
-        real_scores, real_layers = networks(real, bandwidth)
-        made_scores, _ = networks(made.detach(), bandwidth)
-        loss = discriminator_loss(real_scores, made_scores)
+    def _play(
+        self, heard: Tensor, real: Tensor, bandwidth: Tensor, crop: slice
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Train the discriminators on a crop of what was made (heard) and of what is real.
+
+        Returns the losses and the gradient that their judgement, before this update, gives heard.
+        """
+        networks, weight = self.state.discriminators, self.settings["loss_weights"]
+        with self._fast():  # one pass judges both
+            both = torch.cat([real[:, crop], heard[:, crop]])
+            scores, layers = networks(both, bandwidth.repeat(2))
+        real_scores, made_scores = zip(*(score.float().chunk(2) for score in scores), strict=True)
+        pairs = [[layer.chunk(2) for layer in hidden] for hidden in layers]
+        losses = {
+            "adversarial": adversarial_loss(made_scores),
+            "feature_matching": feature_matching_loss(pairs),
+        }
+        judged = sum(weight[name] * loss for name, loss in losses.items())
+        (naturalness,) = torch.autograd.grad(judged, heard, retain_graph=True)
+        losses["discriminator"] = discriminator_loss(real_scores, made_scores)
         self._update(
             networks,
             self.state.discriminator_optimizer,
-            [loss],
-            [None],
+            lambda: losses["discriminator"].backward(inputs=list(networks.parameters())),
             self.settings["discriminator_learning_rate"],
         )
-        networks.requires_grad_(False)
-        made_scores, made_layers = networks(made, bandwidth)
-        networks.requires_grad_(True)
-        return {
-            "adversarial": adversarial_loss(made_scores),
-            "feature_matching": feature_matching_loss(real_layers, made_layers),
-            "discriminator": loss.detach(),
-        }
+        return losses, naturalness
 
     def _update(
         self,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        outputs: list[Tensor],
-        gradients: list[Tensor | None],
+        backward: Callable[[], None],
         learning_rate: float,
     ) -> None:
         """One optimiser step; a step whose gradient is not finite is left out and said."""
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(outputs, gradients)
+        backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings["gradient_clip"])
         if not torch.isfinite(norm):
             logger.warning("step %d left out: its gradient is not finite", self.state.step)
@@ -181,17 +204,17 @@ class Trainer:
         return self.state.average(batch.content, batch.f0, batch.speaker, generator=random)
 
 
-def balanced_gradient(groups: list[tuple[Tensor, float]], made: Tensor) -> Tensor:
-    """The gradient for made (B, N) in which each loss has its share: groups of (loss, share).
+def balanced_gradient(gradients: list[tuple[Tensor, float]]) -> Tensor:
+    """One gradient (B, N) of several, each with its share: pairs of (gradient, share).
 
-    Each loss's gradient is scaled to unit size per clip, so neither a quiet clip nor a loss with
-    steep spots rules (after the balancer of EnCodec, arXiv:2210.13438).
+    Each is scaled to unit size per clip, so neither a quiet clip nor a loss with steep spots rules
+    (after the balancer of EnCodec, arXiv:2210.13438).
     """
-    mixed = torch.zeros_like(made)
-    for loss, share in groups:
-        (gradient,) = torch.autograd.grad(loss, made, retain_graph=True)
-        mixed += share * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    return mixed / len(made)
+    mixed = sum(
+        share * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        for gradient, share in gradients
+    )
+    return mixed / len(mixed)
 
 
 def save_state(state: TrainState, experiment: Experiment) -> None:

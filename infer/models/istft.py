@@ -149,15 +149,23 @@ class LiteSynthesizer(nn.Module):
         x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(self.describe_f0(f0))
         for block in self.blocks:
             x = block(x, vector)
-        x = self.norm(x)
-        x = torch.cat([x, x[:, -1:]], 1).transpose(1, 2)  # the STFT has one frame more than f0
+        with torch.autocast(x.device.type, enabled=False):  # a phase needs all of float32
+            return self._render(self.norm(x.float()), f0, generator, phase)
+
+    def _render(
+        self, x: Tensor, f0: Tensor, generator: torch.Generator | None, phase: Tensor | None
+    ) -> Tensor:
+        """Filter both sources as the last hidden state (B, T, C) says."""
+        x = torch.cat([x, x[:, -1:]], 1)  # the STFT has one frame more than f0
         pulses, _ = self.source(f0, phase)
         noise = torch.randn(pulses.shape, generator=generator, device="cpu").to(pulses)
         harmonic = self._spectrum(pulses) * torch.polar(
-            torch.exp(_rows(self.harmonic_gain, x).clamp(max=MAX_LOG_GAIN)),
-            _rows(self.harmonic_phase, x),
+            torch.exp(self.harmonic_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)),
+            self.harmonic_phase(x).transpose(1, 2),
         )
-        noisy = self._spectrum(noise) * torch.exp(_rows(self.noise_gain, x).clamp(max=MAX_LOG_GAIN))
+        noisy = self._spectrum(noise) * torch.exp(
+            self.noise_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)
+        )
         return torch.istft(
             harmonic + noisy, self.n_fft, self.params.hop_length, window=self.window,
             length=pulses.shape[1],
@@ -168,8 +176,3 @@ class LiteSynthesizer(nn.Module):
             wav, self.n_fft, self.params.hop_length, window=self.window, return_complex=True,
             pad_mode="constant",
         )  # fmt: skip
-
-
-def _rows(head: nn.Linear, x: Tensor) -> Tensor:
-    """head applied to (B, C, T), giving (B, bins, T)."""
-    return F.conv1d(x, head.weight[..., None], head.bias)
