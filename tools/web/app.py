@@ -1,4 +1,4 @@
-"""The web page: its tabs, its look and its server."""
+"""The web page: its tabs and its server."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import gradio as gr
 
 from tools.web import choices
 from tools.web.frame import Frame
-from tools.web.i18n import load_texts
-from tools.web.options import WebOptions
+from tools.web.i18n import load_texts, read_texts, spoken
+from tools.web.look import SCRIPT, THEME, page_head, page_style
+from tools.web.options import LOOPBACK, WebOptions
 from tools.web.session import Session
 from tools.web.tabs.convert import ConvertTab
 
@@ -21,46 +22,30 @@ TABS = {
     "convert": ConvertTab,
 }
 PORTS_TRIED = 100
-THEME = gr.themes.Soft(
-    primary_hue="teal",
-    neutral_hue="slate",
-    font=["system-ui", "Segoe UI", "PingFang SC", "Microsoft YaHei", "sans-serif"],
-    font_mono=["ui-monospace", "Consolas", "monospace"],
-).set(  # darker than the theme's own, so that text stands out 4.5 : 1
-    body_background_fill="*neutral_50",
-    block_label_background_fill_dark="*primary_800",
-    block_title_background_fill_dark="*primary_800",
-    button_primary_background_fill="*primary_700",
-    button_primary_background_fill_hover="*primary_800",
-    button_primary_background_fill_dark="*primary_700",
-    button_primary_background_fill_hover_dark="*primary_600",
-    block_info_text_color="*neutral_600",
-    block_info_text_color_dark="*neutral_300",
-    block_label_text_color="*primary_800",
-    block_title_text_color="*primary_800",
-    body_text_color_subdued="*neutral_600",
-    body_text_color_subdued_dark="*neutral_300",
-)
-CSS = """
-.gradio-container { max-width: 1100px !important; margin: 0 auto !important; }
-@media (max-width: 480px) { .gradio-container > main { padding: 12px !important; } }
-.command textarea { font-family: var(--font-mono); font-size: var(--text-sm); }
-"""
-
 logger = logging.getLogger(__name__)
 
 
-def build_page(session: Session, text: gr.I18n) -> gr.Blocks:
-    """Put the tabs together."""
+def build_page(session: Session, text: gr.I18n, warning: str = "") -> gr.Blocks:
+    """Put the tabs together; warning: name of a text that stands above them."""
     with gr.Blocks(title="RVC WebUI", analytics_enabled=False) as page:
-        gr.Markdown("# RVC WebUI")
-        gr.Markdown(text("subtitle"))
+        gr.HTML(page_head())
+        if warning:
+            gr.HTML(f'<p class="warning" role="alert">{spoken(warning)}</p>')
         with gr.Tabs() as tabs:
             frame = Frame(page, tabs, text, session)
             for name, build_tab in TABS.items():
                 with gr.Tab(text(f"{name}_tab"), id=name):
                     build_tab(frame)
     return page
+
+
+def open_to_others(options: WebOptions) -> str:
+    """Return the name of the warning that a page without a password needs, "" if none."""
+    if options.login:
+        return ""
+    if options.share:
+        return "share_warning"
+    return "" if options.host in LOOPBACK else "open_warning"
 
 
 def free_port(host: str, first: int) -> int:
@@ -90,7 +75,10 @@ def serve(options: WebOptions) -> None:
         logger.info("Port %d is taken.", options.port)
     session = Session()
     text = load_texts()
-    page = build_page(session, text)
+    warning = open_to_others(options)
+    if warning:
+        logger.warning("WARNING: %s", read_texts()["en"][warning])
+    page = build_page(session, text, warning)
     _, local_url, _ = page.launch(
         server_name=options.host,
         server_port=port,
@@ -101,8 +89,11 @@ def serve(options: WebOptions) -> None:
         ssr_mode=False,
         run_history=False,
         footer_links=["settings", "api"],
+        auth=options.login,
+        root_path=options.root_path or None,
         theme=THEME,
-        css=CSS,
+        head=page_style(),
+        js=SCRIPT.read_text(encoding="utf-8"),
         i18n=text,
     )
     logger.info("The page is at %s (Ctrl-C ends it)", local_url)

@@ -23,6 +23,19 @@ class WebOptions(Options):
     port: int = option("first port to try", 7865, within=(1, 65535))
     browser: bool = option("open the page in your browser", True)
     share: bool = option("also make a public link through gradio's server", False)
+    auth: str = option("name:password that the page asks for", "")
+    root_path: str = option("path at which a reverse proxy shows the page, e.g. /rvc", "")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.auth and not all(self.auth.partition(":")):
+            raise ValueError("--auth must be name:password")
+
+    @property
+    def login(self) -> tuple[str, str] | None:
+        """Name and password that the page asks for, if it does."""
+        name, _, password = self.auth.partition(":")
+        return (name, password) if self.auth else None
 
 
 def page_environment(environment: Mapping[str, str]) -> dict[str, str]:

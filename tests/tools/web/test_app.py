@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.web.app import TABS, free_port
-from tools.web.i18n import load_texts
-from tools.web.options import page_environment
+from tools.web.app import TABS, free_port, open_to_others
+from tools.web.i18n import load_texts, spoken
+from tools.web.options import WebOptions, page_environment
 
 
 def test_loopback_is_excluded_from_proxies_and_earlier_exclusions_stay() -> None:
@@ -50,10 +50,31 @@ def test_every_language_has_every_text_and_no_other() -> None:
 
 def test_every_text_that_the_page_names_exists(root: Path) -> None:
     sources = [path.read_text(encoding="utf-8") for path in (root / "tools/web").rglob("*.py")]
-    named = {name for source in sources for name in re.findall(r'text\("(\w+)"\)', source)}
+    named = {name for source in sources for name in re.findall(r'(?:text|spoken)\("(\w+)"', source)}
     named |= {f"{name}_tab" for name in TABS}
     assert len(named) > 5
     assert named <= load_texts().translations["en"].keys()
+
+
+def test_a_text_with_values_comes_in_every_language_and_never_as_markup() -> None:
+    html = spoken("open_warning", name="<b>")
+    assert html.count('class="spoken"') == len(load_texts().translations)
+    with_value = {"en": {"took": "{name} took"}, "zh-CN": {"took": "用时 {name}"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tools.web.i18n.read_texts", lambda: with_value)
+        html = spoken("took", name="<b>")
+    assert "&lt;b&gt; took" in html and "<b>" not in html
+
+
+def test_a_page_that_others_can_reach_without_a_password_warns() -> None:
+    assert open_to_others(WebOptions()) == ""
+    assert open_to_others(WebOptions(host="0.0.0.0")) == "open_warning"
+    assert open_to_others(WebOptions(share=True)) == "share_warning"
+    assert open_to_others(WebOptions(host="0.0.0.0", share=True, auth="me:secret")) == ""
+    assert WebOptions(auth="me:a:b").login == ("me", "a:b")
+    for wrong in ("me", "me:", ":secret"):
+        with pytest.raises(ValueError, match="--auth"):
+            WebOptions(auth=wrong)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="proxies come from the registry there")

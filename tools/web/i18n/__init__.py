@@ -1,15 +1,18 @@
-"""The page's texts: <language>/<tab>.json, switched by gradio in the browser."""
+"""The page's texts: <language>/<tab>.json, switched in the browser."""
 
 from __future__ import annotations
 
 import json
+from functools import cache
+from html import escape
 from pathlib import Path
 
 import gradio as gr
 
 
-def load_texts() -> gr.I18n:
-    """Merge the files of every language; a folder's name is the language's code.
+@cache
+def read_texts() -> dict[str, dict[str, str]]:
+    """Merge the files of every language: language -> name -> text; a folder's name is its code.
 
     ValueError: two files of a language have a text of the same name.
     """
@@ -20,4 +23,22 @@ def load_texts() -> gr.I18n:
         if twice := language.keys() & added.keys():
             raise ValueError(f"{file}: {', '.join(sorted(twice))} stands in another file too")
         language.update(added)
-    return gr.I18n(**texts)
+    return texts
+
+
+def load_texts() -> gr.I18n:
+    """Return what turns a text's name into a label that the browser translates."""
+    return gr.I18n(**read_texts())
+
+
+def spoken(name: str, **values: object) -> str:
+    """Return HTML that shows a text with values in it ({value}) in the language of the page.
+
+    It holds every language, so a switch needs no new answer. For gr.HTML and gr.Markdown; a label
+    takes `frame.text(name)`.
+    """
+    safe = {key: escape(str(value)) for key, value in values.items()}
+    return "".join(
+        f'<span class="spoken" lang="{language}">{texts[name].format(**safe)}</span>'
+        for language, texts in read_texts().items()
+    )
