@@ -31,7 +31,7 @@ def load_texts() -> gr.I18n:
     return gr.I18n(**read_texts())
 
 
-def spoken(name: str, **values: object) -> str:
+def spoken(name: str, /, **values: object) -> str:
     """Return HTML that shows a text with values in it ({value}) in the language of the page.
 
     It holds every language, so a switch needs no new answer. For gr.HTML and gr.Markdown; a label
