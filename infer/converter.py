@@ -58,8 +58,8 @@ class VoiceConverter:
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{voice} is damaged: {error}") from error
         self.sample_rate: int = self.params.sample_rate
-        self.synthesizer = kind.build(self.params)
-        load_weights(self.synthesizer, self.model.weights, voice)
+        self.synthesizer = kind.build_voice(self.params)
+        load_weights(self.synthesizer, kind.voice_weights(self.model.weights), voice)
         self.synthesizer.eval().requires_grad_(False).to(self.device)
         self.encoder: ContentEncoder = load_encoder(self.params.content_encoder, self.device)
         self._f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,112 @@ class LiteParams:
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
+@dataclass(frozen=True, kw_only=True)
+class StandardParams:
+    """Hyperparameters of the standard synthesizer (infer/models/synthesizer.py), RVC v1 and v2."""
+
+    sample_rate: int  # Hz
+    hop_length: int  # samples of one frame; sample_rate / 100
+    content_encoder: str  # <embedder>-<dim>, see infer.content
+    content_dim: int  # 256 (v1) or 768 (v2)
+    use_f0: bool
+    spec_bins: int  # n_fft / 2 + 1
+    inter_dim: int
+    hidden_dim: int
+    filter_dim: int
+    num_heads: int
+    num_layers: int
+    kernel_size: int
+    dropout: float
+    resblock_kernel_sizes: Sequence[int]
+    resblock_dilation_sizes: Sequence[Sequence[int]]
+    upsample_rates: Sequence[int]
+    upsample_initial_dim: int
+    upsample_kernel_sizes: Sequence[int]
+    speaker_dim: int
+    num_speakers: int
+
+    def __post_init__(self) -> None:
+        if self.hop_length * 100 != self.sample_rate:
+            raise ValueError(
+                f"hop_length {self.hop_length} is not 10 ms at {self.sample_rate} Hz; "
+                f"use {self.sample_rate // 100}"
+            )
+        if math.prod(self.upsample_rates) != self.hop_length:
+            raise ValueError(
+                f"upsample_rates {list(self.upsample_rates)} do not multiply to the "
+                f"{self.hop_length} samples of a frame"
+            )
+
+    @property
+    def prior_stands_last(self) -> bool:
+        """Public v2 checkpoints have enc_p behind all other parts, v1 ones have it first."""
+        return self.content_dim == V2_CONTENT_DIM
+
+    @classmethod
+    def from_groups(cls, groups: dict[str, Any], **changes: Any) -> StandardParams:
+        """From the groups "data" and "model" of a configuration, with some fields changed."""
+        values = {**groups["data"], **groups["model"], **changes}
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+V2_CONTENT_DIM = 768
+LEGACY_SEGMENT = 32  # position 1: every public voice says so, whatever it was trained with
+
+# what the positions of a public voice's `config` mean, in order; "" = no hyperparameter of ours
+LEGACY_POSITIONS = (
+    "spec_bins", "", "inter_dim", "hidden_dim", "filter_dim", "num_heads", "num_layers",
+    "kernel_size", "dropout", "", "resblock_kernel_sizes", "resblock_dilation_sizes",
+    "upsample_rates", "upsample_initial_dim", "upsample_kernel_sizes", "num_speakers",
+    "speaker_dim", "sample_rate",
+)  # fmt: skip
+
+
+def from_legacy_list(values: Sequence[Any], **others: Any) -> dict[str, Any]:
+    """The params of a public voice from its list of 18; others: the fields that it does not hold.
+
+    ValueError says which value is none that this version can build.
+    """
+    if len(values) != len(LEGACY_POSITIONS):
+        raise ValueError(f"its 'config' has {len(values)} values, not {len(LEGACY_POSITIONS)}")
+    if str(values[9]) != "1":
+        raise ValueError(f"its residual blocks are of type {values[9]!r}; only '1' is supported")
+    params = {name: value for name, value in zip(LEGACY_POSITIONS, values, strict=True) if name}
+    for name, value in params.items():
+        if not _is_numeric(
+            value,
+            nested=2
+            if name == "resblock_dilation_sizes"
+            else 1
+            if name.endswith(("sizes", "rates"))
+            else 0,
+        ):
+            raise ValueError(f"its 'config' says {value!r} for {name}")
+    return {**params, "hop_length": params["sample_rate"] // 100, **others}
+
+
+def to_legacy_list(params: StandardParams) -> list[Any]:
+    """The list of 18 that public voices carry."""
+    values = [getattr(params, name) if name else None for name in LEGACY_POSITIONS]
+    values[1], values[9] = LEGACY_SEGMENT, "1"
+    return [_as_lists(value) for value in values]
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_numeric(value: Any, nested: int) -> bool:
+    """Whether value is a positive number, or a list of such, or a list of such lists."""
+    if nested:
+        return (
+            isinstance(value, list | tuple)
+            and bool(value)
+            and all(_is_numeric(item, nested - 1) for item in value)
+        )
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
 def config_file(version: str, sample_rate: int) -> Path:
     """The hyperparameter file of a voice family at a rate in Hz; ValueError lists what there is."""
     folder = "v1" if (version, sample_rate) == ("v2", 40000) else version  # RVC shares this one
@@ -56,4 +164,9 @@ def config_file(version: str, sample_rate: int) -> Path:
 
 def read_config(version: str, sample_rate: int) -> dict[str, Any]:
     """The groups train, data and model of a voice family at a rate in Hz."""
-    return json.loads(config_file(version, sample_rate).read_text(encoding="utf-8"))
+    path = config_file(version, sample_rate)
+    groups = json.loads(path.read_text(encoding="utf-8"))
+    if path.parent.name != version:  # shared: all is equal but what v2 hears
+        own = read_config(version, 32000)["model"]
+        groups["model"].update({name: own[name] for name in ("content_encoder", "content_dim")})
+    return groups

@@ -1,26 +1,71 @@
-"""Voice families by version: how a synthesizer is made, and fitted to a base model."""
+"""Voice families by version: how a synthesizer is made, rendered with, and fitted to a base."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from infer.hparams import LiteParams
+from infer.hparams import LiteParams, StandardParams
 from infer.models.istft import LiteSynthesizer
+from infer.models.ops import fold_weight_norm
+from infer.models.synthesizer import Synthesizer
 
 
 @dataclass(frozen=True)
 class Family:
-    """params: hyperparameters; build: params -> synthesizer; adapt: fit base weights."""
+    """What one family of voices is made of.
 
-    params: type[LiteParams]
+    build makes the network that is trained. build_voice makes the one that converts, which may be
+    simpler; voice_weights turns a voice file's weights into its own. render: that network, content
+    (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,) and a
+    generator of noise -> (N,) in -1..1. adapt fits a base model's weights to a network.
+    """
+
+    params: type[LiteParams] | type[StandardParams]
     build: Callable[[Any], nn.Module]
+    build_voice: Callable[[Any], nn.Module]
+    voice_weights: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    render: Callable[..., Tensor]
     adapt: Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]]
-    base: str  # folder in assets/ with base_G.pth and base_D.pth
+    base: str  # folder in assets/ with the base models
+
+
+def render_lite(
+    synthesizer: LiteSynthesizer,
+    content: Tensor,
+    f0: Tensor,
+    pitch: Tensor,
+    speaker: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """See Family; the lite synthesizer reads the pitch from f0."""
+    return synthesizer(content, f0, speaker, generator=generator)[0]
+
+
+def render_standard(
+    synthesizer: Synthesizer,
+    content: Tensor,
+    f0: Tensor | None,
+    pitch: Tensor | None,
+    speaker: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """See Family."""
+    return synthesizer.infer(content, pitch, f0, speaker, generator=generator).wav[0, 0]
+
+
+def fit_standard_weights(weights: dict[str, Tensor], synthesizer: nn.Module) -> dict[str, Tensor]:
+    """A base model's weights for a network with fewer speakers: the first ones are kept."""
+    speakers = len(synthesizer.state_dict()["emb_g.weight"])
+    return {
+        name: value[:speakers] if name == "emb_g.weight" else value
+        for name, value in weights.items()
+    }
 
 
 def fit_lite_weights(weights: dict[str, Tensor], synthesizer: nn.Module) -> dict[str, Tensor]:
@@ -44,8 +89,30 @@ def fit_lite_weights(weights: dict[str, Tensor], synthesizer: nn.Module) -> dict
     return fitted
 
 
+def _standard(base: str) -> Family:
+    return Family(
+        StandardParams,
+        build=Synthesizer,
+        build_voice=partial(Synthesizer, for_training=False),
+        voice_weights=fold_weight_norm,
+        render=render_standard,
+        adapt=fit_standard_weights,
+        base=base,
+    )
+
+
 FAMILIES = {
-    "lite": Family(LiteParams, LiteSynthesizer, fit_lite_weights, "lite"),
+    "lite": Family(
+        LiteParams,
+        build=LiteSynthesizer,
+        build_voice=LiteSynthesizer,
+        voice_weights=dict,
+        render=render_lite,
+        adapt=fit_lite_weights,
+        base="lite",
+    ),
+    "v1": _standard("downloads/pretrained"),
+    "v2": _standard("downloads/pretrained_v2"),
 }
 
 

@@ -1,0 +1,94 @@
+"""What the standard networks share: masks, crops, convolutions with weight norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# the two spellings of a weight norm's magnitude and direction; public voices have the first
+NORM_KEYS = ("weight_g", "weight_v")
+NORM_KEYS_PARAMETRIZED = (
+    "parametrizations.weight.original0",
+    "parametrizations.weight.original1",
+)
+
+
+def sequence_mask(lengths: Tensor, frames: int) -> Tensor:
+    """(B,) lengths -> (B, 1, frames) float, 1 before the end and 0 after it."""
+    positions = torch.arange(frames, device=lengths.device)
+    return (positions < lengths[:, None])[:, None].float()
+
+
+def crop_frames(x: Tensor, starts: Tensor, frames: int) -> Tensor:
+    """The frames starts[b] .. starts[b] + frames of each item: (B, ..., T) -> (B, ..., frames)."""
+    positions = starts[:, None] + torch.arange(frames, device=x.device)
+    index = positions.view(len(x), *[1] * (x.dim() - 2), frames)
+    return x.gather(-1, index.expand(*x.shape[:-1], frames))
+
+
+def draw_normal(shape: tuple[int, ...], generator: torch.Generator | None, like: Tensor) -> Tensor:
+    """Normal numbers drawn on the CPU, so that a seed means the same on every device."""
+    return torch.randn(shape, generator=generator).to(like)
+
+
+class Conv(nn.Module):
+    """1-D convolution or transposed convolution, (B, C, T) -> (B, C', T').
+
+    normed: the kernel is weight_g * weight_v / |weight_v|, norms over all dimensions but the first
+    (Salimans and Kingma 2016, arXiv:1602.07868), and the keys are those of public voices.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        bias: bool = True,
+        normed: bool = False,
+        transposed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.normed, self.transposed = normed, transposed
+        first, second = (in_dim, out_dim) if transposed else (out_dim, in_dim)
+        weight = torch.empty(first, second, kernel_size)
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+        bound = 1 / math.sqrt(second * kernel_size)
+        offset = nn.Parameter(torch.empty(out_dim).uniform_(-bound, bound)) if bias else None
+        if normed:  # optimiser states are in the order of registration: bias, g, v as in public G_
+            self.register_parameter("bias", offset)
+            self.weight_g = nn.Parameter(weight.flatten(1).norm(dim=1)[:, None, None])
+            self.weight_v = nn.Parameter(weight)
+        else:
+            self.weight = nn.Parameter(weight)
+            self.register_parameter("bias", offset)
+
+    def kernel(self) -> Tensor:
+        """The weight to convolve with."""
+        return torch._weight_norm(self.weight_v, self.weight_g, 0) if self.normed else self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.transposed:
+            return F.conv_transpose1d(x, self.kernel(), self.bias, self.stride, self.padding)
+        return F.conv1d(x, self.kernel(), self.bias, self.stride, self.padding, self.dilation)
+
+
+def fold_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with each pair weight_g, weight_v replaced by the weight that they stand for."""
+    magnitude, direction = NORM_KEYS
+    folded = {}
+    for name, value in weights.items():
+        stem = name.removesuffix(direction)
+        if stem != name and stem + magnitude in weights:
+            folded[stem + "weight"] = torch._weight_norm(value, weights[stem + magnitude], 0)
+        elif not (name.endswith(magnitude) and name.removesuffix(magnitude) + direction in weights):
+            folded[name] = value
+    return folded
