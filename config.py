@@ -14,6 +14,7 @@ CONFIGS = ROOT / "configs"  # hyperparameters of the networks
 LOGS = ROOT / "logs"  # one folder per experiment
 WEIGHTS = ROOT / "weights"  # voice models the user makes or drops in
 
+DOWNLOADS = ASSETS / "downloads"  # what is fetched by tools.cmd.download_assets
 LITE = ASSETS / "lite"  # everything the offline default needs
 
 

@@ -139,7 +139,7 @@ class VoiceConverter:
             left, right = chunk.left // 320, (len(chunk.audio) - chunk.right) // 320
             statistics.update(held[-1][1][left:right])
             measured += len(chunk.core) / SAMPLE_RATE
-            if measured >= STATISTICS_SECONDS:
+            if measured >= STATISTICS_SECONDS or statistics.is_final:
                 break
         normalize = statistics.result().normalize
         held.reverse()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
+from dataclasses import asdict
 
 import numpy as np
 import soundfile
@@ -35,7 +36,8 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
     speakers = experiment.speakers()
     if not speakers:
         raise WorkerError(f"{experiment.root} holds no clips; run train.preprocess first")
-    versions = range(options.perturbations)
+    encoder = load_encoder(model["content_encoder"], config.pick_device(options.device))
+    versions = range(options.perturbations or encoder.perturbations)
     todo = [
         (clip, version)
         for clip in speakers
@@ -46,7 +48,6 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
     with Progress(total, "clips", "extract_features", done=total - len(todo)) as progress:
         if not todo:
             return 0
-        encoder = load_encoder(model["content_encoder"], config.pick_device(options.device))
         statistics = _statistics(experiment, encoder, speakers)
         for clip, version in todo:
             content = _encode(experiment, encoder, clip, version)
@@ -77,12 +78,13 @@ def _statistics(
         if not path.exists():
             running = encoder.new_statistics()
             for clip in names[:: -(-len(names) // STATISTICS_CLIPS)]:
+                if running.is_final:
+                    break
                 running.update(_encode(experiment, encoder, clip, 0))
-            result = running.result()
             with replacing(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, mean=result.mean, std=result.std)
+                np.savez(file, **asdict(running.result()))
         with np.load(path) as saved:
-            found[speaker] = Statistics(saved["mean"], saved["std"])
+            found[speaker] = Statistics(**saved)
     return found
 
 

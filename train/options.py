@@ -58,7 +58,9 @@ class ExtractFeaturesOptions(Options):
 
     experiment: Path = option(EXPERIMENT_HELP)
     device: str = option(DEVICE_HELP, "auto")
-    perturbations: int = option("versions of each clip, all but one altered", 2, within=(1, 16))
+    perturbations: int = option(
+        "versions of each clip, all but one altered; 0 = what the encoder needs", 0, within=(0, 16)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

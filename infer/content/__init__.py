@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import config
@@ -11,11 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from infer.content.statistics import RunningStatistics
+    from infer.content.statistics import NoStatistics, RunningStatistics
 
 CONTENT_RATE = 50  # frames per second
 
-# name -> (class, file in assets/, arguments of the class)
+# shipped: name -> (class, file in assets/, arguments of the class)
 CONTENT_ENCODERS = {
     "whisper-base-4": (
         "infer.content.whisper:WhisperContent",
@@ -23,12 +25,19 @@ CONTENT_ENCODERS = {
         (8,),
     ),
 }
+# Fetched: any HuBERT base model under the name <embedder>-<values per frame>. The embedder is a
+# folder in assets/downloads/; ContentVec also stands where RVC puts it.
+DEFAULT_EMBEDDER = "contentvec"
+EMBEDDER_NAME = re.compile(r"([a-z0-9][\w-]*)-(\d{1,4})", re.ASCII | re.IGNORECASE)
+CONTENTVEC_FILES = ("hubert/hubert_base.pt", "hubert_base/pytorch_model.bin")
+EMBEDDER_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 class ContentEncoder(Protocol):
     """What a content encoder offers."""
 
     dim: int
+    perturbations: int  # versions of each clip that training is best given, all but one altered
 
     def __call__(self, audio: np.ndarray, offset: int = 0) -> np.ndarray:
         """audio: (N,) float32 at 16 kHz -> (N // 320, dim) float32, not normalised.
@@ -36,18 +45,44 @@ class ContentEncoder(Protocol):
         offset: content frames by which training moves the clip, for encoders that feel positions.
         """
 
-    def new_statistics(self) -> RunningStatistics:
+    def new_statistics(self) -> RunningStatistics | NoStatistics:
         """Fresh statistics of a speaker, by which this encoder's values are normalised."""
 
 
 def load_encoder(name: str, device: torch.device) -> ContentEncoder:
-    """The content encoder of that name; says which file is missing where it is not installed."""
-    if name not in CONTENT_ENCODERS:
-        known = ", ".join(CONTENT_ENCODERS)
-        raise ValueError(f"unknown content encoder {name!r}; this version knows {known}")
-    target, file, arguments = CONTENT_ENCODERS[name]
-    path = config.ASSETS / file
-    if not path.is_file():
-        raise FileNotFoundError(f"the content encoder {name!r} is missing: put its file at {path}")
-    module, attribute = target.split(":")
-    return getattr(import_module(module), attribute)(path, *arguments, device)
+    """The content encoder of that name; says which file is missing where it is not installed.
+
+    Raises ValueError for an unknown name, FileNotFoundError, CheckpointError for a wrong file.
+    """
+    if name in CONTENT_ENCODERS:
+        target, file, arguments = CONTENT_ENCODERS[name]
+        path = config.ASSETS / file
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"the content encoder {name!r} is missing: put its file at {path}"
+            )
+        module, attribute = target.split(":")
+        return getattr(import_module(module), attribute)(path, *arguments, device)
+    match = EMBEDDER_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"unknown content encoder {name!r}; there are {', '.join(CONTENT_ENCODERS)} and "
+            "HuBERT models as <name>-<values per frame>, e.g. contentvec-768"
+        )
+    from infer.content.hubert import HubertContent
+
+    return HubertContent(embedder_file(match[1]), int(match[2]), device)
+
+
+def embedder_file(embedder: str) -> Path:
+    """The weights of a HuBERT model; FileNotFoundError tells where they belong."""
+    folder = config.DOWNLOADS / embedder
+    files = [folder / name for name in EMBEDDER_FILES]
+    way_out = f"put its config.json and pytorch_model.bin into {folder}"
+    if embedder == DEFAULT_EMBEDDER:
+        files = [config.DOWNLOADS / name for name in CONTENTVEC_FILES] + files
+        way_out = f"run python -m tools.cmd.download_assets, or put it at {files[0]}"
+    for path in files:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"the content encoder {embedder!r} is not installed; {way_out}")

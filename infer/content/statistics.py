@@ -17,14 +17,17 @@ class Statistics:
 
     mean: np.ndarray
     std: np.ndarray
+    limit: float = LIMIT
 
     def normalize(self, content: np.ndarray) -> np.ndarray:
-        """(T, dim) raw content -> zero mean, unit variance over that speech; limited to +-LIMIT."""
-        return np.clip((content - self.mean) / self.std, -LIMIT, LIMIT)
+        """(T, dim) raw content -> zero mean, unit variance over that speech; within +-limit."""
+        return np.clip((content - self.mean) / self.std, -self.limit, self.limit)
 
 
 class RunningStatistics:
     """Collects Statistics over a recording, started from what an average voice has."""
+
+    is_final = False  # more speech makes them better
 
     def __init__(self, prior: Statistics, prior_frames: int = PRIOR_FRAMES) -> None:
         self.count = float(prior_frames)
@@ -46,3 +49,19 @@ class RunningStatistics:
         mean = self.sum / self.count
         variance = np.maximum(self.squares / self.count - mean**2, 1e-6)
         return Statistics(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))
+
+
+class NoStatistics:
+    """For encoders whose values are used as they are: its result changes nothing."""
+
+    is_final = True
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def update(self, content: np.ndarray) -> None:
+        """Nothing is collected."""
+
+    def result(self) -> Statistics:
+        """Mean 0, deviation 1, no limit."""
+        return Statistics(np.zeros(self.dim, np.float32), np.ones(self.dim, np.float32), np.inf)

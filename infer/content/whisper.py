@@ -11,6 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from infer.content.statistics import RunningStatistics, Statistics
+from infer.content.windows import encode_windows
 
 SAMPLE_RATE = 16000
 N_FFT = 400
@@ -19,7 +20,6 @@ N_MELS = 80
 FRAME = 320  # samples of one content frame: 50 frames per second
 WINDOW = 500  # content frames encoded at once (10 s), as many positions as are shipped
 CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
-FADE = 10  # frames over which neighbouring windows are cross-faded
 DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees
 QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as background, not amplified
 
@@ -81,6 +81,8 @@ class WhisperContent:
     sound) is subtracted. Training clips are encoded at random offsets, recordings in windows.
     """
 
+    perturbations = 2  # Whisper hears who speaks, too: altered clips make that useless
+
     def __init__(self, path: Path, num_heads: int, device: torch.device) -> None:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
@@ -111,29 +113,14 @@ class WhisperContent:
         if frames == 0:
             return np.zeros((0, self.dim), np.float32)
         mel, energy = self._mel(audio, frames)
-        hidden = torch.empty(frames, self.dim - 1, device=self.device)
-        step = WINDOW - 2 * CONTEXT
-        starts = [0] if frames <= WINDOW else list(range(0, frames - 2 * CONTEXT, step))
-        for start in starts:
-            end = min(start + WINDOW, frames)
-            window = self._window(mel[:, 2 * start : 2 * end], min(offset, WINDOW - (end - start)))
-            first = 0 if start == 0 else CONTEXT
-            fade = min(FADE if start else 0, end - start - first)
-            ramp = torch.arange(1, fade + 1, device=self.device)[:, None] / (fade + 1)
-            if fade:  # the window before reaches FADE frames into this one's core
-                old = hidden[start + first : start + first + fade]
-                window[first : first + fade] = torch.lerp(old, window[first : first + fade], ramp)
-            last = end if end == frames else end - CONTEXT + FADE
-            hidden[start + first : last] = window[first : last - start]
-            if end == frames:
-                break
-        return torch.cat([hidden, energy[:, None]], 1).cpu().numpy()
 
-    def _window(self, mel: Tensor, offset: int) -> Tensor:
-        frames = mel.shape[1] // 2
-        place = slice(offset, offset + frames)
-        x = self.encoder(mel[None], offset)[0]
-        return x - self.position_mean[place]
+        def encode(start: int, end: int) -> Tensor:
+            place = min(offset, WINDOW - (end - start))
+            x = self.encoder(mel[None, :, 2 * start : 2 * end], place)[0]
+            return x - self.position_mean[place : place + end - start]
+
+        hidden = encode_windows(frames, WINDOW, CONTEXT, encode)
+        return torch.cat([hidden, energy[:, None]], 1).cpu().numpy()
 
     def _mel(self, audio: np.ndarray, frames: int) -> tuple[Tensor, Tensor]:
         """Whisper's log mel (80, 2 * frames) and the log10 energy (frames,) of 20 ms."""

@@ -11,6 +11,7 @@ from infer.audio import load
 from infer.content import load_encoder
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.whisper import WhisperContent, mel_filters
+from infer.content.windows import encode_windows
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,22 @@ def speech() -> np.ndarray:
 def likeness(a: np.ndarray, b: np.ndarray, scale: Statistics) -> float:
     a, b = scale.normalize(a), scale.normalize(b)
     return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
+
+
+@pytest.mark.parametrize("frames", [1, 10, 99, 100, 101, 130, 141, 260, 1003])
+def test_windows_with_enough_context_equal_one_window(frames: int) -> None:
+    signal = torch.randn(frames, 3, generator=torch.Generator().manual_seed(0))
+
+    def average(start: int, end: int) -> torch.Tensor:
+        """Mean over 9 frames, edges as if silence followed."""
+        assert end - start <= 100
+        padded = torch.nn.functional.pad(signal[start:end], (0, 0, 4, 4))
+        return padded.unfold(0, 9, 1).mean(2)
+
+    windowed = encode_windows(frames, 100, 20, average)
+    padded = torch.nn.functional.pad(signal, (0, 0, 4, 4))
+    assert windowed.shape == signal.shape
+    assert (windowed - padded.unfold(0, 9, 1).mean(2)).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("samples", [0, 319, 320, 16001])
