@@ -128,6 +128,25 @@ class Experiment:
         return self.root / f"{worker}.log"
 
     @property
+    def job_file(self) -> Path:
+        """The commands that the page runs on this experiment, and how far they are."""
+        return self.root / "job.json"
+
+    @property
+    def stop_file(self) -> Path:
+        """Asks the running job to stop."""
+        return self.root / "job.stop"
+
+    def lock_file(self, holder: str) -> Path:
+        """Locked by the operating system as long as the process called holder lives."""
+        return self.root / f"{holder}.lock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Process number of the worker that holds its lock."""
+        return self.root / "worker.pid"
+
+    @property
     def metrics_file(self) -> Path:
         """Losses during training, one JSON object a line."""
         return self.root / "metrics.jsonl"

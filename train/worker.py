@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
 import sys
@@ -14,11 +15,14 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from filelock import FileLock, Timeout
+
 from infer.options import Options, command, printable
 from train.experiment import Experiment
 
 CONSOLE_SECONDS = 1.0  # between two progress lines on stdout
 LOG_SECONDS = 10.0  # between two progress lines in the log
+LOCK_SECONDS = 3.0  # to wait for an experiment that another worker has in hand
 REPEAT_SECONDS = 10.0  # a second stop signal within this time is taken for impatience
 
 logger = logging.getLogger("train.worker")
@@ -137,6 +141,26 @@ def parse_progress(line: str) -> ProgressLine | None:
 
 
 @contextmanager
+def only_worker(experiment: Experiment) -> Iterator[None]:
+    """Keep other workers off an experiment that exists; WorkerError if one is at it already."""
+    if not experiment.root.is_dir() or os.environ.get("RANK", "0") != "0":
+        yield  # nothing to protect yet, or protected by the first of torchrun's processes
+        return
+    lock = FileLock(experiment.lock_file("worker"))
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout as error:
+        raise WorkerError(
+            f"another command is at work on {experiment.root}; wait for it, or stop it"
+        ) from error
+    try:
+        experiment.pid_file.write_text(str(os.getpid()), encoding="ascii")
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def uninterrupted() -> Iterator[None]:
     """Delay a stop until the block is done, so that what it changes is changed as a whole."""
     if threading.current_thread() is not threading.main_thread():
@@ -163,13 +187,15 @@ def run_worker(function: Callable[[Any], object], options: Options) -> NoReturn:
     stderr; its traceback goes to the log.
     """
     name = function.__name__
-    log = _open_logs(Experiment(options.experiment), name)  # type: ignore[attr-defined]
+    experiment = Experiment(options.experiment)  # type: ignore[attr-defined]
+    log = _open_logs(experiment, name)
     sys.excepthook = _unexpected_error
     _stop_on_signals()
     logger.info("%s", printable(command(options)), extra={"log_only": True})
     started = time.monotonic()
     try:
-        function(options)
+        with only_worker(experiment):
+            function(options)
     except KeyboardInterrupt as stop:
         logger.warning("stopped; run the same command to go on")
         code = stop.exit_code if isinstance(stop, Stopped) else 130
