@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from infer.hparams import StandardParams, from_legacy_list, to_legacy_list
+from infer.models.ops import NORM_KEYS, NORM_KEYS_PARAMETRIZED
+
+OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
+VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
+DEFAULT_EMBEDDER = "contentvec"  # what a public voice was trained with unless it says otherwise
+SUPPORTED_VOCODER = "HiFi-GAN"  # likewise
 
 # what torch's restricted reader raises on bytes that are no torch file
 UNREADABLE = (
@@ -30,6 +39,7 @@ class VoiceModel:
     """What is in a voice file. weights are float16 on disk; params are plain values.
 
     f0_median: Hz of the training voice by speaker number, for a suggestion of semitones.
+    extra: what other programs noted in the file; it is written back.
     """
 
     weights: dict[str, Tensor]
@@ -39,20 +49,26 @@ class VoiceModel:
     use_f0: bool = True
     info: str = ""
     f0_median: dict[int, float] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def save_voice_model(path: Path, model: VoiceModel) -> None:
-    """Write a voice file: complete, or not at all."""
-    content = {
-        "weight": {name: value.detach().cpu().half() for name, value in model.weights.items()},
-        "config": model.params,
-        "info": model.info,
-        "sr": f"{model.sample_rate // 1000}k",
-        "f0": int(model.use_f0),
-        "version": model.version,
-        "f0_median": dict(model.f0_median),
-    }
-    _save(path, content)
+    """Write a voice file: complete, or not at all. v1 and v2 as RVC writes and reads them."""
+    config, noted = _written_params(model)
+    content = OrderedDict(
+        weight={
+            name: value.detach().cpu().half().clone(memory_format=torch.contiguous_format)
+            for name, value in model.weights.items()
+        },
+        config=config,
+        info=model.info,
+        sr=f"{model.sample_rate // 1000}k",
+        f0=int(model.use_f0),
+        version=model.version,
+    )
+    if model.f0_median:
+        content["f0_median"] = dict(model.f0_median)
+    _save(path, OrderedDict({**content, **model.extra, **noted}))
 
 
 def load_voice_model(path: Path) -> VoiceModel:
@@ -61,26 +77,82 @@ def load_voice_model(path: Path) -> VoiceModel:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} is not a voice model: it holds no table")
     if "weight" not in content or "config" not in content:
-        if "model" in content and "optimizer" in content:
+        if "model" in content:
             raise CheckpointError(
                 f"{path} is a training state, not a voice model; use the voice that training "
-                "wrote to weights/"
+                "wrote to weights/, or extract one from it"
             )
         raise CheckpointError(f"{path} is not a voice model: it lacks 'weight' or 'config'")
-    version = content.get("version", "v1")
-    if version != "lite":
-        raise CheckpointError(f"{path} is a {version!r} voice; this version converts 'lite' voices")
-    params = content["config"]
-    if not isinstance(params, Mapping) or not isinstance(params.get("sample_rate"), int):
-        raise CheckpointError(f"{path} is damaged: its 'config' holds no sample_rate")
+    weights = content["weight"]
+    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
+        raise CheckpointError(f"{path} is damaged: its 'weight' is no table of tensors")
+    weights = classic_names({name: value.float() for name, value in weights.items()})
+    try:
+        version, params = _read_params(content, weights)
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from error
     return VoiceModel(
-        weights={name: value.float() for name, value in content["weight"].items()},
-        params=dict(params),
+        weights={name: value for name, value in weights.items() if not name.startswith("enc_q.")},
+        params=params,
         sample_rate=params["sample_rate"],
         version=version,
-        use_f0=bool(content.get("f0", 1)),
+        use_f0=params.get("use_f0", True),
         info=str(content.get("info", "")),
         f0_median=dict(content.get("f0_median", {})),
+        extra={name: value for name, value in content.items() if name not in OWN_KEYS},
+    )
+
+
+def classic_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names of public voices: torch's newer weight norm has names of its own."""
+    renamed = {}
+    for name, value in weights.items():
+        for classic, newer in zip(NORM_KEYS, NORM_KEYS_PARAMETRIZED, strict=True):
+            name = name.removesuffix(newer) + classic if name.endswith(newer) else name
+        renamed[name] = value
+    return renamed
+
+
+def _read_params(
+    content: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> tuple[str, dict[str, Any]]:
+    """Version and params of a voice. Public files may lack the labels, so the weights decide."""
+    values = content["config"]
+    if isinstance(values, Mapping):
+        if not isinstance(values.get("sample_rate"), int):
+            raise ValueError("its 'config' holds no sample_rate")
+        return str(content.get("version", "lite")), dict(values)
+    vocoder = content.get("vocoder") or SUPPORTED_VOCODER
+    if vocoder != SUPPORTED_VOCODER:
+        raise ValueError(
+            f"it was made with the vocoder {vocoder!r}; only {SUPPORTED_VOCODER} is supported"
+        )
+    phone, speakers = weights.get("enc_p.emb_phone.weight"), weights.get("emb_g.weight")
+    if phone is None or phone.dim() != 2 or speakers is None or speakers.dim() != 2:
+        raise ValueError("it lacks enc_p.emb_phone.weight or emb_g.weight")
+    dim = phone.shape[1]
+    if dim not in VERSION_BY_CONTENT_DIM:
+        known = " or ".join(f"{size} ({name})" for size, name in VERSION_BY_CONTENT_DIM.items())
+        raise ValueError(f"it hears {dim} content values; supported are {known}")
+    embedder = content.get("embedder_model") or DEFAULT_EMBEDDER
+    params = from_legacy_list(
+        values,
+        content_encoder=f"{embedder}-{dim}",
+        content_dim=dim,
+        use_f0="enc_p.emb_pitch.weight" in weights,
+        num_speakers=len(speakers),
+    )
+    return VERSION_BY_CONTENT_DIM[dim], params
+
+
+def _written_params(model: VoiceModel) -> tuple[Any, dict[str, Any]]:
+    """Params as they stand in a file, and what has to be noted beside them."""
+    if model.version not in VERSION_BY_CONTENT_DIM.values():
+        return model.params, {}
+    params = StandardParams(**model.params)
+    embedder = params.content_encoder.removesuffix(f"-{params.content_dim}")
+    return to_legacy_list(params), (
+        {} if embedder == DEFAULT_EMBEDDER else {"embedder_model": embedder}
     )
 
 
@@ -98,7 +170,10 @@ def load_training_state(path: Path) -> dict[str, Any]:
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Load every tensor of a module; CheckpointError names what is missing or misshapen."""
+    """Load every tensor of a module; CheckpointError names what is missing or misshapen.
+
+    A module without storage (made on torch's meta device) takes the tensors themselves.
+    """
     wanted = module.state_dict()
     problems = [f"{name} is missing" for name in wanted if name not in weights]
     problems += [f"{name} is unknown" for name in weights if name not in wanted]
@@ -110,7 +185,8 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise CheckpointError(f"{path} does not fit: {'; '.join(problems[:3])}{more}")
-    module.load_state_dict(dict(weights))
+    on_meta = any(value.is_meta for value in wanted.values())
+    module.load_state_dict(dict(weights), assign=on_meta)
 
 
 def read_tensors(path: Path, shells: tuple[str, ...] = ()) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +19,8 @@ from infer.audio import AudioError, AudioReader, AudioWriter
 from infer.checkpoint import CheckpointError, load_voice_model, load_weights
 from infer.chunking import Chunk, Joiner, split
 from infer.content import ContentEncoder, load_encoder
-from infer.f0 import load_f0_method
-from infer.f0.contour import transpose
+from infer.f0 import HOP_LENGTH, load_f0_method
+from infer.f0.contour import quantize, transpose
 from infer.filters import high_pass
 from infer.loudness import LoudnessMatcher
 from infer.models.families import family
@@ -30,6 +31,7 @@ SAMPLE_RATE = 16000  # Hz; what content encoder and f0 methods hear
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
 STATISTICS_SECONDS = 120  # beginning of a recording that its normalisation is taken from
+LOWEST_VOICED = 1.0  # Hz; a frame below is protected
 LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
 
 
@@ -44,6 +46,9 @@ class Conversion:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+logger = logging.getLogger(__name__)
+
+
 class VoiceConverter:
     """Converts recordings to one voice; loads what it needs once."""
 
@@ -52,20 +57,28 @@ class VoiceConverter:
         self.path = voice
         self.device = config.pick_device(device)
         self.model = load_voice_model(voice)
-        kind = family(self.model.version)
         try:
-            self.params = kind.params(**self.model.params)
+            self.family = family(self.model.version)
+            self.params = self.family.params(**self.model.params)
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{voice} is damaged: {error}") from error
         self.sample_rate: int = self.params.sample_rate
-        self.synthesizer = kind.build_voice(self.params)
-        load_weights(self.synthesizer, kind.voice_weights(self.model.weights), voice)
-        self.synthesizer.eval().requires_grad_(False).to(self.device)
+        self.synthesizer = self._load_synthesizer()
         self.encoder: ContentEncoder = load_encoder(self.params.content_encoder, self.device)
         self._f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
         self._retrieval = lru_cache(2)(
             lambda path, written: Retrieval(path, self.params.content_dim)
         )
+
+    def _load_synthesizer(self) -> torch.nn.Module:
+        synthesizer = self.family.build_voice(self.params)
+        weights = self.family.voice_weights(self.model.weights)
+        unknown = sorted(set(weights) - set(synthesizer.state_dict()))
+        if unknown:  # some programs leave more in a voice than it needs
+            logger.warning("%s: not used: %s", self.path, ", ".join(unknown[:3]))
+        needed = {name: value for name, value in weights.items() if name not in unknown}
+        load_weights(synthesizer, needed, self.path)
+        return synthesizer.eval().requires_grad_(False).to(self.device)
 
     def convert_file(
         self, options: ConvertOptions, on_progress: Callable[[float], None] | None = None
@@ -109,16 +122,19 @@ class VoiceConverter:
         """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
         self._check_speaker(options.speaker)
         retrieval = self._open_index(index) if index and options.index_rate > 0 else None
-        f0_method = self._f0_method(options.f0_method)
+        f0_method = self._f0_method(options.f0_method) if self.params.use_f0 else None
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
         chunks = split(blocks, SAMPLE_RATE)
         for number, (chunk, content) in enumerate(self._contents(chunks, seconds)):
+            f0 = None
             with _stage(seconds, "f0"):
                 chunk = replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
-                f0 = transpose(f0_method(chunk.audio), options.semitones)
+                if f0_method is not None:
+                    f0 = transpose(f0_method(chunk.audio), options.semitones)
             with _stage(seconds, "retrieval"):
-                content = _prepare(content, f0, retrieval, options)
+                frames = len(chunk.audio) // HOP_LENGTH if f0 is None else len(f0)
+                content = _prepare(content, frames, f0, retrieval, options)
             with _stage(seconds, "synthesizer"):
                 rendered = self._synthesize(content, f0, options, number)
             with _stage(seconds, "loudness"):
@@ -155,16 +171,17 @@ class VoiceConverter:
 
     @torch.inference_mode()
     def _synthesize(
-        self, content: np.ndarray, f0: np.ndarray, options: ConvertOptions, number: int
+        self, content: np.ndarray, f0: np.ndarray | None, options: ConvertOptions, number: int
     ) -> np.ndarray:
         random = torch.Generator().manual_seed((options.seed + number) % 2**63)
-        wav = self.synthesizer(
-            torch.from_numpy(content)[None].to(self.device),
-            torch.from_numpy(f0)[None].to(self.device),
+        inputs = [content, f0, None if f0 is None else quantize(f0)]
+        wav = self.family.render(
+            self.synthesizer,
+            *(None if x is None else torch.from_numpy(x)[None].to(self.device) for x in inputs),
             torch.tensor([options.speaker], device=self.device),
-            generator=random,
+            random,
         )
-        return wav[0].float().cpu().numpy()
+        return wav.float().cpu().numpy()
 
     def _find_index(self, options: ConvertOptions) -> Path | None:
         if options.index_rate == 0:
@@ -187,16 +204,20 @@ class VoiceConverter:
 
 
 def _prepare(
-    content: np.ndarray, f0: np.ndarray, retrieval: Retrieval | None, options: ConvertOptions
+    content: np.ndarray,
+    frames: int,
+    f0: np.ndarray | None,
+    retrieval: Retrieval | None,
+    options: ConvertOptions,
 ) -> np.ndarray:
-    """Retrieve, double to 100 frames/s, and protect unvoiced sounds: (T, dim) for (T,) f0."""
-    rows = np.minimum(np.arange(len(f0)) // 2, len(content) - 1)
+    """Retrieve, double to 100 frames/s, and protect unvoiced sounds: (frames, dim)."""
+    rows = np.minimum(np.arange(frames) // 2, len(content) - 1)
     content = content.astype(np.float32)
     if retrieval is None:
         return content[rows]
     retrieved = retrieval.blend(content, options.index_rate)[rows]
-    if options.protect < 0.5:
-        unvoiced = f0 <= 0
+    if f0 is not None and options.protect < 0.5:
+        unvoiced = f0 < LOWEST_VOICED
         original = content[rows[unvoiced]]
         retrieved[unvoiced] = original + options.protect * (retrieved[unvoiced] - original)
     return retrieved

@@ -8,14 +8,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import config
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiteParams:
-    """Hyperparameters of the lite synthesizer (infer/models/istft.py)."""
+    """Hyperparameters of the lite synthesizer (infer/models/istft.py); it always follows f0."""
+
+    use_f0: ClassVar[bool] = True
 
     sample_rate: int  # Hz
     hop_length: int  # samples of one frame; sample_rate / 100
@@ -73,6 +75,10 @@ class StandardParams:
                 f"hop_length {self.hop_length} is not 10 ms at {self.sample_rate} Hz; "
                 f"use {self.sample_rate // 100}"
             )
+        if len(self.upsample_rates) != len(self.upsample_kernel_sizes) or len(
+            self.resblock_kernel_sizes
+        ) != len(self.resblock_dilation_sizes):
+            raise ValueError("kernel sizes do not match upsample_rates or resblock_dilation_sizes")
         if math.prod(self.upsample_rates) != self.hop_length:
             raise ValueError(
                 f"upsample_rates {list(self.upsample_rates)} do not multiply to the "
@@ -93,6 +99,8 @@ class StandardParams:
 
 V2_CONTENT_DIM = 768
 LEGACY_SEGMENT = 32  # position 1: every public voice says so, whatever it was trained with
+LEGACY_RESBLOCK = "1"  # position 9: the type of the residual blocks
+LARGEST_SIZE = 4096  # of a layer, or a number of layers; a file may not make us build more
 
 # what the positions of a public voice's `config` mean, in order; "" = no hyperparameter of ours
 LEGACY_POSITIONS = (
@@ -101,35 +109,40 @@ LEGACY_POSITIONS = (
     "upsample_rates", "upsample_initial_dim", "upsample_kernel_sizes", "num_speakers",
     "speaker_dim", "sample_rate",
 )  # fmt: skip
+LEGACY_NESTING = {
+    "resblock_kernel_sizes": 1,
+    "resblock_dilation_sizes": 2,
+    "upsample_rates": 1,
+    "upsample_kernel_sizes": 1,
+}
 
 
-def from_legacy_list(values: Sequence[Any], **others: Any) -> dict[str, Any]:
+def from_legacy_list(values: Any, **others: Any) -> dict[str, Any]:
     """The params of a public voice from its list of 18; others: the fields that it does not hold.
 
     ValueError says which value is none that this version can build.
     """
-    if len(values) != len(LEGACY_POSITIONS):
-        raise ValueError(f"its 'config' has {len(values)} values, not {len(LEGACY_POSITIONS)}")
-    if str(values[9]) != "1":
-        raise ValueError(f"its residual blocks are of type {values[9]!r}; only '1' is supported")
+    if not isinstance(values, list | tuple) or len(values) != len(LEGACY_POSITIONS):
+        raise ValueError(f"its 'config' is no list of {len(LEGACY_POSITIONS)} values")
+    if str(values[9]) != LEGACY_RESBLOCK:
+        raise ValueError(
+            f"its residual blocks are of type {values[9]!r}; only {LEGACY_RESBLOCK!r} is supported"
+        )
     params = {name: value for name, value in zip(LEGACY_POSITIONS, values, strict=True) if name}
     for name, value in params.items():
-        if not _is_numeric(
-            value,
-            nested=2
-            if name == "resblock_dilation_sizes"
-            else 1
-            if name.endswith(("sizes", "rates"))
-            else 0,
+        if name not in ("dropout", "sample_rate", *others) and not _is_size(
+            value, LEGACY_NESTING.get(name, 0)
         ):
-            raise ValueError(f"its 'config' says {value!r} for {name}")
+            raise ValueError(f"its 'config' has {value!r} as {name}")
+    if not isinstance(params["sample_rate"], int) or not isinstance(params["dropout"], int | float):
+        raise ValueError(f"its 'config' has {params['sample_rate']!r} as sample_rate")
     return {**params, "hop_length": params["sample_rate"] // 100, **others}
 
 
 def to_legacy_list(params: StandardParams) -> list[Any]:
     """The list of 18 that public voices carry."""
     values = [getattr(params, name) if name else None for name in LEGACY_POSITIONS]
-    values[1], values[9] = LEGACY_SEGMENT, "1"
+    values[1], values[9] = LEGACY_SEGMENT, LEGACY_RESBLOCK
     return [_as_lists(value) for value in values]
 
 
@@ -137,15 +150,12 @@ def _as_lists(value: Any) -> Any:
     return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _is_numeric(value: Any, nested: int) -> bool:
-    """Whether value is a positive number, or a list of such, or a list of such lists."""
-    if nested:
-        return (
-            isinstance(value, list | tuple)
-            and bool(value)
-            and all(_is_numeric(item, nested - 1) for item in value)
-        )
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31
+def _is_size(value: Any, nesting: int) -> bool:
+    """Whether value is a size, or with nesting a list of such."""
+    if nesting:
+        is_list = isinstance(value, list | tuple) and 0 < len(value) <= LARGEST_SIZE
+        return is_list and all(_is_size(item, nesting - 1) for item in value)
+    return type(value) is int and 0 < value <= LARGEST_SIZE
 
 
 def config_file(version: str, sample_rate: int) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -89,11 +88,17 @@ def fit_lite_weights(weights: dict[str, Tensor], synthesizer: nn.Module) -> dict
     return fitted
 
 
+def _standard_voice(params: StandardParams) -> nn.Module:
+    """Without storage: the voice's weights take their places, or do not fit."""
+    with torch.device("meta"):
+        return Synthesizer(params, for_training=False)
+
+
 def _standard(base: str) -> Family:
     return Family(
         StandardParams,
         build=Synthesizer,
-        build_voice=partial(Synthesizer, for_training=False),
+        build_voice=_standard_voice,
         voice_weights=fold_weight_norm,
         render=render_standard,
         adapt=fit_standard_weights,

@@ -1,0 +1,122 @@
+"""v1 and v2 voices through the whole pipeline, with narrow networks of the real classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+import torch
+
+from infer.audio import load
+from infer.checkpoint import CheckpointError
+from infer.converter import VoiceConverter
+from infer.options import ConvertOptions
+from tests.infer.standard_voices import install_contentvec, narrow_voice, write_voice
+
+WIDTHS = {"v1": 256, "v2": 768}
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("config.DOWNLOADS", tmp_path / "downloads")
+    return tmp_path / "downloads"
+
+
+def options_for(voice: Path, english: Path, **changes: object) -> ConvertOptions:
+    options = ConvertOptions(
+        voice=voice, input=english, output=voice.with_suffix(".wav"), index_rate=0.0
+    )
+    return replace(options, **changes)
+
+
+def convert(voice: Path, options: ConvertOptions) -> np.ndarray:
+    VoiceConverter(voice, "cpu").convert_file(options)
+    return load(options.output)[0]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("use_f0", [True, False])
+def test_every_kind_converts_at_its_rate_and_pitch_counts_only_where_it_is_used(
+    tmp_path: Path, english: Path, downloads: Path, version: str, use_f0: bool
+) -> None:
+    install_contentvec(downloads, WIDTHS[version])
+    voice = write_voice(tmp_path / "v.pth", version, use_f0)
+    made = convert(voice, options_for(voice, english))
+    source, rate = load(english)
+    assert abs(len(made) - len(source) * 32000 / rate) <= 1
+    assert np.isfinite(made).all() and made.std() > 0
+    higher = convert(voice, options_for(voice, english, semitones=12.0))
+    assert np.array_equal(made, higher) is not use_f0
+    assert not np.array_equal(made, convert(voice, options_for(voice, english, speaker=2)))
+
+
+def test_a_voice_without_pitch_asks_no_f0_method(
+    tmp_path: Path, english: Path, downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = write_voice(tmp_path / "v.pth", "v1", use_f0=False)
+    monkeypatch.setattr("infer.converter.load_f0_method", None)
+    convert(voice, options_for(voice, english))
+
+
+def test_the_index_is_as_wide_as_the_voice_hears_and_protects_unvoiced_frames(
+    tmp_path: Path, english: Path, downloads: Path
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = write_voice(tmp_path / "v.pth", "v1")
+    vectors = np.random.default_rng(0).standard_normal((50, 768)).astype(np.float32)
+    for width in (256, 768):
+        index = faiss.IndexFlatL2(width)
+        index.add(np.ascontiguousarray(vectors[:, :width]))
+        faiss.write_index(index, str(tmp_path / f"{width}.index"))
+    with pytest.raises(ValueError, match=r"768\.index.*768.*256"):
+        convert(voice, options_for(voice, english, index=tmp_path / "768.index", index_rate=1.0))
+    results = [
+        convert(
+            voice,
+            options_for(
+                voice, english, index=tmp_path / "256.index", index_rate=1.0, protect=protect
+            ),
+        )
+        for protect in (0.0, 0.5)
+    ]
+    assert not np.array_equal(*results)
+
+
+def test_a_voice_opens_only_the_encoder_that_it_was_trained_with(
+    tmp_path: Path, english: Path, downloads: Path
+) -> None:
+    voice = write_voice(tmp_path / "v.pth", "v1")
+    with pytest.raises(FileNotFoundError, match=r"hubert_base\.pt"):
+        VoiceConverter(voice, "cpu")
+    install_contentvec(downloads, 256)
+    VoiceConverter(voice, "cpu")
+    other = write_voice(tmp_path / "spin.pth", "v1", embedder="spin-v2")
+    with pytest.raises(FileNotFoundError, match="'spin-v2' is not installed"):
+        VoiceConverter(other, "cpu")
+    wide = write_voice(tmp_path / "wide.pth", "v2")
+    with pytest.raises(CheckpointError, match="not 768"):
+        VoiceConverter(wide, "cpu")
+
+
+def test_weights_that_nothing_needs_are_named_and_left_out_and_missing_ones_refused(
+    tmp_path: Path, english: Path, downloads: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = narrow_voice("v1")
+    content = {
+        "weight": {**voice.weights, "dec.window": torch.ones(3)},
+        "config": [513, 32, 16, 16, 32, 2, 2, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3,
+                   [10, 4, 2, 2, 2], 64, [16, 16, 4, 4, 4], 3, 8, 32000],
+    }  # fmt: skip
+    path = tmp_path / "v.pth"
+    torch.save(content, path)
+    assert VoiceConverter(path, "cpu").sample_rate == 32000
+    assert "dec.window" in caplog.text
+    del content["weight"]["dec.cond.bias"]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"v\.pth.*dec\.cond\.bias is missing"):
+        VoiceConverter(path, "cpu")
