@@ -18,8 +18,8 @@ DOWNLOADS = ASSETS / "downloads"  # what is fetched by tools.cmd.download_assets
 LITE = ASSETS / "lite"  # everything the offline default needs
 
 
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """The type in which a device multiplies fastest: bfloat16 where its hardware has it."""
+def autocast(device: torch.device) -> torch.autocast:
+    """A context in which matrix products are bfloat16 where the device's hardware has it."""
     import torch
 
     if device.type == "cuda":
@@ -29,7 +29,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
         is_fast = device.type == "cpu" and bool(
             capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
         )
-    return torch.bfloat16 if is_fast else torch.float32
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_fast, cache_enabled=False)
 
 
 def pick_device(name: str = "auto") -> torch.device:

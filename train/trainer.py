@@ -71,10 +71,8 @@ class Trainer:
     device: torch.device
     seed: int
     spectral: SpectralLoss = field(init=False)
-    dtype: torch.dtype = field(init=False)  # of matrix products
 
     def __post_init__(self) -> None:
-        self.dtype = config.fast_dtype(self.device)
         self.spectral = SpectralLoss(
             self.sample_rate, self.settings["mel_windows"], self.settings["mel_bins"]
         ).to(self.device)
@@ -85,10 +83,7 @@ class Trainer:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + state.step)
         phase = torch.rand(len(batch.f0), generator=random).to(self.device)
         content = batch.content + settings["content_noise"] * self._noise(batch.content, random)
-        with self._fast():
-            made = state.synthesizer(
-                content, batch.f0, batch.speaker, generator=random, phase=phase
-            )
+        made = state.synthesizer(content, batch.f0, batch.speaker, generator=random, phase=phase)
         margin = settings["margin_frames"] * self.hop_length  # crops lack their surroundings
         made, real = made[:, margin:-margin], batch.wav[:, margin:-margin]
         heard = made.detach().requires_grad_()  # what the losses see; its gradient goes to made
@@ -122,12 +117,6 @@ class Trainer:
         noise[..., -1] = 0
         return noise.repeat_interleave(2, 1)[:, :frames].to(content)
 
-    def _fast(self) -> torch.autocast:
-        """Matrix products in the device's fast type; what needs float32 says so itself."""
-        return torch.autocast(
-            self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
-        )
-
     def _adversarial_crop(self, length: int, random: torch.Generator) -> slice:
         size = min(self.settings["adversarial_frames"] * self.hop_length, length)
         start = int(torch.randint(length - size + 1, (1,), generator=random))
@@ -141,7 +130,7 @@ class Trainer:
         Returns the losses and the gradient that their judgement, before this update, gives heard.
         """
         networks, weight = self.state.discriminators, self.settings["loss_weights"]
-        with self._fast():  # one pass judges both
+        with config.autocast(self.device):  # one pass judges both
             both = torch.cat([real[:, crop], heard[:, crop]])
             scores, layers = networks(both, bandwidth.repeat(2))
         real_scores, made_scores = zip(*(score.float().chunk(2) for score in scores), strict=True)

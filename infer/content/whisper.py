@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor, nn
 
+import config
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.windows import encode_windows
 
@@ -116,7 +117,8 @@ class WhisperContent:
 
         def encode(start: int, end: int) -> Tensor:
             place = min(offset, WINDOW - (end - start))
-            x = self.encoder(mel[None, :, 2 * start : 2 * end], place)[0]
+            with config.autocast(mel.device):
+                x = self.encoder(mel[None, :, 2 * start : 2 * end], place)[0].float()
             return x - self.position_mean[place : place + end - start]
 
         hidden = encode_windows(frames, WINDOW, CONTEXT, encode)

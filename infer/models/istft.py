@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import config
 from infer.hparams import LiteParams
 
 WINDOW_FRAMES = 4  # STFT window in frames
@@ -145,12 +146,12 @@ class LiteSynthesizer(nn.Module):
         generator draws the noise source. phase: (B,) cycles, where the harmonic source starts.
         Returns the waveform (B, T * hop_length), about -1..1, not limited.
         """
-        vector = self.emb_g(speaker)
-        x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(self.describe_f0(f0))
-        for block in self.blocks:
-            x = block(x, vector)
-        with torch.autocast(x.device.type, enabled=False):  # a phase needs all of float32
-            return self._render(self.norm(x.float()), f0, generator, phase)
+        vector, pitch = self.emb_g(speaker), self.describe_f0(f0)
+        with config.autocast(content.device):  # not the rendering: a phase needs all of float32
+            x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(pitch)
+            for block in self.blocks:
+                x = block(x, vector)
+        return self._render(self.norm(x.float()), f0, generator, phase)
 
     def _render(
         self, x: Tensor, f0: Tensor, generator: torch.Generator | None, phase: Tensor | None
