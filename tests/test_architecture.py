@@ -77,13 +77,13 @@ def test_imports_point_from_tools_to_train_to_infer_to_config() -> None:
     assert upward == []
 
 
-def test_networks_know_only_networks_and_hyperparameters() -> None:
+def test_networks_know_only_networks_hyperparameters_and_the_machine() -> None:
     foreign = [
         f"{name_of(path)} imports {module}"
         for path in (ROOT / "infer/models").glob("*.py")
         for module in imported_by(path, tree_of(path))
         if module.split(".")[0] in LAYERS
-        and not module.startswith(("infer.models", "infer.hparams"))
+        and not module.startswith(("infer.models", "infer.hparams", "config"))
     ]
     assert foreign == []
 
