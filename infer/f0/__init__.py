@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +18,7 @@ F0_MIN = 50.0  # Hz
 F0_MAX = 1100.0  # Hz
 
 F0_METHODS = {
+    "rmvpe": "infer.f0.rmvpe:RmvpeF0",
     "swift": "infer.f0.swift:SwiftF0",
     "fcpe": "infer.f0.fcpe:FcpeF0",
     "crepe-tiny": "infer.f0.crepe:CrepeTinyF0",
@@ -23,6 +27,9 @@ F0_METHODS = {
     "harvest": "infer.f0.world:HarvestF0",
     "dio": "infer.f0.world:DioF0",
 }
+
+
+RMVPE_FILES = ("rmvpe/rmvpe.pt", "rmvpe/rmvpe.onnx")  # in assets/downloads/, the first is better
 
 
 class F0Method(Protocol):
@@ -42,3 +49,24 @@ def load_f0_method(name: str, device: str = "cpu") -> F0Method:
         raise ValueError(f"unknown f0 method {name!r}; choose one of {', '.join(F0_METHODS)}")
     module, method = F0_METHODS[name].split(":")
     return getattr(import_module(module), method)(device)
+
+
+def default_f0_method() -> str:
+    """"rmvpe" where its weights are, else "swift", whose weights come with the program."""
+    return "rmvpe" if _installed_rmvpe() else "swift"
+
+
+def rmvpe_file() -> Path:
+    """The weights of RMVPE; FileNotFoundError tells how to get them."""
+    path = _installed_rmvpe()
+    if path is None:
+        raise FileNotFoundError(
+            "the f0 method 'rmvpe' has no weights here; run python -m tools.cmd.download_assets, "
+            f"or put them at {config.DOWNLOADS / RMVPE_FILES[0]}"
+        )
+    return path
+
+
+def _installed_rmvpe() -> Path | None:
+    files = [config.DOWNLOADS / name for name in RMVPE_FILES]
+    return next((path for path in files if path.is_file()), None)

@@ -16,19 +16,26 @@ def cents_to_hz(cents: Tensor) -> Tensor:
     return CENTS_REFERENCE * 2.0 ** (cents / 1200.0)
 
 
-def decode_bins(salience: Tensor, cents: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean of the nine bins around the highest one within 50..1100 Hz.
+def mean_around(salience: Tensor, cents: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean of the nine bins around the highest one.
 
     salience: (T, K) in 0..1, cents: (K,) of each bin.
-    Returns f0 (T,) Hz and the salience of the highest bin (T,).
+    Returns the mean (T,) in cents and the salience of the highest bin (T,).
     """
-    hz = cents_to_hz(cents)
-    salience = salience * ((hz >= F0_MIN) & (hz <= F0_MAX))
     height, peak = salience.max(dim=1)
     offsets = torch.arange(-NEIGHBOURS, NEIGHBOURS + 1, device=salience.device)
     around = peak[:, None] + offsets
     inside = (around >= 0) & (around < salience.shape[1])
     around = around.clamp(0, salience.shape[1] - 1)
     weights = salience.gather(1, around) * inside
-    mean = (weights * cents[around]).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9)
+    return (weights * cents[around]).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9), height
+
+
+def decode_bins(salience: Tensor, cents: Tensor) -> tuple[Tensor, Tensor]:
+    """Frequency by mean_around of the bins within 50..1100 Hz.
+
+    Returns f0 (T,) Hz and the salience of the highest bin (T,).
+    """
+    hz = cents_to_hz(cents)
+    mean, height = mean_around(salience * ((hz >= F0_MIN) & (hz <= F0_MAX)), cents)
     return cents_to_hz(mean), height

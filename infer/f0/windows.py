@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ SILENCE_PEAK = 2e-4  # -74 dBFS: below it lies dither, not a voice
 SILENCE_REACH = 3  # frames on either side of a frame that belong to it when looking for silence
 
 
-def split_windows(num_samples: int) -> Iterator[tuple[slice, int, int]]:
+def split_windows(num_samples: int, context: int = CONTEXT) -> Iterator[tuple[slice, int, int]]:
     """Windows over a signal: (samples to look at, frames of context before, frames wanted)."""
     for start in range(0, num_samples, WINDOW):
-        first, last = max(0, start - CONTEXT), min(num_samples, start + WINDOW + CONTEXT)
+        first, last = max(0, start - context), min(num_samples, start + WINDOW + context)
         wanted = min(WINDOW, num_samples - start) // HOP_LENGTH
         yield slice(first, last), (start - first) // HOP_LENGTH, wanted
 
@@ -56,16 +57,35 @@ def track(audio: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> np
     audio: (N,) at 16 kHz. estimate: (M,) float32 -> (M // 160,) Hz, 0 where unvoiced, for M >= 160.
     Returns (N // 160,) float32 with silence and everything outside 50..1100 Hz unvoiced.
     """
+    return track_batches(audio, lambda windows: estimate(windows[0])[None])
+
+
+def track_batches(
+    audio: np.ndarray,
+    estimate: Callable[[np.ndarray], np.ndarray],
+    batch: int = 1,
+    context: int = CONTEXT,
+) -> np.ndarray:
+    """Like track, with up to that many windows of equal length at once.
+
+    estimate: (B, M) float32 -> (B, M // 160 or more) Hz. context: samples, a multiple of 160.
+    """
     audio = mono(audio)
     f0 = np.zeros(len(audio) // HOP_LENGTH, np.float32)
-    position = 0
-    for samples, before, wanted in split_windows(len(audio)):
-        window = audio[samples]
-        silent = is_silent(window)
-        if not silent.all():
-            contour = np.where(silent, 0, estimate(window))
-            f0[position : position + wanted] = contour[before : before + wanted]
-        position += wanted
+    voiced = [
+        window
+        for window in split_windows(len(audio), context)
+        if loudest(audio[window[0]]) >= SILENCE_PEAK and window[2]
+    ]
+    for _, alike in groupby(voiced, lambda window: window[0].stop - window[0].start):
+        group = list(alike)
+        for some in (group[i : i + batch] for i in range(0, len(group), batch)):
+            contours = estimate(np.stack([audio[samples] for samples, _, _ in some]))
+            for contour, (samples, before, wanted) in zip(contours, some, strict=True):
+                position = samples.start // HOP_LENGTH + before
+                silent = is_silent(audio[samples])
+                contour = np.where(silent, 0, contour[: len(silent)])
+                f0[position : position + wanted] = contour[before : before + wanted]
     f0[(f0 < F0_MIN) | (f0 > F0_MAX)] = 0
     return f0
 
