@@ -11,11 +11,11 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from infer.f0 import F0_METHODS
+from infer.f0 import F0_METHODS, default_f0_method
 
 AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg")  # "" = the input's own, else wav
 
@@ -28,14 +28,22 @@ def option(
 ) -> Any:
     """Declare one option: required without default, None as default = may be left out.
 
-    within: lowest and highest number allowed, both included.
+    A function as default is asked each time options are made; its answer is always printed, so
+    that a command means the same elsewhere. within: lowest and highest number allowed.
     """
     metadata = {
         "help": help,
         "choices": None if choices is None else tuple(choices),
         "within": within,
     }
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def default_of(item: Field) -> Any:
+    """The default of an option, MISSING if it is required."""
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 class Options:
@@ -73,14 +81,15 @@ def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> 
     hints = typing.get_type_hints(cls)
     for item in fields(cls):  # type: ignore[arg-type]
         kind = _value_type(hints[item.name])
-        required = item.default is MISSING
+        default = default_of(item)
+        required = default is MISSING
         help_text = item.metadata["help"].replace("%", "%%")
-        if not required and item.default not in (None, ""):
-            default = ("yes" if item.default else "no") if kind is bool else item.default
-            help_text += f" (default: {default})".replace("%", "%%")
+        if not required and default not in (None, ""):
+            shown = ("yes" if default else "no") if kind is bool else default
+            help_text += f" (default: {shown})".replace("%", "%%")
         settings: dict[str, Any] = {"dest": item.name, "required": required, "help": help_text}
         if not required:
-            settings["default"] = item.default
+            settings["default"] = default
         if kind is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:
@@ -97,7 +106,7 @@ def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> 
 
 
 def command(options: Options) -> list[str]:
-    """Return the argv that gives these options back; what equals its default is left out."""
+    """Return the argv that gives these options back; what equals a fixed default is left out."""
     argv = [sys.executable, "-m", options.MODULE]
     for item in fields(options):  # type: ignore[arg-type]
         value, flag = getattr(options, item.name), _flag(item.name)
@@ -146,7 +155,7 @@ class ConvertOptions(Options):
     input: Path = option("audio or video file, or a folder of them")
     output: Path = option("file to write, or a folder when the input is one")
     semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
-    f0_method: str = option("how the melody is found", "swift", choices=F0_METHODS)
+    f0_method: str = option("how the melody is found", default_f0_method, choices=F0_METHODS)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
     index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
     protect: float = option(

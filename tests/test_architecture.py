@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from infer.options import Options, command, parse_options
+from infer.options import Options, command, default_of, parse_options
 
 ROOT = Path(__file__).resolve().parents[1]
 # these read weights that other people's packages carry
@@ -285,7 +285,7 @@ def test_options_survive_their_own_command_line(cls: type[Options]) -> None:
 
 def is_required(item) -> bool:
     """Whether an option has no default."""
-    return item.default is MISSING
+    return default_of(item) is MISSING
 
 
 def test_every_module_named_by_options_can_be_run() -> None:

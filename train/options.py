@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from infer.f0 import F0_METHODS
+from infer.f0 import F0_METHODS, default_f0_method
 from infer.options import Options, command, option, parse_options
 
 __all__ = [
@@ -46,7 +46,7 @@ class ExtractF0Options(Options):
     MODULE = "train.extract_f0"
 
     experiment: Path = option(EXPERIMENT_HELP)
-    method: str = option("f0 method", "swift", choices=F0_METHODS)
+    method: str = option("f0 method", default_f0_method, choices=F0_METHODS)
     device: str = option(DEVICE_HELP, "auto")
 
 

@@ -52,7 +52,7 @@ def load_f0_method(name: str, device: str = "cpu") -> F0Method:
 
 
 def default_f0_method() -> str:
-    """"rmvpe" where its weights are, else "swift", whose weights come with the program."""
+    """ "rmvpe" where its weights are, else "swift", whose weights come with the program."""
     return "rmvpe" if _installed_rmvpe() else "swift"
 
 

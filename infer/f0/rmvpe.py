@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from infer.checkpoint import CheckpointError, load_weights, read_tensors
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
-from infer.f0.bins import mean_around, cents_to_hz
+from infer.f0.bins import cents_to_hz, mean_around
 from infer.f0.windows import track_batches
 
 N_FFT = 1024
@@ -153,7 +153,7 @@ def load_network(path: Path, device: str) -> Callable[[Tensor], Tensor]:
     load_weights(network, weights, path)
     network.eval().requires_grad_(False)
     fold_norms(network)
-    return network.to(device, memory_format=torch.channels_last)
+    return network.to(device)
 
 
 class OnnxRmvpe:
@@ -161,10 +161,11 @@ class OnnxRmvpe:
 
     def __init__(self, path: Path) -> None:
         import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
         try:
             self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except onnxruntime.capi.onnxruntime_pybind11_state.OrtException as error:
+        except (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
         self.input = self.session.get_inputs()[0].name
 

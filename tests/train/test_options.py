@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from infer.options import command
+from infer.options import command, default_of
 from train import options as options_module
 from train.options import parse_options
 
@@ -13,7 +13,7 @@ WORKERS = [getattr(options_module, name) for name in options_module.__all__ if n
 @pytest.mark.parametrize("cls", WORKERS, ids=lambda cls: cls.__name__)
 def test_the_options_of_every_worker_survive_their_command(cls):
     required = {
-        item.name: Path(f"some {item.name}") for item in fields(cls) if item.default is MISSING
+        item.name: Path(f"some {item.name}") for item in fields(cls) if default_of(item) is MISSING
     }
     options = cls(**required)
     assert command(options)[2] == cls.MODULE

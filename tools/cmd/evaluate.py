@@ -18,7 +18,7 @@ import torch
 import config
 from infer.audio import AudioReader, load
 from infer.converter import VoiceConverter
-from infer.f0 import load_f0_method
+from infer.f0 import default_f0_method, load_f0_method
 from infer.f0.contour import median_f0, transpose
 from infer.options import ConvertOptions, Options, command, option, parse_options, printable
 from tools.cmd import judges
@@ -44,7 +44,7 @@ class EvaluateOptions(Options):
     manifest: Path | None = option("table with columns file and text: what sources say", None)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
     index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
-    f0_method: str = option("f0 method of the conversion", ConvertOptions.f0_method)
+    f0_method: str = option("f0 method of the conversion", default_f0_method)
     limit: int = option("clips of each folder, evenly spaced", 16, within=(1, 10_000))
     memory: Path = option("what the judges said of recordings", config.LOGS / "judgements.json")
     threads: int = option("CPU threads, 0 = torch's own choice", 1, within=(0, 1024))

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 import config
-from infer.options import AUDIO_FORMATS, ConvertOptions, command, printable
+from infer.options import AUDIO_FORMATS, ConvertOptions, command, default_of, printable
 from tools.web import choices
 from tools.web.frame import Frame
 from tools.web.session import ConversionCancelled, ConversionError
@@ -68,7 +68,7 @@ class ConvertTab:
         with gr.Accordion(self._text("more_settings"), open=False):
             methods = OPTIONS["f0_method"]
             settings.append(
-                self._dropdown("f0_method", methods.metadata["choices"], methods.default)
+                self._dropdown("f0_method", methods.metadata["choices"], default_of(methods))
             )
             for name in ("index_rate", "protect", "rms_mix_rate"):
                 settings.append(self._slider(name, *OPTIONS[name].metadata["within"], 0.01))
@@ -77,7 +77,7 @@ class ConvertTab:
 
     def _slider(self, name: str, lowest: float, highest: float, step: float) -> gr.Slider:
         label, info = self._text(name), self._text(f"{name}_info")
-        default = OPTIONS[name].default
+        default = default_of(OPTIONS[name])
         return gr.Slider(lowest, highest, default, step=step, label=label, info=info)
 
     def _dropdown(self, name: str, offered: tuple[str, ...], value: str) -> gr.Dropdown:
