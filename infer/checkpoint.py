@@ -161,12 +161,19 @@ def save_training_state(path: Path, state: dict[str, Any]) -> None:
     _save(path, state)
 
 
-def load_training_state(path: Path) -> dict[str, Any]:
-    """Read G_*.pth or D_*.pth."""
-    state = read_tensors(path)
+def load_training_state(path: Path, peek: bool = False) -> dict[str, Any]:
+    """Read G_*.pth or D_*.pth and check all of it; peek: only what is not a tensor counts."""
+    if not peek:
+        _check_sums(path)
+    state = read_tensors(path, mmap=peek)
     if not isinstance(state, Mapping) or "model" not in state:
         raise CheckpointError(f"{path} is not a training state: it lacks 'model'")
     return dict(state)
+
+
+def save_tensors(path: Path, content: Any) -> None:
+    """Write tensors and plain values: complete, or not at all."""
+    _save(path, content)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -189,19 +196,33 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     module.load_state_dict(dict(weights), assign=on_meta)
 
 
-def read_tensors(path: Path, shells: tuple[str, ...] = ()) -> Any:
+def _check_sums(path: Path) -> None:
+    """CheckpointError where the check sums of a zip file tell of damage; torch ignores them."""
+    if path.is_file() and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        except UNREADABLE as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        if damaged is not None:
+            raise CheckpointError(f"{path} is damaged: the check sum of {damaged} is wrong")
+
+
+def read_tensors(path: Path, shells: tuple[str, ...] = (), mmap: bool = False) -> Any:
     """Tensors and plain values of a torch file; nothing in the file is ever executed.
 
     shells: beginnings of full class names, e.g. "fairseq."; objects of such classes come back as
     empty shells that hold what was stored of them. Every other class is refused.
+    mmap: leave the tensors on the disk until they are used, where the file's format allows it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     foreign = _foreign_names(path)
     try:
+        mmap = mmap and zipfile.is_zipfile(path)
         allowed = [_shell(name) for name in foreign if name.startswith(shells)]
         with torch.serialization.safe_globals(allowed):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         refused = [name for name in foreign if not name.startswith(shells)]
         reason = f"it asks for {refused[0]}" if refused else "it is no torch file"
@@ -226,7 +247,7 @@ def _shell(name: str) -> type:
     return type(short, (), body)
 
 
-def _save(path: Path, content: dict[str, Any]) -> None:
+def _save(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     try:
@@ -235,5 +256,11 @@ def _save(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        if os.name == "posix":  # the new name must survive a power loss too
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)

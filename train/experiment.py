@@ -74,6 +74,20 @@ class Experiment:
         """Content features, (T, dim) at 50 frames/s a clip; version > 0: of the clip altered."""
         return self.root / (f"3_feature{dim}_{version}" if version else f"3_feature{dim}")
 
+    def spectrogram_file(self, clip: str) -> Path:
+        """Linear spectrogram of a clip, kept beside its wav."""
+        return self.target_wavs / f"{clip}.spec.pt"
+
+    @property
+    def spectrogram_params_file(self) -> Path:
+        """What the kept spectrograms were computed with."""
+        return self.root / "spectrogram.json"
+
+    @property
+    def silence(self) -> Experiment:
+        """A clip of silence and its features, laid out as an experiment of its own."""
+        return Experiment(self.root / "mute")
+
     def statistics_file(self, speaker: int) -> Path:
         """What a speaker's content features are normalised by."""
         return self.root / f"content_statistics_{speaker}.npz"
@@ -214,6 +228,13 @@ class Experiment:
         """Write config.json; hparams: the objects train, data and model of a file in configs/."""
         content = {"version": version, "sample_rate": sample_rate, **hparams}
         write_json(self.config_file, content)
+
+    def read_spectrogram_params(self) -> dict[str, Any]:
+        """What the kept spectrograms were computed with; {} where that is not readable."""
+        try:
+            return json.loads(self.spectrogram_params_file.read_text(encoding="utf-8"))
+        except ValueError:
+            return {}
 
     def read_sources(self) -> dict[str, Source]:
         """Return every recording by its path; half a line from a killed process is ignored."""

@@ -13,7 +13,7 @@ from infer.checkpoint import load_training_state, save_training_state
 from infer.options import Options, option, parse_options
 from train.experiment import Experiment
 from train.options import EXPERIMENT_HELP
-from train.trainer import base_files
+from train.state import base_files
 from train.worker import WorkerError, run_worker
 
 

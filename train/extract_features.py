@@ -14,9 +14,13 @@ import config
 from infer.content import ContentEncoder, load_encoder
 from infer.content.statistics import Statistics
 from train.experiment import Experiment, replacing
+from train.filelist import silent_clip
 from train.options import ExtractFeaturesOptions, parse_options
+from train.recipes import recipe
 from train.worker import Progress, WorkerError, run_worker
 
+SILENCE_SECONDS = 3
+F0_RATE = 100  # frames per second
 STATISTICS_CLIPS = 40  # clips of a speaker (about 2 minutes) that its normalisation is taken from
 SPEEDS = (0.84, 1.19)  # altered versions are played slower or faster: other throat, other pitch
 SPEED_GAP = 0.05  # ... but never so close to 1 that nothing changes
@@ -32,7 +36,8 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
     arXiv:2110.14513). Each is normalised by itself, as a short recording is when it is converted.
     """
     experiment = Experiment(options.experiment)
-    model = experiment.read_config()["model"]
+    groups = experiment.read_config()
+    way, model = recipe(groups["version"]), groups["model"]
     speakers = experiment.speakers()
     if not speakers:
         raise WorkerError(f"{experiment.root} holds no clips; run train.preprocess first")
@@ -45,9 +50,12 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
         if not experiment.content_file(clip, model["content_dim"], version).exists()
     ]
     total = len(speakers) * len(versions)
+    lacks_silence = way.mute_rows and not silent_clip(experiment, model["content_dim"], 0)
     with Progress(total, "clips", "extract_features", done=total - len(todo)) as progress:
-        if not todo:
+        if not todo and not lacks_silence:
             return 0
+        if lacks_silence:
+            _write_silence(experiment.silence, encoder, groups["sample_rate"])
         statistics = _statistics(experiment, encoder, speakers)
         for clip, version in todo:
             content = _encode(experiment, encoder, clip, version)
@@ -63,6 +71,24 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
                 np.save(file, normalize(content).astype(np.float32))
             progress.advance()
     return len(todo)
+
+
+def _write_silence(silence: Experiment, encoder: ContentEncoder, sample_rate: int) -> None:
+    """A clip of silence with its features; the content, written last, makes it complete."""
+    name, frames = silence.name, SILENCE_SECONDS * F0_RATE
+    for folder in (silence.target_wavs, silence.wavs_16k, silence.f0_hz, silence.f0_coarse):
+        folder.mkdir(parents=True, exist_ok=True)
+    silence.content(encoder.dim).mkdir(exist_ok=True)
+    for path, rate in ((silence.target_wav(name), sample_rate), (silence.wav_16k(name), 16000)):
+        soundfile.write(path, np.zeros(SILENCE_SECONDS * rate, np.float32), rate, subtype="FLOAT")
+    content = encoder(np.zeros(SILENCE_SECONDS * 16000, np.float32))
+    for path, array in (
+        (silence.f0_hz_file(name), np.zeros(frames)),
+        (silence.f0_coarse_file(name), np.ones(frames, np.int64)),
+        (silence.content_file(name, encoder.dim), content.astype(np.float32)),
+    ):
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, array)
 
 
 def _statistics(

@@ -18,10 +18,11 @@ class Clip:
     content: tuple[Path, ...]
     f0_coarse: Path
     f0_hz: Path
+    spectrogram: Path
     speaker: int
 
 
-def complete_clips(experiment: Experiment, content_dim: int) -> list[Clip]:
+def complete_clips(experiment: Experiment, content_dim: int, use_f0: bool = True) -> list[Clip]:
     """Clips that have every feature; WorkerError says which worker to run if there is none."""
     versions = 1
     while experiment.content(content_dim, versions).is_dir():
@@ -39,9 +40,10 @@ def complete_clips(experiment: Experiment, content_dim: int) -> list[Clip]:
             content=tuple(path for path in content if path.exists()),
             f0_coarse=experiment.f0_coarse_file(name),
             f0_hz=experiment.f0_hz_file(name),
+            spectrogram=experiment.spectrogram_file(name),
             speaker=speaker,
         )
-        has_f0 = clip.f0_hz.exists()
+        has_f0 = not use_f0 or clip.f0_hz.exists()
         lacking["train.extract_f0"] += not has_f0
         lacking["train.extract_features"] += not content[0].exists()
         if has_f0 and content[0].exists():
@@ -53,13 +55,33 @@ def complete_clips(experiment: Experiment, content_dim: int) -> list[Clip]:
     return found
 
 
-def write_filelist(experiment: Experiment, clips: list[Clip]) -> None:
+def silent_clip(experiment: Experiment, content_dim: int, speaker: int) -> Clip | None:
+    """The clip of silence that train.extract_features made, None where there is none."""
+    silence, name = experiment.silence, experiment.silence.name
+    clip = Clip(
+        name=name,
+        wav=silence.target_wav(name),
+        content=(silence.content_file(name, content_dim),),
+        f0_coarse=silence.f0_coarse_file(name),
+        f0_hz=silence.f0_hz_file(name),
+        spectrogram=silence.spectrogram_file(name),
+        speaker=speaker,
+    )
+    return clip if clip.content[0].is_file() else None
+
+
+def write_filelist(experiment: Experiment, clips: list[Clip], use_f0: bool = True) -> None:
     """Write filelist.txt, which other RVC programs read."""
     rows = [
         "|".join(
-            [*(str(path) for path in (c.wav, c.content[0], c.f0_coarse, c.f0_hz)), str(c.speaker)]
+            [
+                str(clip.wav.absolute()),
+                str(clip.content[0].absolute()),
+                *(str(path.absolute()) for path in (clip.f0_coarse, clip.f0_hz) if use_f0),
+                str(clip.speaker),
+            ]
         )
-        for c in clips
+        for clip in clips
     ]
     with replacing(experiment.filelist) as temporary:
         temporary.write_text("\n".join(rows), encoding="utf-8")

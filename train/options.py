@@ -18,9 +18,11 @@ __all__ = [
     "VerifyOptions",
     "command",
     "parse_options",
+    "train_command",
 ]
 
 EXPERIMENT_HELP = "experiment folder, e.g. logs/mi"
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 DEVICE_HELP = "torch device: auto, cpu, cuda:0, mps"
 
 
@@ -36,6 +38,10 @@ class PreprocessOptions(Options):
     sample_rate: int = option("target sample rate in Hz", 24000)
     speaker: int = option("speaker number of these recordings", 0, within=(0, math.inf))
     clip_seconds: float = option("length of a clip in seconds", 3.7, within=(1, 30))
+    use_f0: bool = option("the voice follows the melody; only v1 and v2 can do without", True)
+    reuse: Path | None = option(
+        "experiment whose f0 and features are copied for the clips that are the same", None
+    )
     processes: int = option("processes to share the work", 1, within=(1, 256))
 
 
@@ -71,15 +77,38 @@ class TrainOptions(Options):
 
     experiment: Path = option(EXPERIMENT_HELP)
     voice: Path | None = option("voice file to write; without it weights/<experiment>.pth", None)
-    base: Path | None = option("folder of base_G.pth and base_D.pth; without it the family's", None)
+    base: Path | None = option("folder of a base model; without it the family's", None)
     use_base: bool = option("start from a base model, not from nothing", True)
+    from_experiment: Path | None = option(
+        "start from the newest state of this experiment instead of a base model", None
+    )
     steps: int = option("steps to train in all, 0 = no limit", 0, within=(0, math.inf))
+    epochs: int = option("epochs to train in all, 0 = no limit", 0, within=(0, math.inf))
     minutes: float = option("minutes to train in all, 0 = no limit", 15.0, within=(0, 1e6))
     batch_size: int = option("clips per step", 8, within=(1, 4096))
-    save_minutes: float = option("minutes between saved states", 2.0, within=(0.1, 1e6))
+    save_minutes: float = option("minutes between saved states", 2.0, within=(0, 1e6))
+    voice_epochs: int = option(
+        "keep a voice every so many epochs as <voice>_e<epoch>_s<step>.pth, 0 = only the last",
+        0,
+        within=(0, math.inf),
+    )
+    precision: str = option(
+        "of the standard families' products; auto = fp16 where the GPU is fast in it",
+        "auto",
+        choices=PRECISIONS,
+    )
     device: str = option(DEVICE_HELP, "auto")
     seed: int = option("same seed, same order of clips", 0, within=(0, 2**63 - 1))
     threads: int = option("CPU threads, 0 = torch's own choice", 0, within=(0, 1024))
+
+
+def train_command(options: TrainOptions, processes: int = 1) -> list[str]:
+    """The argv that trains with these options; several processes share the work by torchrun."""
+    argv = command(options)
+    if processes == 1:
+        return argv
+    launcher = [argv[0], "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    return [*launcher, "-m", *argv[2:]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,63 +1,27 @@
-"""One training step of the lite recipe, its evaluation, and the state that a run continues from."""
+"""One training step of the lite recipe, and its evaluation."""
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import config
-from infer.checkpoint import load_training_state, load_weights, save_training_state
 from train.dataset import Batch, Dataset
 from train.discriminators import SpectrogramDiscriminators
-from train.experiment import Experiment
 from train.losses import (
     SpectralLoss,
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
 )
+from train.state import TrainState
 
 logger = logging.getLogger(__name__)
-
-KEPT_STATES = 2  # newest states kept; the one before the newest is there if that one is damaged
-
-
-@dataclass
-class TrainState:
-    """Everything that changes during training; best_loss is the lowest held-out loss so far."""
-
-    synthesizer: nn.Module
-    average: nn.Module  # exponential moving average of the synthesizer: what becomes the voice
-    discriminators: nn.Module
-    synthesizer_optimizer: torch.optim.Optimizer
-    discriminator_optimizer: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0  # trained so far, over all runs
-    best_loss: float = float("inf")
-    best_step: int = 0
-
-
-def new_state(
-    synthesizer: nn.Module, discriminators: nn.Module, settings: dict[str, Any]
-) -> TrainState:
-    """A state at step 0 around freshly made or base networks."""
-    average = copy.deepcopy(synthesizer).requires_grad_(False).eval()
-    optimizers = [
-        torch.optim.AdamW(
-            network.parameters(),
-            betas=tuple(settings["betas"]),
-            weight_decay=settings["weight_decay"],
-        )
-        for network in (synthesizer, discriminators)
-    ]
-    return TrainState(synthesizer, average, discriminators, *optimizers)
 
 
 @dataclass
@@ -206,60 +170,8 @@ def balanced_gradient(gradients: list[tuple[Tensor, float]]) -> Tensor:
     return mixed / len(mixed)
 
 
-def save_state(state: TrainState, experiment: Experiment) -> None:
-    """Write D_<step>.pth, then G_<step>.pth, then remove all but the newest states.
-
-    A pair counts only when both are there, so a crash between the two loses nothing.
-    """
-    common = {"iteration": state.step, "step": state.step}
-    save_training_state(
-        experiment.discriminator_state(state.step),
-        {
-            **common,
-            "model": state.discriminators.state_dict(),
-            "optimizer": state.discriminator_optimizer.state_dict(),
-        },
-    )
-    save_training_state(
-        experiment.generator_state(state.step),
-        {
-            **common,
-            "model": state.synthesizer.state_dict(),
-            "average": state.average.state_dict(),
-            "optimizer": state.synthesizer_optimizer.state_dict(),
-            "seconds": state.seconds,
-            "best_loss": state.best_loss,
-            "best_step": state.best_step,
-        },
-    )
-    for step in experiment.saved_steps()[:-KEPT_STATES]:
-        experiment.generator_state(step).unlink()
-        experiment.discriminator_state(step).unlink()
-
-
-def load_state(state: TrainState, experiment: Experiment, step: int) -> None:
-    """Continue from the pair of files of that step."""
-    path = experiment.generator_state(step)
-    saved = load_training_state(path)
-    load_weights(state.synthesizer, saved["model"], path)
-    load_weights(state.average, saved["average"], path)
-    state.synthesizer_optimizer.load_state_dict(saved["optimizer"])
-    for name in ("step", "best_loss", "best_step"):
-        setattr(state, name, saved[name])
-    state.seconds = saved.get("seconds", 0.0)  # states of before this was counted lack it
-    path = experiment.discriminator_state(step)
-    saved = load_training_state(path)
-    load_weights(state.discriminators, saved["model"], path)
-    state.discriminator_optimizer.load_state_dict(saved["optimizer"])
-
-
 def make_discriminators(settings: dict[str, Any], sample_rate: int) -> SpectrogramDiscriminators:
     """The discriminators that the "train" group asks for."""
     return SpectrogramDiscriminators(
         sample_rate, settings["discriminator_windows"], settings["discriminator_channels"]
     )
-
-
-def base_files(folder: Path) -> tuple[Path, Path]:
-    """Base synthesizer and discriminators in a folder."""
-    return folder / "base_G.pth", folder / "base_D.pth"

@@ -100,6 +100,8 @@ class Progress:
         return f"{self.name} {counts} {_rate(rate)} {self.unit}/s, {left} left{note}"
 
     def _show(self, last: bool = False) -> None:
+        if not is_first():
+            return
         now, line = time.monotonic(), self.line()
         if last or now - self._console_time >= CONSOLE_SECONDS:
             self._console_time = now
@@ -140,10 +142,15 @@ def parse_progress(line: str) -> ProgressLine | None:
     return None
 
 
+def is_first() -> bool:
+    """Whether this is the one of several processes (torchrun's rank 0) that logs and shows."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def only_worker(experiment: Experiment) -> Iterator[None]:
     """Keep other workers off an experiment that exists; WorkerError if one is at it already."""
-    if not experiment.root.is_dir() or os.environ.get("RANK", "0") != "0":
+    if not experiment.root.is_dir() or not is_first():
         yield  # nothing to protect yet, or protected by the first of torchrun's processes
         return
     lock = FileLock(experiment.lock_file("worker"))
@@ -161,18 +168,21 @@ def only_worker(experiment: Experiment) -> Iterator[None]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Delay a stop until the block is done, so that what it changes is changed as a whole."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread only
-        return
+def uninterrupted() -> Iterator[list[int]]:
+    """Delay a stop until the block is done, so that what it changes is changed as a whole.
+
+    Yields the list of the signals that came; a long block looks there and ends early.
+    """
     came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # signals reach the main thread only
+        return
     handlers = {
         number: signal.signal(number, lambda number, frame: came.append(number))
         for number in _stop_signals()
     }
     try:
-        yield
+        yield came
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -213,6 +223,8 @@ class _ExperimentLog(logging.FileHandler):
     """Log file that begins when the experiment's folder exists, so that it is never made by us."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if not is_first() and record.levelno < logging.ERROR:
+            return
         if self.stream is not None or self.folder.is_dir():
             super().emit(record)
 
@@ -235,7 +247,11 @@ def _open_logs(experiment: Experiment, worker: str) -> _ExperimentLog:
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(_ConsoleFormatter())
     console.addFilter(
-        lambda record: record.name != progress_logger.name and not hasattr(record, "log_only")
+        lambda record: (
+            record.name != progress_logger.name
+            and not hasattr(record, "log_only")
+            and (is_first() or record.levelno >= logging.ERROR)
+        )
     )
     log = _ExperimentLog(experiment, worker)
     logging.basicConfig(level=logging.INFO, handlers=[console, log], force=True)

@@ -1,0 +1,132 @@
+"""The lite recipe as the training worker sees it."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import config
+from infer.checkpoint import VoiceModel, load_training_state, load_weights
+from infer.models.families import family, plain
+from train.dataset import Batch, Dataset
+from train.experiment import Experiment
+from train.filelist import Clip
+from train.options import TrainOptions
+from train.state import TrainState, base_files, new_state, newest_files, resume
+from train.trainer import Trainer, make_discriminators
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class LiteTraining:
+    """Trains on random crops; the voice is the moving average."""
+
+    trainer: Trainer
+    dataset: Dataset
+    params: Any
+    version: str
+    f0_median: dict[int, float]
+
+    @property
+    def state(self) -> TrainState:
+        return self.trainer.state
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.dataset.steps_per_epoch
+
+    def batch(self, step: int) -> Batch:
+        """Crops of one length."""
+        return self.dataset.batch(step, self.trainer.settings["segment_frames"])
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """One update of both networks; returns the losses by name."""
+        state = self.state
+        if state.step == self.trainer.settings["adversarial_from_step"]:
+            state.best_loss = float("inf")  # from here on, sharper beats closer on average
+        losses = self.trainer.train_step(batch.to(self.trainer.device))
+        state.epoch, state.epoch_step = divmod(state.step, self.steps_per_epoch)
+        return losses
+
+    def held_out_loss(self) -> float:
+        """Mean mel loss of the average on the held-out clips; nan where there are none."""
+        return self.trainer.held_out_loss(self.dataset)
+
+    def sample(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """A held-out clip as the average makes it and as it was recorded, (N,) each, and Hz."""
+        clip = self.dataset.whole((self.dataset.held_out or self.dataset.training)[0])
+        made = self.trainer.speak(clip.to(self.trainer.device))[0].cpu().numpy()
+        return made, clip.wav[0].numpy(), self.params.sample_rate
+
+    def voice(self, loss: float) -> VoiceModel:
+        """The moving average as a voice."""
+        return VoiceModel(
+            weights=self.state.average.state_dict(),
+            params=plain(self.params),
+            sample_rate=self.params.sample_rate,
+            version=self.version,
+            info=f"{self.state.step} steps, held-out loss {loss:.4f}",
+            f0_median=self.f0_median,
+        )
+
+
+def open_training(
+    experiment: Experiment,
+    groups: dict[str, Any],
+    clips: list[Clip],
+    options: TrainOptions,
+    device: torch.device,
+) -> LiteTraining:
+    """Networks and state: continued, else from the base model, else new."""
+    kind = family(groups["version"])
+    settings = {**groups["train"], "batch_size": options.batch_size}
+    params = kind.params.from_groups(groups, num_speakers=1 + max(clip.speaker for clip in clips))
+    synthesizer = kind.build(params)
+    discriminators = make_discriminators(settings, params.sample_rate)
+    if options.use_base:
+        settings["adversarial_from_step"] = 0  # the base's discriminators are trained already
+    state = new_state(synthesizer.to(device), discriminators.to(device), settings, averaged=True)
+    state.origin = {"version": groups["version"], "sample_rate": params.sample_rate}
+    dataset = Dataset(
+        clips, params.sample_rate, params.hop_length, options.batch_size, options.seed
+    )
+    if not resume(state, experiment, dataset.steps_per_epoch):
+        _start(state, options, kind)
+    trainer = Trainer(state, settings, params.sample_rate, params.hop_length, device, options.seed)
+    return LiteTraining(trainer, dataset, params, groups["version"], _f0_medians(clips))
+
+
+def _start(state: TrainState, options: TrainOptions, kind: Any) -> None:
+    """Take the weights of another experiment, or of the base model, or leave them as they are."""
+    if options.from_experiment is not None:
+        path, judges_path = newest_files(Experiment(options.from_experiment))
+    elif options.use_base:
+        path, judges_path = base_files(options.base or config.ASSETS / kind.base)
+    else:
+        return
+    saved = load_training_state(path)
+    weights = kind.adapt(saved.get("average", saved["model"]), state.synthesizer)
+    for network in (state.synthesizer, state.average):
+        load_weights(network, weights, path)
+    load_weights(state.discriminators, load_training_state(judges_path)["model"], judges_path)
+    logger.info("starting from %s", path)
+
+
+def _f0_medians(clips: list[Clip]) -> dict[int, float]:
+    """Median f0 in Hz of each speaker's voiced frames."""
+    voiced = defaultdict(list)
+    for clip in clips:
+        f0 = np.load(clip.f0_hz)
+        voiced[clip.speaker].append(f0[f0 > 0])
+    medians = {}
+    for speaker, values in voiced.items():
+        joined = np.concatenate(values)
+        if len(joined):
+            medians[speaker] = float(np.median(joined))
+    return medians

@@ -1,0 +1,245 @@
+"""The standard recipe, RVC v1 and v2, as the training worker sees it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor, nn
+
+import config
+from infer.checkpoint import CheckpointError, VoiceModel, classic_names, load_training_state
+from infer.hparams import StandardParams
+from infer.models.families import family, plain
+from train import processes
+from train.experiment import Experiment, write_json
+from train.filelist import Clip
+from train.options import TrainOptions
+from train.period_discriminators import MultiPeriodDiscriminator
+from train.spectrogram import SpectrogramParams
+from train.standard_trainer import StandardTrainer
+from train.state import TrainState, new_state, newest_files, resume
+from train.utterances import Utterances, UtteranceSet
+from train.worker import WorkerError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class StandardTraining:
+    """Trains on whole clips, of which a random segment is rendered; the voice is the newest."""
+
+    trainer: StandardTrainer
+    clips: UtteranceSet
+    params: StandardParams
+    version: str
+
+    def __post_init__(self) -> None:
+        self._start = self.state.step, self.state.epoch, self.state.epoch_step
+
+    @property
+    def state(self) -> TrainState:
+        return self.trainer.state
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.clips.steps_per_epoch
+
+    def batch(self, step: int) -> Utterances:
+        """The clips of a step."""
+        first_step, epoch, position = self._start
+        epochs, position = divmod(position + step - first_step, self.steps_per_epoch)
+        return self.clips.batch(epoch + epochs, position, step)
+
+    def train_step(self, batch: Utterances) -> dict[str, float]:
+        """One update of both networks; returns the weighted losses by name."""
+        return self.trainer.train_step(batch)
+
+    def held_out_loss(self) -> float:
+        """This recipe trains on every clip."""
+        return float("nan")
+
+    def sample(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """The first clip as the voice makes it and as it was recorded, (N,) each, and Hz."""
+        clip = self.clips.clips[0]
+        original, rate = soundfile.read(clip.wav, dtype="float32")
+        content = torch.from_numpy(np.repeat(np.load(clip.content[0]), 2, axis=0))
+        frames, pitch, f0 = self.clips.frames(clip), None, None
+        if self.params.use_f0:
+            pitch = self._row(torch.from_numpy(np.load(clip.f0_coarse))[:frames].long())
+            f0 = self._row(torch.from_numpy(np.load(clip.f0_hz))[:frames].float())
+        made = self.state.synthesizer.infer(
+            self._row(content[:frames].float()), pitch, f0,
+            torch.tensor([clip.speaker], device=self.trainer.device),
+            generator=torch.Generator().manual_seed(0),
+        ).wav[0, 0]  # fmt: skip
+        return made.float().cpu().numpy(), original, rate
+
+    def _row(self, values: Tensor) -> Tensor:
+        return values[None].to(self.trainer.device)
+
+    def voice(self, loss: float) -> VoiceModel:
+        """The synthesizer as it is, without what only training needs."""
+        weights = self.state.synthesizer.state_dict()
+        return VoiceModel(
+            weights={name: w for name, w in weights.items() if not name.startswith("enc_q.")},
+            params=plain(self.params),
+            sample_rate=self.params.sample_rate,
+            version=self.version,
+            use_f0=self.params.use_f0,
+            info=f"{self.state.epoch}epoch",
+        )
+
+
+def open_training(
+    experiment: Experiment,
+    groups: dict[str, Any],
+    clips: list[Clip],
+    options: TrainOptions,
+    device: torch.device,
+) -> StandardTraining:
+    """Networks and state: continued, else from a base model, else new."""
+    version, settings = groups["version"], groups["train"]
+    kind, spectrogram = family(version), SpectrogramParams.from_data(groups["data"])
+    params = kind.params.from_groups(groups)
+    utterances = _open_clips(experiment, clips, params, spectrogram, settings, options)
+    width = settings.get("discriminator_width", 1.0)
+    networks = kind.build(params), MultiPeriodDiscriminator(version, width)
+    state = new_state(*(network.to(device) for network in networks), settings, averaged=False)
+    state.origin = {"version": version, "sample_rate": params.sample_rate}
+    dtype = pick_precision(options.precision, device)
+    if dtype == torch.float16:
+        state.scaler = torch.amp.GradScaler(device.type)
+    if not resume(state, experiment, utterances.steps_per_epoch):
+        _start(state, options, kind.base, params)
+    if state.epoch_step and state.clips != utterances.check:
+        logger.info("other clips or another batch size: epoch %d begins anew", state.epoch)
+        state.epoch_step = 0
+    state.clips = utterances.check
+    trainer = StandardTrainer(
+        state, settings, spectrogram, utterances.steps_per_epoch, device, dtype
+    )
+    return StandardTraining(trainer, utterances, params, version)
+
+
+def _open_clips(
+    experiment: Experiment,
+    clips: list[Clip],
+    params: StandardParams,
+    spectrogram: SpectrogramParams,
+    settings: dict[str, Any],
+    options: TrainOptions,
+) -> UtteranceSet:
+    """The clips that can be trained on; what cannot is said."""
+    highest = max(clip.speaker for clip in clips)
+    if highest >= params.num_speakers:
+        raise WorkerError(
+            f"speaker {highest} is too high: {experiment.config_file} has num_speakers "
+            f"{params.num_speakers}, so the last is {params.num_speakers - 1}"
+        )
+    if processes.rank() == 0:
+        _check_kept_spectrograms(experiment, spectrogram)
+    utterances = UtteranceSet(
+        clips, params, spectrogram, settings["segment_frames"], options.batch_size, options.seed,
+        processes.count(), processes.rank(),
+    )  # fmt: skip
+    if utterances.too_short:
+        logger.warning(
+            "%d clips are shorter than a training segment (%.2f s) and left out: %s",
+            len(utterances.too_short), settings["segment_frames"] / 100,
+            ", ".join(utterances.too_short[:5]),
+        )  # fmt: skip
+    if not any(clip.wav.parent == experiment.target_wavs for clip in utterances.clips):
+        raise WorkerError(
+            f"every clip of {experiment.root} is shorter than a training segment "
+            f"({settings['segment_frames'] / 100:.2f} s); add longer recordings"
+        )
+    return utterances
+
+
+def _check_kept_spectrograms(experiment: Experiment, params: SpectrogramParams) -> None:
+    """Delete spectrograms that were computed with other constants, or nobody knows with which."""
+    path = experiment.spectrogram_params_file
+    wanted = asdict(params)
+    if path.is_file() and experiment.read_spectrogram_params() == wanted:
+        return
+    stale = [
+        file
+        for folder in (experiment.target_wavs, experiment.silence.target_wavs)
+        for file in folder.glob("*.spec.pt")
+    ]
+    for file in stale:
+        file.unlink()
+    if stale:
+        logger.info("%d spectrograms had other constants and are computed anew", len(stale))
+    write_json(path, wanted)
+
+
+def _start(state: TrainState, options: TrainOptions, base: str, params: StandardParams) -> None:
+    """Take the weights of another experiment, or of a base model, or leave them as they are."""
+    if options.from_experiment is not None:
+        paths = newest_files(Experiment(options.from_experiment))
+    elif options.use_base:
+        paths = base_files(options.base or config.ASSETS / base, params)
+    else:
+        return
+    for network, path in zip((state.synthesizer, state.discriminators), paths, strict=True):
+        _load_fitting(network, classic_names(load_training_state(path)["model"]), path)
+    logger.info("starting from %s and %s", *paths)
+
+
+def base_files(folder: Path, params: StandardParams) -> tuple[Path, Path]:
+    """The public base model of a rate in a folder; FileNotFoundError tells how to get it."""
+    kind = "f0" if params.use_f0 else ""
+    paths = [folder / f"{kind}{part}{params.sample_rate // 1000}k.pth" for part in "GD"]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"no base model: {' and '.join(missing)}; get it with "
+            "`python -m tools.cmd.download_assets`, or train from nothing with --no-use-base"
+        )
+    return paths[0], paths[1]
+
+
+def _load_fitting(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load what has the same name and shape, and say what is left out of the rest."""
+    own = network.state_dict()
+    fitting = {
+        name: weights[name]
+        for name, value in own.items()
+        if name in weights and weights[name].shape == value.shape
+    }
+    if 2 * len(fitting) < len(own):
+        raise CheckpointError(
+            f"{path} is no base for this: {len(fitting)} of {len(own)} tensors fit by name and "
+            "shape; is it of this version and sample rate?"
+        )
+    skipped = sorted((set(own) | set(weights)) - set(fitting))
+    if skipped:
+        logger.warning(
+            "%s: %d tensors do not fit and are left out: %s", path, len(skipped), ", ".join(skipped)
+        )
+    network.load_state_dict({**own, **fitting})
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type of the networks' products; ValueError where the device cannot do it.
+
+    auto is float16 on CUDA GPUs with tensor cores (GTX 16xx have none and overflow), else float32.
+    bfloat16 has too few digits for a waveform to be the default.
+    """
+    if name == "auto":
+        has_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+        is_fast = has_cores and "GTX 16" not in torch.cuda.get_device_name(device)
+        return torch.float16 if is_fast else torch.float32
+    if name == "fp16" and device.type != "cuda":
+        raise ValueError(f"--precision fp16 needs a CUDA GPU, not {device}; use fp32 or bf16")
+    if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError(f"{torch.cuda.get_device_name(device)} has no bf16; use fp16 or fp32")
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[name]

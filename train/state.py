@@ -1,0 +1,292 @@
+"""What a training run goes on from: pairs of files G_<step>.pth and D_<step>.pth.
+
+Beside the four keys that every RVC program reads (model, iteration, optimizer, learning_rate) our
+files carry keys that others ignore: step, epoch, names of the parameters, and what else changes.
+Random numbers are functions of seed and step, so seed and step are their whole state.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from infer.checkpoint import (
+    CheckpointError,
+    classic_names,
+    load_training_state,
+    load_weights,
+    save_training_state,
+)
+from train.experiment import Experiment
+
+KEPT_STATES = 2  # newest states kept; the one before the newest is there if that one is damaged
+PLAIN = ("step", "epoch", "epoch_step", "seconds", "best_loss", "best_step", "clips")
+# public states hold the moments in the order of either: v2 before June 2024 was as v1
+PART_ORDERS = (
+    ("enc_p", "dec", "enc_q", "flow", "emb_g"),
+    ("dec", "enc_q", "flow", "emb_g", "enc_p"),
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainState:
+    """Everything that changes during training; best_loss is the lowest held-out loss so far."""
+
+    synthesizer: nn.Module
+    average: nn.Module | None  # moving average of the synthesizer, where the recipe has one
+    discriminators: nn.Module
+    synthesizer_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    step: int = 0
+    epoch: int = 0  # finished epochs, and
+    epoch_step: int = 0  # steps of the next one, where the recipe counts epochs
+    seconds: float = 0.0  # trained so far, over all runs
+    best_loss: float = float("inf")
+    best_step: int = 0
+    clips: str = ""  # which clips in which batches, as a check number
+    saved_step: int = -1  # the step on the disk
+    scaler: torch.amp.GradScaler | None = None  # of float16 gradients
+    learning_rate: float = 0.0  # as configured
+    origin: dict[str, Any] = field(default_factory=dict)  # version and sample_rate
+
+
+def new_state(
+    synthesizer: nn.Module, discriminators: nn.Module, settings: dict[str, Any], averaged: bool
+) -> TrainState:
+    """A state at step 0 around freshly made or base networks."""
+    average = copy.deepcopy(synthesizer).requires_grad_(False).eval() if averaged else None
+    optimizers = [
+        torch.optim.AdamW(
+            network.parameters(),
+            lr=settings["learning_rate"],
+            betas=tuple(settings["betas"]),
+            eps=settings.get("eps", 1e-8),
+            weight_decay=settings.get("weight_decay", 0.01),
+        )
+        for network in (synthesizer, discriminators)
+    ]
+    return TrainState(
+        synthesizer, average, discriminators, *optimizers, learning_rate=settings["learning_rate"]
+    )
+
+
+def save_state(state: TrainState, experiment: Experiment) -> None:
+    """Write D_<step>.pth, then G_<step>.pth, then remove older states of ours.
+
+    A pair counts only when both are there and of one step, so a crash at any moment loses nothing:
+    before the second file is in place the pair before is the newest.
+    """
+    plain = {name: getattr(state, name) for name in PLAIN} | state.origin
+    average = {} if state.average is None else {"average": state.average.state_dict()}
+    if state.scaler is not None:
+        plain["scaler"] = state.scaler.state_dict()
+    for path, network, optimizer, others in (
+        (
+            experiment.discriminator_state(state.step),
+            state.discriminators,
+            state.discriminator_optimizer,
+            {},
+        ),
+        (
+            experiment.generator_state(state.step),
+            state.synthesizer,
+            state.synthesizer_optimizer,
+            average,
+        ),
+    ):
+        save_training_state(
+            path,
+            {
+                "model": network.state_dict(),
+                "iteration": max(1, state.epoch),
+                "optimizer": optimizer.state_dict(),
+                "learning_rate": state.learning_rate,
+                "parameters": [name for name, _ in network.named_parameters()],
+                **plain,
+                **others,
+            },
+        )
+    state.saved_step = state.step
+    _remove_old(experiment, state.step)
+
+
+def _remove_old(experiment: Experiment, newest: int) -> None:
+    """Keep the newest pairs of ours; what another program wrote is not ours to delete."""
+    ours = [
+        number
+        for number in experiment.saved_steps()
+        if number <= newest and "step" in _peek(experiment.generator_state(number))
+    ]
+    for number in ours[:-KEPT_STATES]:
+        experiment.generator_state(number).unlink()
+        experiment.discriminator_state(number).unlink()
+
+
+def _peek(path: Path) -> dict[str, Any]:
+    """The plain values of a state, without reading its tensors; {} where it is damaged."""
+    try:
+        return load_training_state(path, peek=True)
+    except CheckpointError:
+        return {}
+
+
+def newest_pairs(experiment: Experiment) -> list[int]:
+    """The numbers of the saved pairs, the newest first as their content says, not their names.
+
+    Of another program's file only the epoch is known, e.g. of G_2333333.pth.
+    """
+    found = {}
+    for number in experiment.saved_steps():
+        saved = _peek(experiment.generator_state(number)) or {"step": number}  # damaged
+        found[number] = saved.get("epoch", saved.get("iteration", -1)), saved.get("step", -1)
+    by_step = all(step >= 0 for _, step in found.values())
+    return sorted(found, key=lambda n: found[n][1] if by_step else found[n], reverse=True)
+
+
+def newest_files(experiment: Experiment) -> tuple[Path, Path]:
+    """G and D of the newest pair; FileNotFoundError where there is none."""
+    numbers = newest_pairs(experiment)
+    if not numbers:
+        raise FileNotFoundError(
+            f"{experiment.root} holds no pair of G_*.pth and D_*.pth; train it first"
+        )
+    return experiment.generator_state(numbers[0]), experiment.discriminator_state(numbers[0])
+
+
+def resume(state: TrainState, experiment: Experiment, steps_per_epoch: int) -> bool:
+    """Load the newest pair; a damaged one is named and the one before is taken.
+
+    Returns whether there was one. CheckpointError where files are there but no pair of them is
+    whole: training never starts anew by itself.
+    """
+    numbers = newest_pairs(experiment)
+    for number in numbers:
+        try:
+            _load_pair(state, experiment, number, steps_per_epoch)
+        except CheckpointError as error:
+            if number == numbers[-1]:
+                raise
+            logger.warning("%s; going back to the state before", error)
+        else:
+            logger.info("going on from step %d", state.step)
+            return True
+    lonely = sorted(path.name for path in experiment.root.glob("G_*.pth"))
+    if lonely:
+        raise CheckpointError(
+            f"{experiment.root} holds {', '.join(lonely)} without the D file of the same number; "
+            "put it there, or delete these files to start anew"
+        )
+    if any(experiment.root.glob("D_*.pth")):
+        logger.warning("the first state was not written to its end; starting from the beginning")
+    return False
+
+
+def _load_pair(
+    state: TrainState, experiment: Experiment, number: int, steps_per_epoch: int
+) -> None:
+    """Continue from the two files of that number; both are checked before anything changes."""
+    paths = experiment.generator_state(number), experiment.discriminator_state(number)
+    saved, judges = (load_training_state(path) for path in paths)
+    for content in (saved, judges):
+        content["model"] = classic_names(content["model"])
+    for name in ("step", "epoch", "iteration"):
+        if saved.get(name) != judges.get(name):
+            raise CheckpointError(
+                f"{paths[0]} is of {name} {saved.get(name)}, {paths[1].name} of "
+                f"{judges.get(name)}: they are no pair"
+            )
+    for name, value in state.origin.items():
+        if saved.get(name, value) != value:
+            raise CheckpointError(
+                f"{paths[0]} was trained with {name} {saved[name]}, {experiment.config_file.name} "
+                f"says {value}; use another experiment for {value}"
+            )
+    try:
+        load_weights(state.discriminators, judges["model"], paths[1])
+        load_weights(state.synthesizer, saved["model"], paths[0])
+        if state.average is not None:
+            load_weights(state.average, saved.get("average", saved["model"]), paths[0])
+    except CheckpointError as error:
+        told = ", ".join(f"{name} {value}" for name, value in state.origin.items())
+        raise CheckpointError(f"{error}; {experiment.config_file} says {told}") from error
+    moments = [
+        match_optimizer(content, network, optimizer, path)
+        for content, network, optimizer, path in (
+            (saved, state.synthesizer, state.synthesizer_optimizer, paths[0]),
+            (judges, state.discriminators, state.discriminator_optimizer, paths[1]),
+        )
+    ]
+    state.synthesizer_optimizer.load_state_dict(moments[0])
+    state.discriminator_optimizer.load_state_dict(moments[1])
+    for name in PLAIN:
+        setattr(state, name, saved.get(name, getattr(state, name)))
+    if "step" in saved:
+        state.saved_step = state.step
+    else:  # another program's: it counts epochs only
+        state.epoch, state.epoch_step = int(saved["iteration"]), 0
+        state.step = state.epoch * steps_per_epoch
+        logger.info("%s was written by another program after epoch %d", paths[0], state.epoch)
+    if state.scaler is not None and "scaler" in saved:
+        state.scaler.load_state_dict(saved["scaler"])
+
+
+def match_optimizer(
+    saved: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer, path: Path
+) -> dict[str, Any]:
+    """An optimiser state whose moments go to the parameters that they are of.
+
+    Moments are stored by number. Ours come with names; for others the order is found by comparing
+    shapes. CheckpointError where no order fits.
+    """
+    moments = saved["optimizer"]["state"] if "optimizer" in saved else {}
+    own = optimizer.state_dict()
+    if not moments:
+        if "optimizer" not in saved:
+            logger.warning("%s holds no optimiser state: its moments start anew", path)
+        return own
+    shapes = {name: value.shape for name, value in network.named_parameters()}
+    for order in _orders(saved.get("parameters"), list(shapes)):
+        if set(order) == set(shapes) and all(
+            number < len(order) and _fits(moment, shapes[order[number]])
+            for number, moment in moments.items()
+        ):
+            numbers = {name: number for number, name in enumerate(order)}
+            own["state"] = {
+                number: moments[numbers[name]]
+                for number, name in enumerate(shapes)
+                if numbers[name] in moments
+            }
+            return own
+    raise CheckpointError(
+        f"{path}: its optimiser state ({len(moments)} parameters) does not fit the network's "
+        f"{len(shapes)} in any known order"
+    )
+
+
+def _orders(named: list[str] | None, names: list[str]) -> Iterator[list[str]]:
+    """Orders in which the parameters may have been numbered."""
+    if named:
+        yield named
+        return
+    yield names
+    for parts in PART_ORDERS:
+        if {name.split(".")[0] for name in names} <= set(parts):
+            yield sorted(names, key=lambda name: parts.index(name.split(".")[0]))
+
+
+def _fits(moment: Mapping[str, Any], shape: torch.Size) -> bool:
+    return all(moment[name].shape == shape for name in ("exp_avg", "exp_avg_sq") if name in moment)
+
+
+def base_files(folder: Path) -> tuple[Path, Path]:
+    """Base synthesizer and discriminators in a folder."""
+    return folder / "base_G.pth", folder / "base_D.pth"

@@ -1,0 +1,175 @@
+"""Whole clips in batches of similar length, as the standard recipe trains on them.
+
+What a batch holds, its random numbers too, is a function of seed, epoch, step and clip, so that it
+does not matter how often training was stopped, or how the batch is shared out.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from infer.checkpoint import CheckpointError, read_tensors, save_tensors
+from infer.hparams import StandardParams
+from infer.models.synthesizer import Noise
+from train.filelist import Clip
+from train.spectrogram import SpectrogramParams, linear_spectrogram
+
+MOST_FRAMES = 900  # of a clip that training looks at
+BUCKET_FRAMES = 75  # clips whose lengths differ by less than this share a batch
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """A batch; frames are 10 ms, T of the longest clip, zeros behind a shorter one's end."""
+
+    content: Tensor  # (B, T, dim)
+    spec: Tensor  # (B, F, T) linear
+    wav: Tensor  # (B, 1, T * hop_length)
+    lengths: Tensor  # (B,) frames
+    speaker: Tensor  # (B,)
+    latent_noise: Tensor  # (B, inter_dim, T)
+    crop: Tensor  # (B,) in 0..1, where the rendered crop lies
+    pitch: Tensor | None = None  # (B, T) 1..255
+    f0: Tensor | None = None  # (B, T) Hz
+    source_noise: Tensor | None = None  # (B, segment samples)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def noise(self) -> Noise:
+        """The random numbers as the synthesizer takes them."""
+        return Noise(self.latent_noise, self.source_noise, self.crop)
+
+    def to(self, device: torch.device) -> Utterances:
+        return Utterances(*(x if x is None else x.to(device) for x in vars(self).values()))
+
+    def parts(self, number: int) -> Iterator[Utterances]:
+        """The batch in so many parts."""
+        for rows in torch.arange(len(self)).chunk(number):
+            first, end = int(rows[0]), int(rows[-1]) + 1
+            yield Utterances(*(x if x is None else x[first:end] for x in vars(self).values()))
+
+
+@dataclass
+class UtteranceSet:
+    """The clips of an experiment; batches are shared by processes, this one is number rank."""
+
+    clips: list[Clip]
+    params: StandardParams
+    spectrogram: SpectrogramParams
+    segment_frames: int
+    batch_size: int  # of one process
+    seed: int
+    processes: int = 1
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        """Leave out clips shorter than a segment: they cannot be cropped."""
+        frames = {clip.name: self.frames(clip) for clip in self.clips}
+        self.too_short = [name for name, count in frames.items() if count < self.segment_frames]
+        self.clips = [clip for clip in self.clips if clip.name not in self.too_short]
+        self._buckets: dict[int, list[int]] = defaultdict(list)
+        for number, clip in enumerate(self.clips):
+            self._buckets[(frames[clip.name] - 1) // BUCKET_FRAMES].append(number)
+
+    def frames(self, clip: Clip) -> int:
+        """How many frames of a clip there is everything of."""
+        counts = [
+            MOST_FRAMES,
+            2 * len(np.load(clip.content[0], mmap_mode="r")),
+            soundfile.info(clip.wav).frames // self.params.hop_length,
+        ]
+        if self.params.use_f0:
+            counts += [len(np.load(path, mmap_mode="r")) for path in (clip.f0_hz, clip.f0_coarse)]
+        return min(counts)
+
+    @property
+    def check(self) -> str:
+        """A number that changes when an epoch has other batches."""
+        size = self.batch_size * self.processes
+        return f"{zlib.crc32(repr((self.seed, size, [c.name for c in self.clips])).encode()):08x}"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        size = self.batch_size * self.processes
+        return sum(-(-len(bucket) // size) for bucket in self._buckets.values())
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """The clips of each batch of an epoch, by number; a bucket's last batch is filled up."""
+        random = np.random.default_rng([self.seed, 1, epoch])
+        size, batches = self.batch_size * self.processes, []
+        for _, bucket in sorted(self._buckets.items()):
+            shuffled = random.permutation(bucket)
+            batches += np.array_split(
+                np.resize(shuffled, -(-len(bucket) // size) * size), -(-len(bucket) // size)
+            )
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def batch(self, epoch: int, position: int, step: int) -> Utterances:
+        """This process's share of a batch of an epoch, longest clip first."""
+        numbers = self.order(epoch)[position]
+        rows = list(enumerate(numbers))[self.rank :: self.processes]
+        items = [
+            self._load(self.clips[number], np.random.default_rng([self.seed, 2, step, place]))
+            for place, number in rows
+        ]
+        items.sort(key=lambda item: item["spec"].shape[1], reverse=True)
+        return self._collate(items)
+
+    def _load(self, clip: Clip, random: np.random.Generator) -> dict[str, np.ndarray]:
+        hop = self.params.hop_length
+        wav, _ = soundfile.read(clip.wav, dtype="float32")
+        content = np.repeat(np.load(clip.content[0]), 2, axis=0)
+        frames = self.frames(clip)
+        item = {
+            "content": content[:frames],
+            "spec": self.spec(clip, wav)[:, :frames].numpy(),
+            "wav": wav[None, : frames * hop],
+            "lengths": np.int64(frames),
+            "speaker": np.int64(clip.speaker),
+            "latent_noise": random.standard_normal(
+                (self.params.inter_dim, frames), dtype=np.float32
+            ),
+            "crop": np.float32(random.random(dtype=np.float32)),
+        }
+        if self.params.use_f0:
+            item["pitch"] = np.load(clip.f0_coarse)[:frames].astype(np.int64)
+            item["f0"] = np.load(clip.f0_hz)[:frames].astype(np.float32)
+            samples = self.segment_frames * hop
+            item["source_noise"] = random.standard_normal(samples, dtype=np.float32)
+        return item
+
+    def _collate(self, items: list[dict[str, np.ndarray]]) -> Utterances:
+        """Stack items, with zeros behind the end of shorter ones."""
+        columns = {}
+        for name, first in items[0].items():
+            sizes = np.max([item[name].shape for item in items], axis=0) if first.ndim else ()
+            column = np.zeros((len(items), *(int(size) for size in sizes)), first.dtype)
+            for row, item in enumerate(items):
+                column[(row, *(slice(size) for size in item[name].shape))] = item[name]
+            columns[name] = torch.from_numpy(column)
+        return Utterances(**columns)
+
+    def spec(self, clip: Clip, wav: np.ndarray) -> Tensor:
+        """The linear spectrogram of a clip (F, T), read from beside the clip if it is there."""
+        shape = (self.params.spec_bins, len(wav) // self.params.hop_length)
+        if clip.spectrogram.is_file():
+            try:
+                spec = read_tensors(clip.spectrogram)
+            except CheckpointError:
+                spec = None
+            if isinstance(spec, Tensor) and tuple(spec.shape) == shape:
+                return spec
+        spec = linear_spectrogram(torch.from_numpy(wav)[None], self.spectrogram)[0]
+        if self.rank == 0:  # the others would write the same
+            save_tensors(clip.spectrogram, spec)
+        return spec
