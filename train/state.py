@@ -54,6 +54,7 @@ class TrainState:
     best_step: int = 0
     clips: str = ""  # which clips in which batches, as a check number
     saved_step: int = -1  # the step on the disk
+    pairs: list[int] = field(default_factory=list)  # steps of ours on the disk, the newest last
     scaler: torch.amp.GradScaler | None = None  # of float16 gradients
     learning_rate: float = 0.0  # as configured
     origin: dict[str, Any] = field(default_factory=dict)  # version and sample_rate
@@ -116,19 +117,11 @@ def save_state(state: TrainState, experiment: Experiment) -> None:
             },
         )
     state.saved_step = state.step
-    _remove_old(experiment, state.step)
-
-
-def _remove_old(experiment: Experiment, newest: int) -> None:
-    """Keep the newest pairs of ours; what another program wrote is not ours to delete."""
-    ours = [
-        number
-        for number in experiment.saved_steps()
-        if number <= newest and "step" in _peek(experiment.generator_state(number))
-    ]
-    for number in ours[:-KEPT_STATES]:
-        experiment.generator_state(number).unlink()
-        experiment.discriminator_state(number).unlink()
+    state.pairs = [step for step in state.pairs if step != state.step] + [state.step]
+    for step in state.pairs[:-KEPT_STATES]:
+        experiment.generator_state(step).unlink(missing_ok=True)
+        experiment.discriminator_state(step).unlink(missing_ok=True)
+    del state.pairs[:-KEPT_STATES]
 
 
 def _peek(path: Path) -> dict[str, Any]:
@@ -140,16 +133,25 @@ def _peek(path: Path) -> dict[str, Any]:
 
 
 def newest_pairs(experiment: Experiment) -> list[int]:
-    """The numbers of the saved pairs, the newest first as their content says, not their names.
+    """The numbers of the saved pairs, the newest first as their content says, not their names."""
+    return [number for number, _ in _pairs(experiment)]
+
+
+def _pairs(experiment: Experiment) -> list[tuple[int, bool]]:
+    """Saved pairs, the newest first: their number, and whether they are this program's.
 
     Of another program's file only the epoch is known, e.g. of G_2333333.pth.
     """
-    found = {}
+    found = []
     for number in experiment.saved_steps():
         saved = _peek(experiment.generator_state(number)) or {"step": number}  # damaged
-        found[number] = saved.get("epoch", saved.get("iteration", -1)), saved.get("step", -1)
-    by_step = all(step >= 0 for _, step in found.values())
-    return sorted(found, key=lambda n: found[n][1] if by_step else found[n], reverse=True)
+        epoch, step = saved.get("epoch", saved.get("iteration", -1)), saved.get("step", -1)
+        found.append((epoch, step, number))
+    if all(step >= 0 for _, step, _ in found):
+        found.sort(key=lambda item: item[1], reverse=True)
+    else:
+        found.sort(reverse=True)
+    return [(number, step >= 0) for _, step, number in found]
 
 
 def newest_files(experiment: Experiment) -> tuple[Path, Path]:
@@ -168,15 +170,16 @@ def resume(state: TrainState, experiment: Experiment, steps_per_epoch: int) -> b
     Returns whether there was one. CheckpointError where files are there but no pair of them is
     whole: training never starts anew by itself.
     """
-    numbers = newest_pairs(experiment)
-    for number in numbers:
+    pairs = _pairs(experiment)
+    for place, (number, _) in enumerate(pairs):
         try:
             _load_pair(state, experiment, number, steps_per_epoch)
         except CheckpointError as error:
-            if number == numbers[-1]:
+            if place == len(pairs) - 1:
                 raise
             logger.warning("%s; going back to the state before", error)
         else:
+            state.pairs = [number for number, is_ours in reversed(pairs[place:]) if is_ours]
             logger.info("going on from step %d", state.step)
             return True
     lonely = sorted(path.name for path in experiment.root.glob("G_*.pth"))

@@ -45,6 +45,8 @@ def make_experiment(
         upsample_initial_dim=32,
         speaker_dim=8,
         num_speakers=2,
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3, 5]],
     )
     groups["train"].update(discriminator_width=1 / 64)
     for folder in (experiment.target_wavs, experiment.wavs_16k, experiment.f0_hz):
