@@ -199,8 +199,9 @@ def _load_pair(
     """Continue from the two files of that number; both are checked before anything changes."""
     paths = experiment.generator_state(number), experiment.discriminator_state(number)
     saved, judges = (load_training_state(path) for path in paths)
-    for content in (saved, judges):
-        content["model"] = classic_names(content["model"])
+    for content, network in ((saved, state.synthesizer), (judges, state.discriminators)):
+        if not set(content["model"]) <= set(network.state_dict()):
+            content["model"] = classic_names(content["model"])
     for name in ("step", "epoch", "iteration"):
         if saved.get(name) != judges.get(name):
             raise CheckpointError(
