@@ -191,7 +191,7 @@ def test_nothing_to_train_on_names_the_step_before(experiment: Experiment) -> No
         path.unlink()
     with pytest.raises(WorkerError, match=r"train\.extract_features"):
         train(options(experiment))
-    with pytest.raises(WorkerError, match="--steps or --minutes"):
+    with pytest.raises(WorkerError, match="--steps, --epochs or --minutes"):
         train(options(experiment, steps=0))
 
 
