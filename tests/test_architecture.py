@@ -258,11 +258,12 @@ def test_names_say_what_things_are() -> None:
 def options_classes() -> list[type[Options]]:
     """Return every options dataclass of the product."""
     import infer.options
+    import tools.options
     import tools.web.options
     import train.options
 
     found = []
-    for module in (infer.options, train.options, tools.web.options):
+    for module in (infer.options, train.options, tools.options, tools.web.options):
         found += [
             value
             for value in vars(module).values()
