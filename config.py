@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assets"  # shipped and downloaded inputs: encoders, base models, examples
 CONFIGS = ROOT / "configs"  # hyperparameters of the networks
 LOGS = ROOT / "logs"  # one folder per experiment
+DATASETS = ROOT / "datasets"  # recordings that were added in the page, a folder per experiment
 WEIGHTS = ROOT / "weights"  # voice models the user makes or drops in
 
 DOWNLOADS = ASSETS / "downloads"  # what is fetched by tools.cmd.download_assets

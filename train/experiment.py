@@ -147,6 +147,16 @@ class Experiment:
         return self.root / "job.json"
 
     @property
+    def settings_file(self) -> Path:
+        """What was chosen in the page for this experiment."""
+        return self.root / "settings.json"
+
+    @property
+    def report_file(self) -> Path:
+        """What the dataset is good for."""
+        return self.root / "dataset_report.json"
+
+    @property
     def stop_file(self) -> Path:
         """Asks the running job to stop."""
         return self.root / "job.stop"

@@ -6,33 +6,37 @@ import errno
 import logging
 import os
 import socket
+import threading
 
 import gradio as gr
 
 from tools.web import choices
 from tools.web.frame import Frame
 from tools.web.i18n import load_texts, read_texts, spoken
+from tools.web.jobs import Jobs
 from tools.web.look import SCRIPT, THEME, page_head, page_style
 from tools.web.options import LOOPBACK, WebOptions
 from tools.web.session import Session
 from tools.web.tabs.convert import ConvertTab
+from tools.web.tabs.train import TrainTab
 
 # name -> class of each tab, from left to right; its title is the text <name>_tab
 TABS = {
     "convert": ConvertTab,
+    "train": TrainTab,
 }
 PORTS_TRIED = 100
 logger = logging.getLogger(__name__)
 
 
-def build_page(session: Session, text: gr.I18n, warning: str = "") -> gr.Blocks:
+def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -> gr.Blocks:
     """Put the tabs together; warning: name of a text that stands above them."""
     with gr.Blocks(title="RVC WebUI", analytics_enabled=False) as page:
         gr.HTML(page_head())
         if warning:
             gr.HTML(f'<p class="warning" role="alert">{spoken(warning)}</p>')
         with gr.Tabs() as tabs:
-            frame = Frame(page, tabs, text, session)
+            frame = Frame(page, tabs, text, session, jobs)
             for name, build_tab in TABS.items():
                 with gr.Tab(text(f"{name}_tab"), id=name):
                     build_tab(frame)
@@ -73,12 +77,13 @@ def serve(options: WebOptions) -> None:
     port = free_port(options.host, options.port)
     if port != options.port:
         logger.info("Port %d is taken.", options.port)
-    session = Session()
+    session, jobs = Session(), Jobs()
+    threading.Thread(target=jobs.watch, args=[session.unload], daemon=True).start()
     text = load_texts()
     warning = open_to_others(options)
     if warning:
         logger.warning("WARNING: %s", read_texts()["en"][warning])
-    page = build_page(session, text, warning)
+    page = build_page(session, jobs, text, warning)
     _, local_url, _ = page.launch(
         server_name=options.host,
         server_port=port,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from tools.web.jobs import Jobs
 from tools.web.session import Session
 
 
@@ -20,3 +21,4 @@ class Frame:
     tabs: gr.Tabs
     text: gr.I18n
     session: Session
+    jobs: Jobs

@@ -14,15 +14,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
 import config
 from infer.options import Options, command, option
+from tools.hardware import has_gpu
 from train import options as workers
 from train.experiment import Experiment, write_json
 from train.worker import ProgressLine, parse_progress
@@ -36,6 +37,7 @@ START_SECONDS = 30.0  # for the runner to take its job
 PRESS_SECONDS = 1.0  # a second press within this time is a double click
 TAIL_BYTES = 64 * 1024  # of the log that are looked at
 TAIL_LINES = 200  # of the log that are shown
+WATCH_SECONDS = 1.0  # between two looks whether heavy work has begun
 PROMPT = "$ "  # before the command that a log tells of
 
 logger = logging.getLogger(__name__)
@@ -216,6 +218,20 @@ class Jobs:
                 progress = None
             shown.append(line)
         return progress, "\n".join(shown[-TAIL_LINES:])
+
+    def watch(self, make_room: Callable[[], bool]) -> NoReturn:
+        """Whenever heavy work begins, call make_room until it says that it did; never returns.
+
+        A conversion process that idles on a GPU holds memory that the training needs.
+        """
+        turn = turn_lock(Experiment(self._logs / "any"))
+        is_made = False
+        while True:
+            if not is_held(Path(turn.lock_file)):
+                is_made = False
+            elif not is_made and has_gpu():
+                is_made = make_room()
+            time.sleep(WATCH_SECONDS)
 
     def _exclusively(self) -> FileLock:
         self._logs.mkdir(parents=True, exist_ok=True)

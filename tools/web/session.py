@@ -88,16 +88,23 @@ class Session:
                 request.cancelled_at = time.monotonic()
                 self._send({"id": number, "do": "cancel"})
 
+    def unload(self) -> bool:
+        """End the process, which frees what it holds of a GPU; False while it is at work.
+
+        The next request starts another one.
+        """
+        with self._lock:
+            if self._requests:
+                return False
+            process, self.process = self.process, None
+        _end(process)
+        return True
+
     def close(self) -> None:
         """End the process: at once when idle, else when it notices that the pipe is closed."""
         with self._lock:
             process, self.process = self.process, None
-        if process is not None:
-            process.stdin.close()
-            try:
-                process.wait(CLOSE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        _end(process)
 
     def _ask(self, fields: dict[str, Any]) -> Request:
         with self._lock:
@@ -138,3 +145,12 @@ class Session:
                 if request.process is process:
                     del self._requests[number]
                     request.replies.put({"id": number, "ended": code})
+
+
+def _end(process: subprocess.Popen[str] | None) -> None:
+    if process is not None:
+        process.stdin.close()
+        try:
+            process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()

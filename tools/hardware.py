@@ -1,0 +1,125 @@
+"""What this machine can compute with, told without torch: GPUs, torch's build, processors."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from train.experiment import read_hparams
+
+QUERY = ["--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+QUERY_SECONDS = 10.0
+CLIPS_PER_GIB = 0.5  # of GPU memory, for v1 and v2: the field's rule
+MAX_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA GPU by its number in nvidia-smi; memory in GiB."""
+
+    index: int
+    name: str
+    memory: float
+    free_memory: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a training runs with here; reasons: (name of a text, its values), most important first.
+
+    devices: what may be chosen instead, names as torch gives them.
+    """
+
+    device: str
+    devices: tuple[str, ...]
+    processes: int
+    batch_size: int
+    reasons: tuple[tuple[str, dict[str, object]], ...]
+
+
+def choose(version: str, sample_rate: int) -> Choice:
+    """Pick device, processes and batch size for a voice family on this machine."""
+    gpus, build, processes = list_gpus(), torch_build(), num_processors()
+    hparams = read_hparams(version, sample_rate)
+    batch_size = hparams["train"]["batch_size"]
+    reasons: list[tuple[str, dict[str, object]]] = []
+    devices = ["cpu"]
+    if gpus and build != "cpu":
+        best = max(gpus, key=lambda gpu: gpu.memory)
+        devices = [f"cuda:{gpu.index}" for gpu in (best, *(g for g in gpus if g != best))] + devices
+        reasons.append(
+            (
+                "hardware_gpu",
+                {"index": best.index, "name": best.name, "memory": f"{best.memory:.0f}"},
+            )
+        )
+        if version != "lite":
+            batch_size = max(1, min(MAX_BATCH_SIZE, int(best.memory * CLIPS_PER_GIB)))
+            reasons.append(("hardware_batch", {"size": batch_size}))
+    elif platform.system() == "Darwin" and platform.machine() == "arm64":
+        devices = ["mps", "cpu"]
+        reasons.append(("hardware_mps", {}))
+    else:
+        reasons.append(("hardware_cpu", {"count": processes}))
+        if gpus:
+            reasons.append(("hardware_gpu_unused", {"name": gpus[0].name}))
+        if version != "lite":
+            reasons.append(("hardware_slow", {}))
+    return Choice(devices[0], tuple(devices), processes, batch_size, tuple(reasons))
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether torch computes on a GPU here."""
+    is_apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+    return is_apple or (torch_build() != "cpu" and bool(list_gpus()))
+
+
+def list_gpus() -> list[Gpu]:
+    """NVIDIA GPUs as their driver lists them; none where there is no driver."""
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", *QUERY], capture_output=True, text=True, timeout=QUERY_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return parse_gpus(listed.stdout) if listed.returncode == 0 else []
+
+
+def parse_gpus(table: str) -> list[Gpu]:
+    """Read what nvidia-smi prints: number, name, memory and free memory in MiB, a GPU a line."""
+    gpus = []
+    for line in table.splitlines():
+        words = [word.strip() for word in line.split(",")]
+        if len(words) >= 4 and words[0].isdecimal() and words[-2].isdecimal():
+            free = float(words[-1]) if words[-1].isdecimal() else 0.0
+            name = ", ".join(words[1:-2])
+            gpus.append(Gpu(int(words[0]), name, float(words[-2]) / 1024, free / 1024))
+    return gpus
+
+
+@cache
+def torch_build() -> str:
+    """What the installed torch computes on: cuda, rocm or cpu, read without importing it."""
+    spec = importlib.util.find_spec("torch")
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        return "cpu"
+    text = (Path(folders[0]) / "version.py").read_text(encoding="utf-8")
+    for build, name in (("cuda", "cuda"), ("rocm", "hip")):
+        if re.search(rf"^{name}\b[^=]*= *['\"]", text, re.MULTILINE):
+            return build
+    return "cpu"
+
+
+def num_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,141 @@
+"""A job as HTML: what it does, how far it is, how it ended and what to do then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+import config
+from tools.web.choices import from_root
+from tools.web.i18n import spoken
+from tools.web.jobs import Job, Jobs
+from train.experiment import Experiment
+from train.worker import ProgressLine
+
+KILLED = (-9, 137)  # exit codes of a process that was ended from outside
+
+
+@dataclass(frozen=True)
+class JobView:
+    """Everything that is shown of a job; ahead: names of the jobs that it waits for.
+
+    index, voice: what is there of its results, as paths to show.
+    """
+
+    job: Job | None
+    progress: ProgressLine | None = None
+    log: str = ""
+    is_stopping: bool = False
+    ahead: tuple[str, ...] = ()
+    index: str = ""
+    voice: str = ""
+
+    @classmethod
+    def of(cls, jobs: Jobs, experiment: Experiment) -> JobView:
+        """Look at an experiment's job as it stands now."""
+        job = jobs.read(experiment)
+        if job is None:
+            return cls(None)
+        progress, log = jobs.log(experiment)
+        ahead = tuple(jobs.ahead(experiment)) if job.state == "waiting" else ()
+        index = next(map(from_root, experiment.indexes()), "")
+        voice = from_root(config.WEIGHTS / f"{experiment.name}.pth")
+        is_stopping = job.is_active and jobs.is_stopping(experiment)
+        return cls(job, progress, log, is_stopping, ahead, index, voice)
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is something left to go on with."""
+        return self.job is not None and self.job.state in ("failed", "stopped", "interrupted")
+
+    def html(self) -> str:
+        """Return the whole as HTML."""
+        if self.job is None:
+            return f'<p class="quiet">{spoken("job_none")}</p>'
+        parts = [f'<p class="job-state" role="status">{self._state()}</p>']
+        if self.job.state != "waiting":
+            parts += [self._bar(), self._steps()]
+        if way_out := self._way_out():
+            parts.append(f"<p>{way_out}</p>")
+        return f'<div class="job job-{self.job.state}">{"".join(parts)}</div>'
+
+    def _state(self) -> str:
+        job = self.job
+        total = len(job.commands)
+        number = min(job.stage + 1, total)
+        step = step_name(job.commands[number - 1][0])
+        if self.is_stopping:
+            return spoken("job_stopping")
+        values = {"number": number, "total": total}
+        return f"{spoken(f'job_{job.state}', **values, ahead=', '.join(self.ahead))} {step}"
+
+    def _bar(self) -> str:
+        share = 1.0 if self.job.state == "done" else 0.0
+        told = ""
+        if self.progress is not None and self.job.state != "done":
+            share = self.progress.done / self.progress.total if self.progress.total else 1.0
+            told = f"<p>{progress_text(self.progress, is_running=self.job.state == 'running')}</p>"
+        percent = round(100 * share)
+        return (
+            f'<div class="job-bar" role="progressbar" aria-label="{self.job.stage + 1}" '
+            f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100">'
+            f'<div style="width:{percent}%"></div></div>{told}'
+        )
+
+    def _steps(self) -> str:
+        items = []
+        for number, words in enumerate(self.job.commands):
+            kind = "next"
+            if number < self.job.stage:
+                kind = "done"
+            elif number == self.job.stage:
+                kind = "now" if self.job.is_active else self.job.state
+            current = ' aria-current="step"' if kind == "now" else ""
+            items.append(f'<li class="step-{kind}"{current}>{step_name(words[0])}</li>')
+        return f'<ol class="job-steps">{"".join(items)}</ol>'
+
+    def _way_out(self) -> str:
+        job = self.job
+        if job.state == "failed":
+            if job.exit_code in KILLED:
+                return spoken("job_killed")
+            reason = next(
+                (line for line in reversed(self.log.splitlines()) if line.startswith("error: ")),
+                f"exit code {job.exit_code}",
+            )
+            return f"<code>{escape(reason)}</code> {spoken('job_failed_way_out')}"
+        if job.state in ("stopped", "interrupted", "done"):
+            last = job.commands[-1][0].split(".")[-1]
+            if job.state == "done" and last != "verify":
+                return ""
+            return spoken(f"job_{job.state}_way_out", voice=self.voice, index=self.index)
+        return ""
+
+
+def step_name(module: str) -> str:
+    """Return HTML of what a worker does."""
+    return spoken(f"step_{module.split('.')[-1]}")
+
+
+def progress_text(progress: ProgressLine, is_running: bool) -> str:
+    """Return HTML of how far a command is: amounts, rate, time left and its own note."""
+    if progress.unit == "s":  # work that lasts as long as it was told to
+        amount = f"{clock(progress.done)} / {clock(progress.total)}"
+    else:
+        unit = escape(progress.unit)
+        amount = f"{progress.done} / {progress.total} {unit}"
+        if is_running:
+            amount += f" · {progress.rate:g} {unit}/s"
+    parts = [amount]
+    if is_running and progress.seconds_left is not None:
+        parts.append(spoken("time_left", time=clock(progress.seconds_left)))
+    if progress.note:
+        parts.append(escape(progress.note))
+    return " · ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as m:ss or h:mm:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,127 @@
+"""What the Train tab works with: an experiment's settings, and the commands they mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import config
+from infer.options import Options
+from tools.web.choices import from_root
+from train.experiment import Experiment, write_json
+from train.options import (
+    BuildIndexOptions,
+    ExtractF0Options,
+    ExtractFeaturesOptions,
+    PreprocessOptions,
+    TrainOptions,
+    VerifyOptions,
+)
+
+PATIENCE = 4  # saves without a better one, after which more training is not advised
+STEPS = ("preprocess", "extract_f0", "extract_features", "train", "build_index", "verify")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose; the fields in the order of the page. kind: family and rate, `lite 24k`.
+
+    parent: experiment that this one branches from, "" = a base model.
+    """
+
+    kind: str = "lite 24k"
+    dataset: str = ""
+    minutes: float = 30.0
+    device: str = "auto"
+    batch_size: int = 8
+    processes: int = 1
+    f0_method: str = "swift"
+    save_minutes: float = 1.0
+    parent: str = ""
+
+    @property
+    def version(self) -> str:
+        """The voice family."""
+        return self.kind.split()[0]
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return 1000 * int(self.kind.split()[1].removesuffix("k"))
+
+
+def kinds() -> list[str]:
+    """Every family and rate that configs/ holds, ours first."""
+    found = {(path.parent.name, path.stem) for path in config.CONFIGS.glob("*/*k.json")}
+    if ("v1", "40k") in found and any(version == "v2" for version, _ in found):
+        found.add(("v2", "40k"))  # RVC has one file for both
+    order = ["lite", "v2", "v1"]
+    ranked = sorted(found, key=lambda item: (order.index(item[0]), item[1]))
+    return [f"{version} {rate}" for version, rate in ranked]
+
+
+def experiments(logs: Path = config.LOGS) -> list[str]:
+    """Names of all experiments, the last one worked on first."""
+    times = {}
+    for folder in logs.iterdir():
+        experiment = Experiment(folder)
+        marks = (experiment.settings_file, experiment.config_file, experiment.job_file)
+        if written := [path.stat().st_mtime for path in marks if path.is_file()]:
+            times[folder.name] = max(written)
+    return sorted(times, key=lambda name: -times[name])
+
+
+def read_settings(experiment: Experiment) -> Settings | None:
+    """The settings of an experiment; None where the page never had it."""
+    try:
+        saved = json.loads(experiment.settings_file.read_text(encoding="utf-8"))
+        return Settings(**{name: type(getattr(Settings, name))(saved[name]) for name in saved})
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def write_settings(experiment: Experiment, settings: Settings) -> None:
+    """Remember the settings of an experiment; makes its folder."""
+    experiment.root.mkdir(parents=True, exist_ok=True)
+    write_json(experiment.settings_file, asdict(settings))
+
+
+def commands(experiment: Experiment, settings: Settings) -> list[Options]:
+    """All steps from recordings to a voice and its index, proven; ValueError for a bad value."""
+    folder = Path(from_root(experiment.root))
+    dataset = settings.dataset.strip().strip("\"'")
+    if not dataset:
+        raise ValueError("no recordings: name a folder of them, or add files")
+    return [
+        PreprocessOptions(
+            experiment=folder,
+            dataset=Path(dataset).expanduser(),
+            version=settings.version,
+            sample_rate=settings.sample_rate,
+            processes=settings.processes,
+        ),
+        ExtractF0Options(experiment=folder, method=settings.f0_method, device=settings.device),
+        ExtractFeaturesOptions(experiment=folder, device=settings.device),
+        TrainOptions(
+            experiment=folder,
+            minutes=settings.minutes,
+            batch_size=settings.batch_size,
+            save_minutes=settings.save_minutes,
+            device=settings.device,
+        ),
+        BuildIndexOptions(experiment=folder),
+        VerifyOptions(experiment=folder, device=settings.device),
+    ]
+
+
+def advice(held_out: Sequence[float]) -> tuple[str, dict[str, object]]:
+    """Whether to train on, by the held-out loss at each save: name of a text, and its values."""
+    if not held_out:
+        return "advice_none", {}
+    best = min(range(len(held_out)), key=lambda i: held_out[i])
+    since = len(held_out) - 1 - best
+    if since == 0:
+        return "advice_better", {}
+    return ("advice_wait" if since < PATIENCE else "advice_stop"), {"saves": since}
