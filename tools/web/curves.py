@@ -62,10 +62,11 @@ def curve_svg(
         x, y = place(marked).split(",")
         drawn.append(f'<circle cx="{x}" cy="{y}" r="5"/>')
     newest = f"{points[-1][1]:.4g}"
+    caption = f'{title or escape(name)} <span class="quiet">{newest}</span>'
+    picture = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} {newest}"'
     return (
-        f'<figure class="curve"><figcaption>{title or escape(name)} <span class="quiet">{newest}</span>'
-        f'</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(name)} {newest}">{"".join(drawn)}</svg></figure>'
+        f'<figure class="curve"><figcaption>{caption}</figcaption>'
+        f"<svg {picture}>{''.join(drawn)}</svg></figure>"
     )
 
 

@@ -77,9 +77,10 @@ def read_settings(experiment: Experiment) -> Settings | None:
     """The settings of an experiment; None where the page never had it."""
     try:
         saved = json.loads(experiment.settings_file.read_text(encoding="utf-8"))
-        return Settings(**{name: type(getattr(Settings, name))(saved[name]) for name in saved})
+        values = {name: type(getattr(Settings, name))(value) for name, value in saved.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return None
+    return Settings(**values) if values.get("kind") in kinds() else None
 
 
 def write_settings(experiment: Experiment, settings: Settings) -> None:

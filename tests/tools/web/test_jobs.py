@@ -230,7 +230,7 @@ def test_training_that_is_stopped_and_killed_loses_seconds_and_reaches_its_end(
     folder = experiment.root
     training = TrainOptions(
         experiment=folder, voice=folder / "voice.pth", batch_size=1, steps=60, minutes=0.0,
-        save_minutes=0.1, device="cpu", threads=1,
+        use_base=False, save_minutes=0.1, device="cpu", threads=1,
     )  # fmt: skip
     features = ExtractFeaturesOptions(experiment=folder, device="cpu", perturbations=1)
     jobs.start(

@@ -110,6 +110,20 @@ def test_a_killed_process_is_told_and_replaced(
     assert options.output.exists()
 
 
+def test_unloading_waits_for_what_runs_ends_the_process_and_the_next_request_starts_one(
+    session: Session, options: ConvertOptions
+) -> None:
+    request = session.convert(options)
+    busy = session.process
+    assert not session.unload()
+    request.result()
+    assert session.unload()
+    assert busy.wait(15) == 0
+    assert session.unload()  # nothing to end is no error
+    session.load(options.voice).result()
+    assert session.process.pid != busy.pid
+
+
 def test_closing_ends_the_process_even_in_the_middle_of_a_conversion(
     long_options: ConvertOptions,
 ) -> None:

@@ -62,7 +62,7 @@ class TrainTab:
 
     def _build_name(self) -> None:
         text = self._text
-        gr.HTML(f"<h2>1 · {spoken('train_name_head')}</h2>")
+        gr.HTML(f"<h2 class='step-head'>1 · {spoken('train_name_head')}</h2>")
         self.name = gr.Dropdown(
             experiments(), value=None, allow_custom_value=True,
             label=text("experiment"), info=text("experiment_info"),
@@ -73,14 +73,14 @@ class TrainTab:
 
     def _build_recordings(self) -> None:
         text = self._text
-        gr.HTML(f"<h2>2 · {spoken('train_dataset_head')}</h2>")
+        gr.HTML(f"<h2 class='step-head'>2 · {spoken('train_dataset_head')}</h2>")
         self.dataset = gr.Textbox(label=text("dataset"), info=text("dataset_info"))
         self.files = gr.File(file_count="multiple", label=text("dataset_files"), height=140)
         self.added = gr.HTML(elem_classes="quiet")
 
     def _build_training(self) -> None:
         text = self._text
-        gr.HTML(f"<h2>3 · {spoken('train_how_head')}</h2>")
+        gr.HTML(f"<h2 class='step-head'>3 · {spoken('train_how_head')}</h2>")
         self.hardware = gr.HTML()
         self.minutes = gr.Number(
             DEFAULTS.minutes, minimum=0.1, label=text("minutes"), info=text("minutes_info")
@@ -135,22 +135,23 @@ class TrainTab:
 
     def _build_quality(self) -> None:
         text = self._text
-        self.held_out = gr.HTML()
-        self.sample = gr.Dropdown(
-            [], label=text("sample"), info=text("sample_info"), interactive=True
-        )
-        with gr.Row():
-            self.made = gr.Audio(label=text("sample_made"), interactive=False, min_width=240)
-            self.original = gr.Audio(
-                label=text("sample_original"), interactive=False, min_width=240
+        with gr.Column(visible=False) as self.quality:
+            self.held_out = gr.HTML()
+            self.sample = gr.Dropdown(
+                [], label=text("sample"), info=text("sample_info"), interactive=True
             )
-        with gr.Accordion(text("losses"), open=False):
-            self.losses = gr.HTML()
+            with gr.Row():
+                self.made = gr.Audio(label=text("sample_made"), interactive=False, min_width=240)
+                self.original = gr.Audio(
+                    label=text("sample_original"), interactive=False, min_width=240
+                )
+            with gr.Accordion(text("losses"), open=False):
+                self.losses = gr.HTML()
 
     def _connect(self, frame: Frame) -> None:
         view = [
             self.status, self.log, self.start, self.stop, self.resume, self.held_out,
-            self.losses, self.sample, self.original, self.seen,
+            self.losses, self.quality, self.sample, self.original, self.seen,
         ]  # fmt: skip
         shown = [self.name, *self.settings, self.hardware, self.commands]
         frame.page.load(self.open_page, self.name, shown, **PRIVATE)
@@ -293,6 +294,7 @@ class TrainTab:
             entries = read_metrics(experiment)
             updates[self.held_out] = held_out_html(entries)
             updates[self.losses] = losses_html(entries)
+            updates[self.quality] = gr.update(visible=bool(entries))
         if "samples" in changed:
             steps = [str(step) for step in reversed(now["samples"])]
             original = experiment.sample_file(ORIGINAL)

@@ -1,0 +1,75 @@
+"""Settings of an experiment, the commands they mean, and the advice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import config
+from infer.options import command
+from tools.web.training import (
+    STEPS,
+    Settings,
+    advice,
+    commands,
+    experiments,
+    kinds,
+    read_settings,
+    write_settings,
+)
+from train.experiment import Experiment, read_hparams
+
+
+def test_every_kind_has_hyperparameters() -> None:
+    assert kinds()[0] == Settings().kind == "lite 24k"
+    for kind in kinds():
+        settings = Settings(kind=kind)
+        assert read_hparams(settings.version, settings.sample_rate)["data"]
+
+
+def test_settings_come_back_and_damaged_ones_are_none(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "logs" / "声 one")
+    assert read_settings(experiment) is None
+    settings = Settings(kind="lite 40k", dataset="a b", minutes=2.5, batch_size=3, parent="x")
+    write_settings(experiment, settings)
+    assert read_settings(experiment) == settings
+    assert experiments(tmp_path / "logs") == ["声 one"]
+    for text in (
+        "{",
+        "[]",
+        '{"minutes": []}',
+        '{"unknown": 1}',
+        '{"batch_size": "x"}',
+        '{"kind": "v9"}',
+    ):
+        experiment.settings_file.write_text(text)
+        assert read_settings(experiment) is None
+
+
+def test_the_steps_say_what_was_chosen_in_words_that_a_terminal_takes(tmp_path: Path) -> None:
+    settings = Settings(dataset=' "my recordings" ', minutes=5, batch_size=3, device="cpu")
+    options = commands(Experiment(config.LOGS / "some one"), settings)
+    assert tuple(each.MODULE.split(".")[1] for each in options) == STEPS
+    assert str(options[0].dataset) == "my recordings"
+    lines = [command(each)[2:] for each in options]
+    assert all(words[words.index("--experiment") + 1] == "logs/some one" for words in lines)
+    assert lines[3][1:] == [
+        "--experiment", "logs/some one", "--minutes", "5", "--batch-size", "3",
+        "--save-minutes", "1.0", "--device", "cpu",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="no recordings"):
+        commands(Experiment(tmp_path), Settings())
+
+
+@pytest.mark.parametrize(
+    ("losses", "name"),
+    [
+        ([], "advice_none"),
+        ([0.5, 0.4], "advice_better"),
+        ([0.4, 0.5], "advice_wait"),
+        ([0.4, 0.5, 0.5, 0.41, 0.42], "advice_stop"),
+    ],
+)
+def test_the_advice_follows_the_best_save(losses: list[float], name: str) -> None:
+    assert advice(losses)[0] == name
