@@ -157,7 +157,8 @@ class Jobs:
         is_second = file.exists()
         if is_second and time.time() - file.stat().st_mtime < PRESS_SECONDS:
             return
-        file.write_text("kill" if is_second else "stop", encoding="ascii")
+        wish = "kill" if is_second else "stop"
+        file.write_text(wish, encoding="ascii")
         if not is_held(experiment.lock_file("job")):  # its runner died, nobody reads the file
             _end_orphan(experiment, at_once=is_second)
 
