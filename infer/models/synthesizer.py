@@ -6,6 +6,7 @@ order is the order of public optimiser states.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from infer.hparams import StandardParams
 from infer.models.encoders import PosteriorEncoder, PriorEncoder
 from infer.models.flow import Flow
 from infer.models.generator import Generator
+from infer.models.generator_rows import render_rows
 from infer.models.ops import crop_frames, draw_normal, sequence_mask
 
 TEMPERATURE = 0.66666  # share of the prior's deviation that inference draws with
@@ -176,5 +178,5 @@ class Synthesizer(nn.Module):
             if source is not None:
                 samples = return_length2 * self.params.hop_length
                 source = F.interpolate(source, samples, mode="linear")
-        wav = self.dec(piece, source, vector)
-        return Rendering(wav, latent, flowed, mean, log_deviation, source)
+        render = partial(render_rows, self.dec) if piece.device.type == "cpu" else self.dec
+        return Rendering(render(piece, source, vector), latent, flowed, mean, log_deviation, source)

@@ -40,10 +40,14 @@ class BenchOptions(Options):
     voice: Path = option("voice model", config.LITE / "demo.pth")
     speech: Path = option("recording that is repeated", config.ASSETS / "examples" / "english.flac")
     long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
+    standard: bool = option("measure the full-size v2 40k synthesizer instead", False)
 
 
 def bench(options: BenchOptions) -> None:
     """Print one table."""
+    if options.standard:
+        _print_standard()
+        return
     with tempfile.TemporaryDirectory() as folder:
         speech, rate = load(options.speech)
         convert = ConvertOptions(
@@ -73,6 +77,62 @@ def bench(options: BenchOptions) -> None:
                 _print(f"peak memory, {minutes:g} min", f"{peaks[-1] / 1024:.0f} MiB", "")
             growth = np.ptp(peaks) / peaks[0]
             _print("difference", f"{100 * growth:.0f} %", "15 %")
+
+
+def _print_standard() -> None:
+    """The standard synthesizer beside the time that its products alone need at matmul's rate.
+
+    Matmul and synthesizer take turns, so that what else runs here slows both.
+    """
+    params = StandardParams.from_groups(read_config("v2", 40000))
+    torch.manual_seed(0)
+    network = Synthesizer(params, for_training=False).eval().requires_grad_(False)
+    frames = round(100 * STANDARD_SECONDS)
+    inputs = (
+        torch.randn(1, frames, params.content_dim),
+        torch.randint(1, 256, (1, frames)),
+        torch.full((1, frames), 200.0),
+        torch.zeros(1, dtype=torch.long),
+    )
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        Synthesizer(params, for_training=False).infer(*(value.to("meta") for value in inputs))
+    flops = counter.get_total_flops()
+    _print("threads", f"{torch.get_num_threads()}", "")
+    _print(f"synthesizer, {STANDARD_SECONDS} s of audio", f"{flops / 1e9:.0f} GFLOP", "")
+    ratios = []
+    for _ in range(STANDARD_ROUNDS):
+        before = _matmul_rate()
+        started = time.perf_counter()
+        network.infer(*inputs)
+        seconds = time.perf_counter() - started
+        rate = (before + _matmul_rate()) / 2
+        ratios.append(seconds * rate / flops)
+        _print("matmul", f"{rate / 1e9:.0f} GFLOP/s", "")
+        _print("synthesizer", f"{seconds:.2f} s", f"{1.25 * flops / rate:.2f} s")
+    _print("time / time of its products", f"{np.median(ratios):.2f}", "1.25")
+    _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "1200 MB")
+
+
+def _matmul_rate() -> float:
+    """Operations per second of a product that is large enough to be fast."""
+    size = 2048
+    left, right = torch.randn(2, size, size)
+    torch.mm(left, right)
+    started = time.perf_counter()
+    for _ in range(MATMULS):
+        torch.mm(left, right)
+    return 2 * MATMULS * size**3 / (time.perf_counter() - started)
+
+
+def _own_peak() -> int:
+    """Highest memory of this process in bytes."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _print_stages(options: ConvertOptions) -> None:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from infer.hparams import StandardParams, read_config
+from infer.models.generator import Generator
+from infer.models.generator_rows import render_rows
 from infer.models.ops import fold_weight_norm
 from infer.models.synthesizer import Noise, Rendering, Synthesizer
 from tests.golden.weights import golden_tensor
@@ -162,6 +164,26 @@ def test_folded_weights_sound_like_the_weight_norms_they_stand_for() -> None:
         for network in (trained, folded)
     )
     assert torch.allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("rate", [32000, 40000, 48000])
+def test_rows_in_pieces_give_what_the_generator_gives(
+    version: str, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    params = StandardParams.from_groups(
+        read_config(version, rate), inter_dim=16, upsample_initial_dim=64, speaker_dim=8
+    )
+    generator = Generator(params, normed=True).eval().requires_grad_(False)
+    z, speaker = torch.randn(2, 16, 23), torch.randn(2, 8, 1)
+    source = 0.1 * torch.randn(2, 1, 23 * params.hop_length)
+    wanted = generator(z, source, speaker)
+    for values in (2**19, 2000):  # one piece, and many with their edges
+        monkeypatch.setattr("infer.models.generator_rows.PIECE_VALUES", values)
+        made = render_rows(generator, z, source, speaker)
+        assert made.shape == wanted.shape
+        assert (made - wanted).abs().max() < 1e-6
 
 
 def test_training_renders_the_crop_and_every_parameter_gets_a_gradient() -> None:
