@@ -17,7 +17,7 @@ import torch
 import config
 from infer.audio import AudioError, AudioReader, AudioWriter
 from infer.checkpoint import CheckpointError, load_voice_model, load_weights
-from infer.chunking import Chunk, Joiner, split
+from infer.chunking import SPLITTERS, Chunk, Joiner
 from infer.content import ContentEncoder, load_encoder
 from infer.f0 import HOP_LENGTH, load_f0_method
 from infer.f0.contour import quantize, transpose
@@ -125,7 +125,7 @@ class VoiceConverter:
         f0_method = self._f0_method(options.f0_method) if self.params.use_f0 else None
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
-        chunks = split(blocks, SAMPLE_RATE)
+        chunks = SPLITTERS[self.family.cuts](blocks, SAMPLE_RATE)
         for number, (chunk, content) in enumerate(self._contents(chunks, seconds)):
             f0 = None
             with _stage(seconds, "f0"):

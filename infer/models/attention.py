@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from infer.models.ops import Conv
 
 WINDOW = 10  # frames on each side that have a position embedding of their own
+BLOCK = 1024  # frames that attend at once: bounds the memory of long sequences
 MASKED = -1e4  # score of frames behind the end; not -inf: a row may have no other
 
 
@@ -38,27 +39,43 @@ class RelativeAttention(nn.Module):
             for conv in (self.conv_q, self.conv_k, self.conv_v)
         )  # each (B, heads, T, head_dim)
         query = query / math.sqrt(query.shape[-1])
+        blocks = [
+            self._attend(query[:, :, start : start + BLOCK], start, key, value, mask)
+            for start in range(0, x.shape[-1], BLOCK)
+        ]
+        return self.conv_o(torch.cat(blocks, 2).transpose(2, 3).flatten(1, 2))
+
+    def _attend(
+        self, query: Tensor, start: int, key: Tensor, value: Tensor, mask: Tensor
+    ) -> Tensor:
+        """What the frames from start on attend to: (B, heads, rows, head_dim)."""
+        rows, frames = query.shape[2], key.shape[2]
+        around = (WINDOW - start, start + rows + WINDOW - frames)  # columns that a band lacks
         scores = query @ key.transpose(2, 3)
-        scores = scores + from_bands(query @ self.emb_rel_k[0].T)
-        scores = scores.masked_fill(mask[:, :, :, None] * mask[:, :, None] == 0, MASKED)
+        scores = scores + F.pad(from_bands(query @ self.emb_rel_k[0].T), _negated(around))
+        row_mask = mask[:, :, start : start + rows, None]
+        scores = scores.masked_fill(row_mask * mask[:, :, None] == 0, MASKED)
         weights = F.dropout(scores.softmax(-1), self.dropout, self.training)
-        mixed = weights @ value + to_bands(weights) @ self.emb_rel_v[0]
-        return self.conv_o(mixed.transpose(2, 3).flatten(1, 2))
+        return weights @ value + to_bands(F.pad(weights, around)) @ self.emb_rel_v[0]
+
+
+def _negated(padding: tuple[int, int]) -> tuple[int, int]:
+    return -padding[0], -padding[1]
 
 
 def from_bands(bands: Tensor) -> Tensor:
-    """Values by relative position -> by absolute: (..., T, 2 W + 1) -> (..., T, T), 0 beyond W.
+    """Values by relative position -> by absolute: (..., rows, 2 W + 1) -> (..., rows, rows + 2 W).
 
-    Row i is to be shifted by i: rows of one length are read again as rows one shorter.
+    The first column is W frames before the first row; 0 beyond W from the diagonal. Row i is to be
+    shifted by i: rows of one length are read again as rows one shorter.
     """
-    frames = bands.shape[-2]
-    padded = F.pad(bands, (0, frames)).flatten(-2)
-    skewed = padded[..., :-frames].unflatten(-1, (frames, frames + 2 * WINDOW))
-    return skewed[..., WINDOW : WINDOW + frames]
+    rows = bands.shape[-2]
+    padded = F.pad(bands, (0, rows)).flatten(-2)
+    return padded[..., :-rows].unflatten(-1, (rows, rows + 2 * WINDOW))
 
 
 def to_bands(values: Tensor) -> Tensor:
-    """The inverse: (..., T, T) -> (..., T, 2 W + 1), what lies within W of the diagonal."""
-    frames = values.shape[-1]
-    padded = F.pad(F.pad(values, (WINDOW, WINDOW)).flatten(-2), (0, frames))
-    return padded.unflatten(-1, (frames, frames + 2 * WINDOW + 1))[..., : 2 * WINDOW + 1]
+    """The inverse: (..., rows, rows + 2 W) -> (..., rows, 2 W + 1)."""
+    rows = values.shape[-2]
+    padded = F.pad(values.flatten(-2), (0, rows))
+    return padded.unflatten(-1, (rows, rows + 2 * WINDOW + 1))[..., : 2 * WINDOW + 1]

@@ -22,7 +22,8 @@ class Family:
     build makes the network that is trained. build_voice makes the one that converts, which may be
     simpler; voice_weights turns a voice file's weights into its own. render: that network, content
     (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,) and a
-    generator of noise -> (N,) in -1..1. adapt fits a base model's weights to a network.
+    generator of noise -> (N,) in -1..1. adapt fits a base model's weights to a network. cuts: how
+    long recordings are cut, a name in infer.chunking.SPLITTERS.
     """
 
     params: type[LiteParams] | type[StandardParams]
@@ -32,6 +33,7 @@ class Family:
     render: Callable[..., Tensor]
     adapt: Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]]
     base: str  # folder in assets/ with the base models
+    cuts: str
 
 
 def render_lite(
@@ -103,6 +105,7 @@ def _standard(base: str) -> Family:
         render=render_standard,
         adapt=fit_standard_weights,
         base=base,
+        cuts="centers",
     )
 
 
@@ -115,6 +118,7 @@ FAMILIES = {
         render=render_lite,
         adapt=fit_lite_weights,
         base="lite",
+        cuts="quietest",
     ),
     "v1": _standard("downloads/pretrained"),
     "v2": _standard("downloads/pretrained_v2"),

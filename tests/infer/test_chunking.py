@@ -1,11 +1,16 @@
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from infer.audio import resample
-from infer.chunking import Chunk, Joiner, split
+from infer.chunking import Chunk, Joiner, split, split_at_centers
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+# seconds: longest stream that is left whole, distance of the centres, search, context
+PROFILES = {"fp32": (41, 38, 6, 1), "half": (65, 60, 10, 3), "small": (32, 30, 5, 1)}
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -146,3 +151,42 @@ def test_a_stream_that_stops_early_is_complete_up_to_its_last_core() -> None:
     joiner = Joiner(16000)
     joined = np.concatenate([joiner.push(first, first.audio), joiner.flush()])
     assert np.array_equal(joined, first.core)
+
+
+def golden_signal(case: np.lib.npyio.NpzFile) -> np.ndarray:
+    """Sines and noise at 16 kHz, from the table in the file."""
+    random = np.random.RandomState(int(case["table_seed"]))
+    wav = np.zeros(int(case["n_samples"]))
+    for start, end, level, hz, noise in case["segment_table"]:
+        first, last = round(start * 16000), round(end * 16000)
+        steps = np.arange(last - first)
+        wav[first:last] += level * np.sin(2 * np.pi * hz * steps / 16000)
+        wav[first:last] += noise * random.standard_normal(last - first)
+    return wav.astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["cuts_a", "cuts_b", "cuts_short", "cuts_long"])
+def test_standard_voices_are_cut_where_the_reference_cuts(name: str) -> None:
+    case = np.load(GOLDEN / f"{name}.npz")
+    wav = golden_signal(case)
+    for profile, (longest, center, search, context) in PROFILES.items():
+        blocks = np.array_split(wav, 97)
+        chunks = list(split_at_centers(blocks, 16000, longest, center, search, context))
+        wanted = case[f"cuts_{profile}"] // 160 * 160
+        assert [chunk.start for chunk in chunks] == [0, *wanted]
+        assert np.array_equal(np.concatenate([chunk.core for chunk in chunks]), wav)
+        assert all((chunk.left, chunk.right) == (context * 16000,) * 2 for chunk in chunks[1:-1])
+
+
+def test_where_standard_voices_are_cut_does_not_depend_on_the_blocks() -> None:
+    wav = np.random.default_rng(0).normal(0, 0.1, 90 * 1600).astype(np.float32)
+    seconds = (4.1, 3.8, 0.6, 0.5)
+    starts = [
+        [chunk.start for chunk in split_at_centers(np.array_split(wav, count), 16000, *seconds)]
+        for count in (1, 2, 500)
+    ]
+    assert len(starts[0]) > 2
+    assert starts[0] == starts[1] == starts[2]
+    assert list(split_at_centers([], 16000)) == []
+    with pytest.raises(ValueError, match="twice search_seconds"):
+        list(split_at_centers([wav], 16000, 4, 2, 1))

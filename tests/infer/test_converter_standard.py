@@ -8,6 +8,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from infer.audio import load
@@ -120,3 +121,17 @@ def test_weights_that_nothing_needs_are_named_and_left_out_and_missing_ones_refu
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=r"v\.pth.*dec\.cond\.bias is missing"):
         VoiceConverter(path, "cpu")
+
+
+def test_a_long_recording_is_as_long_as_it_was_and_has_no_hole_where_it_is_cut(
+    tmp_path: Path, english: Path, downloads: Path
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = write_voice(tmp_path / "v.pth", "v1", use_f0=False)
+    speech, rate = load(english)
+    long = tmp_path / "long.flac"
+    soundfile.write(long, np.tile(speech, 8)[: 45 * rate], rate)
+    made = convert(voice, options_for(voice, long))
+    assert len(made) == 45 * 32000
+    level = np.sqrt(np.square(made).reshape(-1, 3200).mean(1))
+    assert level.min() > 0.2 * np.median(level)

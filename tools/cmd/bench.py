@@ -11,14 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import config
 from infer.audio import load
 from infer.converter import VoiceConverter
+from infer.hparams import StandardParams, read_config
+from infer.models.synthesizer import Synthesizer
 from infer.options import ConvertOptions, Options, command, option, parse_options
 
 WARM_SECONDS = 60
 COLD_SECONDS = 5
+STANDARD_SECONDS = 10
+STANDARD_ROUNDS = 3
+MATMULS = 10
 # The child prints its highest memory in KiB when it has converted. Linux hands the getrusage peak
 # of this process down to its children, so there the child reads VmHWM, which starts with itself.
 MEASURED = (
@@ -110,7 +117,8 @@ def _print_standard() -> None:
         _print("matmul", f"{rate / 1e9:.0f} GFLOP/s", "")
         _print("synthesizer", f"{seconds:.2f} s", f"{1.25 * flops / rate:.2f} s")
     _print("time / time of its products", f"{np.median(ratios):.2f}", "1.25")
-    _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "1200 MB")
+    if sys.platform != "win32":
+        _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "1200 MB")
 
 
 def _matmul_rate() -> float:
@@ -126,13 +134,13 @@ def _matmul_rate() -> float:
 
 def _own_peak() -> int:
     """Highest memory of this process in bytes."""
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
+    import resource  # not on Windows
+
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return 1024 * int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def _print_stages(options: ConvertOptions) -> None:
