@@ -1,8 +1,10 @@
 """The conversion process behind the page: requests and replies are JSON lines on its own pipe.
 
 Requests, one a line on standard input:
-  {"id": 1, "do": "load", "voice": PATH}          have a voice ready
+  {"id": 1, "do": "load", "voice": PATH}          have a voice ready; its result describes it
   {"id": 2, "do": "convert", "arguments": [...]}  arguments of tools.cmd.infer_cli
+  {"id": 3, "do": "listen", "path": PATH, "f0_method": NAME}      melody and loudness
+  {"id": 4, "do": "match", "paths": [...], "targets": [...]}     copies of the same loudness
   {"id": 2, "do": "cancel"}                       give up request 2, waiting or running
 Replies, one a line on what was standard output: {"id": 2, "progress": 0..1}, any number of times,
 then one of {"id": 2, "result": {...}}, {"id": 2, "error": TEXT} and {"id": 2, "cancelled": true}.
@@ -19,10 +21,14 @@ import signal
 import sys
 import threading
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import config
+from infer.f0 import F0Method, load_f0_method
 from infer.options import ConvertOptions, parse_options
+from infer.retrieval import find_index
 
 if TYPE_CHECKING:
     from infer.converter import VoiceConverter
@@ -67,11 +73,7 @@ class Worker:
         number = request["id"]
         try:
             self._stop_if_cancelled(number)
-            if request["do"] == "load":
-                self._voice(Path(request["voice"]), "auto")
-                result = {}
-            else:
-                result = self._convert(number, request["arguments"])
+            result = self._work(number, request)
         except Cancelled:
             self._reply(number, cancelled=True)
         except (ValueError, OSError) as error:
@@ -81,6 +83,18 @@ class Worker:
             self._reply(number, error=f"{type(error).__name__}: {error}")
         else:
             self._reply(number, result=result)
+
+    def _work(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
+        from tools.listen import listen, match_loudness_of
+
+        if request["do"] == "load":
+            return _describe(self._voice(Path(request["voice"]), "auto"))
+        if request["do"] == "listen":
+            return listen(Path(request["path"]), _f0_method(request["f0_method"]))
+        if request["do"] == "match":
+            paths, targets = ([Path(path) for path in request[key]] for key in ("paths", "targets"))
+            return {"changes_db": match_loudness_of(paths, targets)}
+        return self._convert(number, request["arguments"])
 
     def _convert(self, number: int, arguments: list[str]) -> dict[str, Any]:
         options = parse_options(ConvertOptions, arguments)
@@ -113,6 +127,34 @@ class Worker:
         if not self._is_closing.is_set():
             self._replies.write(json.dumps({"id": number, **fields}) + "\n")
             self._replies.flush()
+
+
+def _describe(voice: VoiceConverter) -> dict[str, Any]:
+    """What the page shows of a voice and offers for it, as plain values."""
+    import torch
+
+    index = find_index(voice.path, [config.LOGS], voice.model.version, voice.params.content_dim)
+    num_gpus = torch.cuda.device_count()
+    return {
+        "version": voice.model.version,
+        "sample_rate": voice.sample_rate,
+        "num_speakers": voice.params.num_speakers,
+        "use_f0": voice.model.use_f0,
+        "info": voice.model.info,
+        "f0_median": {str(speaker): hz for speaker, hz in voice.model.f0_median.items()},
+        "index": None if index is None else str(index),
+        "devices": [
+            *(f"cuda:{number}" for number in range(num_gpus)),
+            *(["mps"] if torch.backends.mps.is_available() else []),
+            "cpu",
+        ],
+    }
+
+
+@cache
+def _f0_method(name: str) -> F0Method:
+    """An f0 method for measuring, on the CPU: a minute of audio does not need more."""
+    return load_f0_method(name)
 
 
 def main() -> None:

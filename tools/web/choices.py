@@ -14,6 +14,26 @@ def voices() -> list[tuple[str, str]]:
     return [(path.stem, from_root(path)) for path in own + shipped]
 
 
+def indexes() -> list[tuple[str, str]]:
+    """Return (name shown, path) of every index that can be searched, in order of their names."""
+    places = [config.WEIGHTS, config.LITE, config.LOGS]
+    found = {
+        path for place in places for path in (*place.glob("*.index"), *place.glob("*/*.index"))
+    }
+    searchable = [path for path in found if not path.name.startswith("trained_")]
+    return sorted((f"{path.parent.name}/{path.stem}", from_root(path)) for path in searchable)
+
+
+def voice_path(voice: str) -> Path:
+    """Return the path of a voice given by its name or path. ValueError: there is none such."""
+    known = voices()
+    for name, path in known:
+        if voice in (name, path):
+            return Path(path)
+    names = ", ".join(name for name, _ in known) or "none yet"
+    raise ValueError(f"no voice {voice!r} here; the voices are: {names}")
+
+
 def from_root(path: Path) -> str:
     """Return the path as a command in the program's folder would name it."""
     return str(path.relative_to(config.ROOT)) if path.is_relative_to(config.ROOT) else str(path)

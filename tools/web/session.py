@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,22 @@ class Session:
         self._requests: dict[int, Request] = {}
 
     def load(self, voice: Path) -> Request:
-        """Have a voice ready, so that its first conversion does not wait for it."""
+        """Have a voice ready, so that its first conversion does not wait; describes it."""
         return self._ask({"do": "load", "voice": str(voice)})
 
     def convert(self, options: ConvertOptions) -> Request:
         """Convert as `printable(command(options))` would in a terminal."""
         module_at = command(options).index(options.MODULE)
         return self._ask({"do": "convert", "arguments": command(options)[module_at + 1 :]})
+
+    def listen(self, path: Path, f0_method: str) -> Request:
+        """Measure melody and loudness of a recording, see tools.listen."""
+        return self._ask({"do": "listen", "path": str(path), "f0_method": f0_method})
+
+    def match(self, paths: Sequence[Path], targets: Sequence[Path]) -> Request:
+        """Write copies of recordings, all as loud as the quietest."""
+        names = [[str(path) for path in listed] for listed in (paths, targets)]
+        return self._ask({"do": "match", "paths": names[0], "targets": names[1]})
 
     def cancel(self, number: int) -> None:
         """Give up a request; one that is over already is no error."""

@@ -1,88 +1,93 @@
-"""The tab that converts one recording."""
+"""The tab that converts: a voice, recordings, settings, and what came of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 import config
-from infer.options import AUDIO_FORMATS, ConvertOptions, command, default_of, printable
+from infer.options import command, printable
 from tools.web import choices
+from tools.web.batch import without_folder
 from tools.web.frame import Frame
+from tools.web.i18n import spoken
+from tools.web.plot import melody_plot
+from tools.web.results import new_result
 from tools.web.session import ConversionCancelled, ConversionError
+from tools.web.tabs.convert_batch import BatchPanel
+from tools.web.tabs.convert_compare import ComparePanel, result_of
+from tools.web.tabs.convert_settings import (
+    NAMES,
+    PRIVATE,
+    SettingsPanel,
+    options_of,
+    speakers_of,
+)
+from tools.web.units import duration_text
 
-RESULTS = config.ROOT / "results"
 EXAMPLES = config.ASSETS / "examples"
-OPTIONS = {item.name: item for item in fields(ConvertOptions)}
+MEASURED_WITH = "swift"  # f0 method of suggestion and plot: comes along, and quick on any CPU
 
 
 class ConvertTab:
-    """Widgets whose values become ConvertOptions, and what is shown of the conversion."""
+    """One recording or many, to one voice."""
 
     def __init__(self, frame: Frame) -> None:
         self._session = frame.session
         self._text = frame.text
+        self.facts = gr.State(None)  # of the voice, as the conversion process describes it
+        self.heard = gr.State(None)  # of the recording, as tools.listen describes it
+        self.last = gr.State(None)  # the newest result
+        self.running = gr.State(None)  # number of the request that this page waits for
         with gr.Row():
             with gr.Column():
-                self._build_source()
-                settings = self._build_settings()
+                self._build_voice()
+                with gr.Tabs(elem_classes="modes"):
+                    with gr.Tab(frame.text("one_recording")) as one:
+                        self._build_source()
+                    with gr.Tab(frame.text("many_recordings")) as many:
+                        self.batch = BatchPanel(frame)
+                self.settings = SettingsPanel(frame)
             with gr.Column():
-                self._build_result()
-        self.running = gr.State(None)
-        self.start.click(
-            self.convert,
-            inputs=[self.voice, self.source, *settings],
-            outputs=[self.result, self.summary, self.command, self.stop, self.running],
-            show_progress_on=self.result,
-            concurrency_limit=1,
-            api_name="convert",
-        )
-        self.stop.click(self.cancel, self.running, queue=False, api_visibility="private")
-        frame.page.load(self.refresh, self.voice, self.voice, api_visibility="private")
+                with gr.Column() as single_side:
+                    self._build_result()
+                    self.compare = ComparePanel(frame)
+                with gr.Column(visible=False) as batch_side:
+                    self.batch.build_results()
+        sides = [single_side, batch_side]
+        for tab, is_visible in ((one, [True, False]), (many, [False, True])):
+            tab.select(
+                lambda seen=is_visible: [gr.update(visible=each) for each in seen],
+                outputs=sides,
+                **PRIVATE,
+            )
+        self._connect(frame)
+
+    def _build_voice(self) -> None:
+        text = self._text
+        with gr.Row(elem_classes="inline"):
+            self.voice = gr.Dropdown(
+                choices.voices(), label=text("voice"), info=text("voice_info"), scale=5
+            )
+            self.reread = gr.Button(text("reread"), size="sm", scale=1, min_width=80)
+        self.about = gr.HTML(spoken("voice_empty"), elem_classes="quiet")
 
     def _build_source(self) -> None:
         text = self._text
-        known = choices.voices()
-        self.voice = gr.Dropdown(known, label=text("voice"), info=text("voice_info"))
         self.source = gr.Audio(
             type="filepath", label=text("source"), editable=False, buttons=["download"]
         )
-        gr.Markdown(text("examples"))
-        with gr.Row():
+        with gr.Row(elem_classes="inline"):
+            gr.HTML(spoken("examples"), elem_classes="quiet")
             for name in ("english", "italian"):
                 example = gr.Button(text(f"example_{name}"), size="sm", min_width=120)
-                example.click(
-                    lambda path=EXAMPLES / f"{name}.flac": str(path),
-                    outputs=self.source,
-                    api_visibility="private",
-                )
-
-    def _build_settings(self) -> list[gr.components.Component]:
-        """Lay out the settings; returns them in the order in which `convert` takes them."""
-        settings: list[gr.components.Component] = [self._slider("semitones", -24, 24, 1)]
-        with gr.Accordion(self._text("more_settings"), open=False):
-            methods = OPTIONS["f0_method"]
-            settings.append(
-                self._dropdown("f0_method", methods.metadata["choices"], default_of(methods))
-            )
-            for name in ("index_rate", "protect", "rms_mix_rate"):
-                settings.append(self._slider(name, *OPTIONS[name].metadata["within"], 0.01))
-            settings.append(self._dropdown("format", AUDIO_FORMATS[1:], "wav"))
-        return settings
-
-    def _slider(self, name: str, lowest: float, highest: float, step: float) -> gr.Slider:
-        label, info = self._text(name), self._text(f"{name}_info")
-        default = default_of(OPTIONS[name])
-        return gr.Slider(lowest, highest, default, step=step, label=label, info=info)
-
-    def _dropdown(self, name: str, offered: tuple[str, ...], value: str) -> gr.Dropdown:
-        label, info = self._text(name), self._text(f"{name}_info")
-        return gr.Dropdown(list(offered), value=value, label=label, info=info)
+                path = str(EXAMPLES / f"{name}.flac")
+                example.click(lambda path=path: path, outputs=self.source, **PRIVATE)
 
     def _build_result(self) -> None:
         text = self._text
@@ -90,43 +95,110 @@ class ConvertTab:
             self.start = gr.Button(text("convert"), variant="primary", scale=3, min_width=120)
             self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
         self.result = gr.Audio(label=text("result"), interactive=False, buttons=["download"])
-        self.summary = gr.Markdown(text("result_empty"))
-        self.command = gr.Textbox(
-            label=text("command"),
-            info=text("command_info"),
-            lines=3,
-            interactive=False,
-            buttons=["copy"],
-            elem_classes="command",
-        )
+        self.summary = gr.HTML(spoken("result_empty"), elem_classes="quiet summary")
+        self.plot = gr.HTML()
+        with gr.Accordion(text("command_line"), open=False):
+            self.command = gr.Textbox(
+                label=text("command"),
+                info=text("command_info"),
+                lines=3,
+                interactive=False,
+                buttons=["copy"],
+                elem_classes="command",
+            )
+
+    def _connect(self, frame: Frame) -> None:
+        settings, suggestion = self.settings, self.settings.suggestion
+        settings.follow(self.voice)
+        speaker = settings.widgets["speaker"]
+        described = [self.about, self.facts, *settings.fitted]
+        suggest = {
+            "fn": settings.suggest,
+            "inputs": [self.facts, self.heard, speaker],
+            "outputs": [suggestion, settings.use, settings.suggested],
+            **PRIVATE,
+        }
+        describe = {"fn": self.describe, "inputs": self.voice, "outputs": described, **PRIVATE}
+        reread = {"fn": self.refresh, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
+        self.voice.input(**describe).then(**suggest)
+        for event in (frame.page.load, self.reread.click):
+            event(**reread).then(**describe).then(**suggest)
+        speaker.input(**suggest)
+        self.source.change(self.listen, self.source, self.heard, **PRIVATE).then(**suggest)
+        self.start.click(
+            self.convert,
+            inputs=[self.voice, self.source, *settings.values],
+            outputs=[
+                self.result,
+                self.summary,
+                self.plot,
+                self.command,
+                self.stop,
+                self.running,
+                self.last,
+            ],
+            show_progress_on=self.result,
+            concurrency_limit=1,
+            concurrency_id="conversion",
+            **PRIVATE,
+        ).success(
+            self.compare.add,
+            [self.compare.made, self.last],
+            [self.compare.made, *self.compare.pickers],
+            **PRIVATE,
+        ).then(
+            self.draw, [self.heard, self.last], self.plot, show_progress="hidden", **PRIVATE
+        ).then(**self.compare.matched)
+        self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
+        self.batch.connect(self.voice, settings.values)
+
+    def refresh(self, chosen: str | None) -> dict[str, Any]:
+        """Read the voices again; what was chosen stays if it still exists."""
+        known = choices.voices()
+        paths = [path for _, path in known]
+        value = chosen if chosen in paths else next(iter(paths), None)
+        return gr.update(choices=known, value=value)
+
+    def describe(self, voice: str | None) -> list[Any]:
+        """Load a voice; tell what it is and fit the settings to it."""
+        facts, said = None, spoken("voice_empty")
+        if voice:
+            try:
+                facts = self._session.load(Path(voice)).result()
+                said = _about(facts)
+            except ConversionError as error:
+                said = f'<span class="warning">{escape(str(error))}</span>'
+        return [said, facts, *self.settings.fit(facts, voice)]
+
+    def listen(self, source: str | None) -> dict[str, Any] | None:
+        """Measure a recording; one that cannot be read says so when it is converted."""
+        if not source:
+            return None
+        try:
+            return self._session.listen(Path(source), MEASURED_WITH).result()
+        except ConversionError:
+            return None
 
     def convert(
         self,
-        voice: str,
-        source: str,
-        semitones: float,
-        f0_method: str,
-        index_rate: float,
-        protect: float,
-        rms_mix_rate: float,
-        format: str,
-        progress: gr.Progress = gr.Progress(),
+        voice: str | None,
+        source: str | None,
+        progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
+        *values: Any,
     ) -> Iterator[dict[Any, Any]]:
         """Convert a recording; gives the new recording, what it took, and the command."""
         if not voice:
-            raise gr.Error("Choose a voice first.", print_exception=False)
+            raise gr.Error(spoken("voice_missing"), print_exception=False)
         if not source:
-            raise gr.Error("Choose or record something to convert first.", print_exception=False)
-        options = ConvertOptions(
-            voice=Path(voice),
-            input=Path(source),
-            output=_new_result(source, voice, format),
-            semitones=semitones,
-            f0_method=f0_method,
-            index_rate=index_rate,
-            protect=protect,
-            rms_mix_rate=rms_mix_rate,
+            raise gr.Error(spoken("source_missing"), print_exception=False)
+        path = choices.voice_path(voice)
+        output = Path(
+            choices.from_root(new_result(Path(source), path, values[NAMES.index("format")]))
         )
+        try:
+            options = options_of(values, path, Path(source), output)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
         started = time.monotonic()
         request = self._session.convert(options)
         yield {
@@ -138,38 +210,49 @@ class ConvertTab:
         try:
             outcome = request.result(progress)
         except ConversionCancelled:
-            yield {**over, self.summary: self._text("result_stopped")}
+            yield {**over, self.summary: spoken("result_stopped")}
         except ConversionError as error:
             yield over
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
+            said = without_folder(str(error), Path(source))
+            raise gr.Error(said, duration=None, print_exception=False) from error
         else:
-            took = f"{outcome['audio_seconds']:.1f} / {time.monotonic() - started:.1f}"
+            said = spoken(
+                "took",
+                audio=duration_text(outcome["audio_seconds"]),
+                spent=duration_text(time.monotonic() - started),
+                file=output,
+            )
             yield {
                 **over,
-                self.result: str(config.ROOT / options.output),
-                self.summary: f"{self._text('took')} {took} · `{options.output}`",
+                self.result: str(config.ROOT / output),
+                self.summary: said,
+                self.plot: "",
+                self.last: result_of(options),
             }
+
+    def draw(self, heard: dict[str, Any] | None, last: dict[str, str] | None) -> str:
+        """Draw the melody of the newest result over that of its source."""
+        if not last or not heard:
+            return ""
+        try:
+            made = self._session.listen(Path(last["path"]), MEASURED_WITH).result()
+        except ConversionError as error:
+            return f'<p class="quiet">{escape(str(error))}</p>'
+        return melody_plot({"source": heard, "result": made})
 
     def cancel(self, running: int | None) -> None:
         """Give up the conversion that this page waits for."""
         if running is not None:
             self._session.cancel(running)
 
-    def refresh(self, chosen: str | None) -> dict[str, Any]:
-        """Read the voices again; what was chosen stays if it still exists."""
-        known = choices.voices()
-        paths = [path for _, path in known]
-        value = chosen if chosen in paths else next(iter(paths), None)
-        return gr.update(choices=known, value=value)
 
-
-def _new_result(source: str, voice: str, format: str) -> Path:
-    """Name a new file after the recording, the voice and the moment; seen from config.ROOT."""
-    RESULTS.mkdir(exist_ok=True)
-    moment = time.strftime("%Y%m%d-%H%M%S")
-    stem = f"{Path(source).stem[:60]}_{Path(voice).stem}_{moment}"
-    path, number = RESULTS / f"{stem}.{format}", 1
-    while path.exists():
-        number += 1
-        path = RESULTS / f"{stem}_{number}.{format}"
-    return path.relative_to(config.ROOT)
+def _about(facts: dict[str, Any]) -> str:
+    """What a voice is, in one line."""
+    hertz = facts["f0_median"].get("0")
+    parts = [facts["version"], f"{facts['sample_rate'] / 1000:g} kHz"]
+    if hertz:
+        parts.append(spoken("about_pitch", hertz=round(hertz)))
+    if facts["num_speakers"] > 1:
+        parts.append(spoken("about_speakers", count=len(speakers_of(facts))))
+    parts.append(spoken("about_index" if facts["index"] else "about_no_index"))
+    return " · ".join(parts)

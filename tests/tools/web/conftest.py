@@ -1,0 +1,104 @@
+"""The page in a browser: headless Chromium and the real server with its real processes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+WIDTHS = (1280, 390)
+
+Opens = Callable[..., Any]
+
+
+def start_page(root: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """Start infer-web.py on a free port; gives the process and the page's address."""
+    page = subprocess.Popen(
+        [sys.executable, "infer-web.py", "--no-browser", "--port", "17865", *arguments],
+        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+    )  # fmt: skip
+    said = ""
+    for line in page.stdout:
+        said += line
+        if found := re.search(r"The page is at (\S+)", line):
+            return page, found[1]
+    page.wait(20)
+    pytest.fail(f"the page did not start:\n{said}")
+
+
+@pytest.fixture(scope="session")
+def url(root: Path) -> Iterator[str]:
+    """Address of a running page."""
+    page, address = start_page(root)
+    yield address
+    page.terminate()
+    page.wait(20)
+
+
+def start_browser(*arguments: str) -> Iterator[Any]:
+    """Yield a browser; without one here the test is left out and says why."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"left out, no browser here: none of {', '.join(BROWSERS)}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *arguments])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser for several tests."""
+    yield from start_browser()
+
+
+@pytest.fixture
+def opened(browser: Any, url: str) -> Iterator[Opens]:
+    """Opens the page; at the end, no error was logged and nothing was asked of other machines."""
+    yield from watched(browser, url)
+
+
+def watched(browser: Any, url: str) -> Iterator[Opens]:
+    """Yield what opens the page in a language, width and shade, and check what it asked for."""
+    asked: list[str] = []
+    errors: list[str] = []
+    contexts = []
+
+    def open_page(language: str = "en-US", width: int = WIDTHS[0], shade: str = "light") -> Any:
+        context = browser.new_context(
+            locale=language, viewport={"width": width, "height": 900}, color_scheme=shade
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url)
+        page.get_by_role("heading", name="RVC WebUI").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert asked
+    assert [each for each in asked if not each.startswith((url, "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def shipped_voice(root: Path) -> None:
+    """Leaves a test out where the demo voice is not here."""
+    if not (root / "assets/lite/demo.pth").exists():
+        pytest.skip("the demo voice is not here")

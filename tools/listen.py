@@ -1,0 +1,107 @@
+"""What a recording sounds like: its melody and its loudness, for the page's plots and comparisons.
+
+Imports numpy and scipy, so only the conversion process and commands use it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.signal import sosfilt
+
+from infer.audio import AudioReader, AudioWriter
+from infer.f0 import F0_RATE, SAMPLE_RATE, F0Method
+from infer.filters import high_pass
+
+LISTENED_SECONDS = 60  # from the beginning: enough for a plot and a median
+PLOT_POINTS = 1000
+LOUDNESS_RATE = 48000  # Hz; the rate for which the filter below is given
+K_WEIGHTING = [  # ITU-R BS.1770-5, tables 1 and 2: the head, then the low end
+    [1.53512485958697, -2.69169618940638, 1.19839281085285, 1, -1.69065929318241, 0.73248077421585],
+    [1.0, -2.0, 1.0, 1.0, -1.99004745483398, 0.99007225036621],
+]
+SILENT_DB = -70.0  # quieter blocks do not count, and a recording without louder ones has this
+
+
+def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
+    """Melody and loudness of the first minute, as plain values.
+
+    seconds: of the whole recording, None if its file does not say; f0_step: seconds between the
+    values of f0 (at most PLOT_POINTS, Hz, 0 = unvoiced); f0_median: Hz over all voiced frames, 0 if
+    there are none; loudness_db: see `loudness_db`. Raises AudioError.
+    """
+    audio, seconds = _beginning(path, SAMPLE_RATE)
+    f0 = f0_method(high_pass(audio, SAMPLE_RATE))
+    voiced = f0[f0 > 0]
+    group = max(1, math.ceil(len(f0) / PLOT_POINTS))
+    return {
+        "seconds": seconds,
+        "f0_step": group / F0_RATE,
+        "f0": [round(float(value), 1) for value in _thin(f0, group)],
+        "f0_median": round(float(np.median(voiced)), 1) if len(voiced) else 0.0,
+        "loudness_db": round(loudness_db(_beginning(path, LOUDNESS_RATE)[0]), 1),
+    }
+
+
+def loudness_db(audio: np.ndarray) -> float:
+    """Loudness in LUFS of (N,) samples at LOUDNESS_RATE, gated, as ITU-R BS.1770 measures it."""
+    weighted = sosfilt(K_WEIGHTING, audio.astype(np.float64))
+    hop = LOUDNESS_RATE // 10
+    energies = np.add.reduceat(weighted**2, np.arange(0, len(weighted), hop))
+    if len(energies) >= 4:  # blocks of 0.4 s, one every 0.1 s
+        powers = np.convolve(energies, np.ones(4), "valid") / (4 * hop)
+    else:
+        powers = energies.sum(keepdims=True) / max(1, len(weighted))
+    powers = powers[_decibels(powers) > SILENT_DB]
+    if not len(powers):
+        return SILENT_DB
+    powers = powers[_decibels(powers) > _decibels(powers.mean()) - 10]
+    return float(_decibels(powers.mean()))
+
+
+def match_loudness_of(paths: Sequence[Path], targets: Sequence[Path]) -> list[float]:
+    """Write copies that are as loud as the quietest; returns the decibels taken from each.
+
+    Only turned down, so nothing is cut off. Raises AudioError.
+    """
+    levels = [loudness_db(_beginning(path, LOUDNESS_RATE)[0]) for path in paths]
+    changes = [min(levels) - level for level in levels]
+    for path, target, change in zip(paths, targets, changes, strict=True):
+        with (
+            AudioReader(path) as reader,
+            AudioWriter(target, reader.sample_rate, reader.sample_rate) as writer,
+        ):
+            for block in reader.blocks():
+                writer.write(block * np.float32(10 ** (change / 20)))
+    return [round(change, 1) for change in changes]
+
+
+def _beginning(path: Path, sample_rate: int) -> tuple[np.ndarray, float | None]:
+    """The first minute (N,) float32, and the seconds that the file states."""
+    blocks: list[np.ndarray] = []
+    missing = LISTENED_SECONDS * sample_rate
+    with AudioReader(path, sample_rate) as reader:
+        for block in reader.blocks():
+            blocks.append(block[:missing])
+            missing -= len(blocks[-1])
+            if missing <= 0:
+                break
+        return np.concatenate(blocks), reader.seconds
+
+
+def _thin(f0: np.ndarray, group: int) -> np.ndarray:
+    """One value for each `group` frames: the median of the voiced ones if they are the most."""
+    padded = np.pad(f0, (0, -len(f0) % group)).reshape(-1, group)
+    is_voiced = padded > 0
+    counts = is_voiced.sum(1)
+    ordered = np.sort(padded, axis=1)  # unvoiced zeros come first
+    middle = np.minimum(group - counts + counts // 2, group - 1)
+    return np.where(counts * 2 > group, ordered[np.arange(len(padded)), middle], 0.0)
+
+
+def _decibels(power: np.ndarray | float) -> np.ndarray:
+    return -0.691 + 10 * np.log10(np.maximum(power, 1e-12))

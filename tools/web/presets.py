@@ -1,0 +1,57 @@
+"""Settings that the user keeps for a voice, in a JSON file beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SUFFIX = ".presets.json"
+LONGEST_NAME = 60
+
+Settings = dict[str, Any]  # option name of ConvertOptions -> value
+
+
+def read_presets(voice: Path) -> dict[str, Settings]:
+    """Return name -> settings; ValueError if the file is damaged."""
+    path = _path(voice)
+    if not path.exists():
+        return {}
+    try:
+        presets = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); mend or delete it") from error
+    if not isinstance(presets, dict) or not all(isinstance(v, dict) for v in presets.values()):
+        raise ValueError(f"{path} is damaged (no table of settings); mend or delete it")
+    return presets
+
+
+def save_preset(voice: Path, name: str, settings: Settings) -> None:
+    """Keep settings under a name, in place of those it had. ValueError: not a name."""
+    name = " ".join(name.split())
+    if not name or len(name) > LONGEST_NAME:
+        raise ValueError(f"a preset needs a name of 1 to {LONGEST_NAME} characters")
+    _write(voice, {**read_presets(voice), name: settings})
+
+
+def delete_preset(voice: Path, name: str) -> None:
+    """Forget a preset. ValueError: there is none of that name."""
+    presets = read_presets(voice)
+    if name not in presets:
+        raise ValueError(f"{voice.stem} has no preset {name!r}")
+    del presets[name]
+    _write(voice, presets)
+
+
+def _path(voice: Path) -> Path:
+    return voice.with_name(voice.stem + SUFFIX)
+
+
+def _write(voice: Path, presets: dict[str, Settings]) -> None:
+    path = _path(voice)
+    if not presets:
+        path.unlink(missing_ok=True)
+        return
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(presets, ensure_ascii=False, indent=1), encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,56 @@
+"""Where converted recordings go: results/, never over an older one."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import config
+
+RESULTS = config.ROOT / "results"
+
+
+def new_result(source: Path, voice: Path, format: str) -> Path:
+    """Return the path of a new file named after recording, voice and moment."""
+    RESULTS.mkdir(exist_ok=True)
+    return _unused(RESULTS / f"{source.stem[:60]}_{voice.stem}_{_moment()}.{format}")
+
+
+def new_folder(voice: Path) -> Path:
+    """Make a new folder for many results."""
+    RESULTS.mkdir(exist_ok=True)
+    folder = _unused(RESULTS / f"{voice.stem}_{_moment()}")
+    folder.mkdir()
+    return folder
+
+
+def unused_name(folder: Path, stem: str, format: str) -> Path:
+    """Return the path of a file that the folder does not have yet."""
+    return _unused(folder / f"{stem[:100]}.{format}")
+
+
+def zip_files(files: Iterable[Path], target: Path) -> Path:
+    """Put files side by side into one zip, uncompressed: audio hardly gets smaller."""
+    temporary = target.with_name(target.name + ".part")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for file in files:
+                archive.write(file, file.name)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _moment() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def _unused(path: Path) -> Path:
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    return candidate

@@ -1,0 +1,138 @@
+"""Many recordings at once: their upload, and a table with a line for each."""
+
+from __future__ import annotations
+
+import secrets
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from tools.web import choices
+from tools.web.batch import DONE, FAILED, RUNNING, Batch, Row
+from tools.web.frame import Frame
+from tools.web.i18n import spoken
+from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
+from tools.web.units import duration_text, size_text
+
+POLL_SECONDS = 1.0
+
+
+class BatchPanel:
+    """Uploads on one side of the tab, their table and their zip on the other.
+
+    A batch goes on when the page is closed; the browser remembers which one is its own.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._session = frame.session
+        self._text = text = frame.text
+        self._batches: dict[str, Batch] = {}
+        self.files = gr.File(file_count="multiple", label=text("recordings"), height=220)
+        self.folder = gr.UploadButton(
+            text("choose_folder"), file_count="directory", size="sm", variant="secondary"
+        )
+        gr.HTML(spoken("recordings_info"), elem_classes="quiet")
+
+    def build_results(self) -> None:
+        """Lay out the other side."""
+        text = self._text
+        with gr.Row():
+            self.start = gr.Button(text("convert_all"), variant="primary", scale=3, min_width=120)
+            self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
+        self.status = gr.HTML(spoken("batch_empty"), elem_classes="quiet", elem_id="batch-status")
+        self.table = gr.HTML()
+        self.zip = gr.DownloadButton(text("download_zip"), visible=False)
+        self.mine = gr.BrowserState("", storage_key="rvc-batch")
+        self.timer = gr.Timer(POLL_SECONDS, active=False)
+
+    def connect(
+        self, voice: gr.components.Component, values: list[gr.components.Component]
+    ) -> None:
+        """Let the buttons and the timer do their work."""
+        shown = [self.status, self.table, self.zip, self.start, self.stop, self.timer]
+        look = {"fn": self.look, "inputs": self.mine, "outputs": shown, **PRIVATE}
+        self.folder.upload(_added, [self.files, self.folder], self.files, **PRIVATE)
+        self.start.click(self.begin, [voice, self.files, *values], self.mine, **PRIVATE)
+        self.mine.change(**look)  # also when the browser remembers one, after the page's load
+        self.stop.click(self.cancel, self.mine, queue=False, **PRIVATE)
+        self.timer.tick(**look, show_progress="hidden")
+
+    def begin(self, voice: str | None, files: list[str] | None, *values: Any) -> str:
+        """Start converting; gives the name by which the browser finds the batch again."""
+        if not voice:
+            raise gr.Error(spoken("voice_missing"), print_exception=False)
+        if not files:
+            raise gr.Error(spoken("recordings_missing"), print_exception=False)
+        path = choices.voice_path(voice)
+        recordings = [Path(file) for file in files]
+        try:
+            options = options_of(values, path, recordings[0], Path("x.wav"))
+            batch = Batch(self._session, options, recordings, values[NAMES.index("format")])
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        name = secrets.token_urlsafe(12)
+        self._batches[name] = batch
+        return name
+
+    def look(self, name: str) -> list[Any]:
+        """Return how far the browser's batch is."""
+        batch = self._batches.get(name)
+        if batch is None:
+            return [gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.Timer(active=False)]
+        is_running = batch.is_running
+        ready = not is_running and batch.zip is not None
+        size = size_text(batch.zip.stat().st_size) if ready and batch.zip.exists() else ""
+        return [
+            _status(batch),
+            _table(batch.rows),
+            gr.update(
+                visible=ready,
+                value=str(batch.zip) if ready else None,
+                label=f"{self._text('download_zip')} ({size})",
+            ),
+            gr.update(interactive=not is_running),
+            gr.update(interactive=is_running),
+            gr.Timer(active=is_running),
+        ]
+
+    def cancel(self, name: str) -> None:
+        """Stop the browser's batch; what is finished stays."""
+        if name in self._batches:
+            self._batches[name].stop()
+
+
+def _added(files: list[str] | None, more: list[str] | None) -> list[str]:
+    return [*(files or []), *(more or [])]
+
+
+def _status(batch: Batch) -> str:
+    counts = {state: sum(row.state == state for row in batch.rows) for state in (DONE, FAILED)}
+    values = {"done": counts[DONE], "failed": counts[FAILED], "all": len(batch.rows)}
+    if batch.error:
+        return f'<p class="warning" role="alert">{escape(batch.error)}</p>'
+    if not batch.is_running:
+        spent = duration_text(batch.ended - batch.started)
+        return spoken("batch_ended", **values, spent=spent)
+    left = batch.seconds_left
+    bar = f'<progress max="1" value="{batch.share:.3f}"></progress>'
+    if left is None:
+        return bar + spoken("batch_running", **values)
+    return bar + spoken("batch_left", **values, left=duration_text(left))
+
+
+def _table(rows: list[Row]) -> str:
+    heads = "".join(f"<th>{spoken(f'batch_{head}')}</th>" for head in ("file", "state", "length"))
+    lines = "".join(
+        f'<tr class="row-{row.state}"><td>{escape(row.name)}</td><td>{_state(row)}</td>'
+        f"<td>{duration_text(row.audio_seconds) if row.audio_seconds else ''}</td></tr>"
+        for row in rows
+    )
+    return f'<table class="batch"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+
+
+def _state(row: Row) -> str:
+    if row.state == RUNNING:
+        return f"{spoken('state_running')} {row.share:.0%}"
+    return spoken(f"state_{row.state}") + (f": {escape(row.error)}" if row.error else "")

@@ -1,0 +1,206 @@
+"""The settings of the Convert tab: how a voice converts, a suggestion for it, and its presets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from infer.options import AUDIO_FORMATS, ConvertOptions, default_of
+from tools.web import choices
+from tools.web.frame import Frame
+from tools.web.i18n import spoken
+from tools.web.presets import delete_preset, read_presets, save_preset
+
+OPTIONS = {item.name: item for item in fields(ConvertOptions)}
+NAMES = (  # of the settings, in the order in which their widgets stand
+    "semitones", "f0_method", "index", "index_rate", "protect", "rms_mix_rate", "resample_rate",
+    "format", "speaker", "device", "seed",
+)  # fmt: skip
+SEMITONES = 24  # the slider's reach; the command takes more
+RATES = (16000, 22050, 24000, 32000, 40000, 44100, 48000)  # Hz
+PRIVATE = {"api_visibility": "private"}
+
+
+class SettingsPanel:
+    """Widgets whose values, in the order of NAMES, become ConvertOptions."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._text = frame.text
+        self.widgets: dict[str, gr.components.Component] = {
+            "semitones": self._slider("semitones", -SEMITONES, SEMITONES, 1)
+        }
+        with gr.Row(elem_classes="inline"):
+            self.suggestion = gr.HTML(spoken("suggestion_empty"), elem_classes="quiet")
+            self.use = gr.Button(visible=False, size="sm", scale=0, min_width=120)
+        with gr.Accordion(frame.text("more_settings"), open=False):
+            self._build_more()
+        self._build_presets()
+        self.suggested = gr.State(0)
+        self.use.click(lambda semitones: semitones, self.suggested, self.semitones, **PRIVATE)
+
+    @property
+    def values(self) -> list[gr.components.Component]:
+        """Return the widgets in the order of NAMES."""
+        return [self.widgets[name] for name in NAMES]
+
+    @property
+    def semitones(self) -> gr.components.Component:
+        """Return the shift of the melody."""
+        return self.widgets["semitones"]
+
+    def follow(self, voice: gr.components.Component) -> None:
+        """Let presets belong to the voice that is chosen."""
+        self.save.click(
+            self.save_preset, [voice, self.preset, *self.values], self.preset, **PRIVATE
+        )
+        self.delete.click(self.delete_preset, [voice, self.preset], self.preset, **PRIVATE)
+        self.preset.input(self.apply_preset, [voice, self.preset], self.values, **PRIVATE)
+
+    def _build_more(self) -> None:
+        text, widgets = self._text, self.widgets
+        methods = OPTIONS["f0_method"]
+        widgets["f0_method"] = self._dropdown(
+            "f0_method", methods.metadata["choices"], default_of(methods)
+        )
+        own = (text("index_own"), "")
+        widgets["index"] = self._dropdown("index", [own, *choices.indexes()], "")
+        for name in ("index_rate", "protect", "rms_mix_rate"):
+            widgets[name] = self._slider(name, *OPTIONS[name].metadata["within"], 0.01)
+        rates = [(text("rate_own"), 0), *((f"{rate / 1000:g} kHz", rate) for rate in RATES)]
+        widgets["resample_rate"] = self._dropdown("resample_rate", rates, 0)
+        widgets["format"] = self._dropdown("format", AUDIO_FORMATS[1:], "wav")
+        widgets["speaker"] = self._dropdown("speaker", [("0", 0)], 0, visible=False)
+        widgets["device"] = self._dropdown("device", ["auto", "cpu"], default_of(OPTIONS["device"]))
+        widgets["seed"] = gr.Number(
+            default_of(OPTIONS["seed"]),
+            label=text("seed"), info=text("seed_info"), precision=0, minimum=0,
+        )  # fmt: skip
+
+    def _build_presets(self) -> None:
+        text = self._text
+        with gr.Row(elem_classes="inline"):
+            self.preset = gr.Dropdown(
+                [], label=text("preset"), info=text("preset_info"), allow_custom_value=True, scale=3
+            )
+            self.save = gr.Button(text("preset_save"), size="sm", scale=1, min_width=80)
+            self.delete = gr.Button(text("preset_delete"), size="sm", scale=1, min_width=80)
+
+    def _slider(self, name: str, lowest: float, highest: float, step: float) -> gr.Slider:
+        label, info = self._text(name), self._text(f"{name}_info")
+        default = default_of(OPTIONS[name])
+        return gr.Slider(lowest, highest, default, step=step, label=label, info=info)
+
+    def _dropdown(
+        self, name: str, offered: Sequence[Any], value: Any, visible: bool = True
+    ) -> gr.Dropdown:
+        label, info = self._text(name), self._text(f"{name}_info")
+        return gr.Dropdown(list(offered), value=value, label=label, info=info, visible=visible)
+
+    def fit(self, facts: dict[str, Any] | None, voice: str | None) -> list[Any]:
+        """Return updates of index, speaker, device and presets for a voice.
+
+        facts: what the conversion process said of it, None if it could not be read.
+        """
+        own = (self._text("index_own"), "")
+        speakers = speakers_of(facts) if facts else [0]
+        devices = ["auto", *(facts["devices"] if facts else ["cpu"])]
+        try:
+            names = list(read_presets(Path(voice))) if voice else []
+        except ValueError as error:
+            gr.Warning(str(error))
+            names = []
+        return [
+            gr.update(choices=[own, *choices.indexes()], value=""),
+            gr.update(
+                choices=[(str(number), number) for number in speakers],
+                value=speakers[0],
+                visible=len(speakers) > 1,
+            ),
+            gr.update(choices=devices),
+            gr.update(choices=names, value=None),
+        ]
+
+    @property
+    def fitted(self) -> list[gr.components.Component]:
+        """Return what `fit` updates."""
+        return [self.widgets["index"], self.widgets["speaker"], self.widgets["device"], self.preset]
+
+    def suggest(
+        self, facts: dict[str, Any] | None, heard: dict[str, Any] | None, speaker: int
+    ) -> tuple[str, dict[str, Any], int]:
+        """Say how far the recording is from the voice; the button takes it over."""
+        hidden = gr.update(visible=False)
+        source_hz = heard["f0_median"] if heard else 0
+        voice_hz = facts["f0_median"].get(str(speaker), 0) if facts else 0
+        if heard and not source_hz:
+            return spoken("suggestion_no_pitch"), hidden, 0
+        if not source_hz:
+            return spoken("suggestion_empty"), hidden, 0
+        if not voice_hz:
+            return spoken("suggestion_unknown", source=round(source_hz)), hidden, 0
+        semitones = suggested_semitones(source_hz, voice_hz)
+        said = spoken(
+            "suggestion", source=round(source_hz), voice=round(voice_hz), shift=f"{semitones:+d}"
+        )
+        button = gr.update(value=f"{self._text('suggestion_use')} {semitones:+d}", visible=True)
+        return said, button, semitones
+
+    def save_preset(self, voice: str | None, name: str | None, *values: Any) -> dict[str, Any]:
+        """Keep the settings as they are under the name that was typed."""
+        if not voice or not (name or "").strip():
+            raise gr.Error(spoken("preset_needs_name"), print_exception=False)
+        path = choices.voice_path(voice)
+        try:
+            save_preset(path, name, dict(zip(NAMES, values, strict=True)))
+            known = list(read_presets(path))
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        gr.Info(spoken("preset_saved"))
+        return gr.update(choices=known, value=" ".join(name.split()))
+
+    def delete_preset(self, voice: str | None, name: str | None) -> dict[str, Any]:
+        """Forget the preset that is chosen."""
+        if not voice or not name:
+            raise gr.Error(spoken("preset_choose"), print_exception=False)
+        path = choices.voice_path(voice)
+        try:
+            delete_preset(path, name)
+            return gr.update(choices=list(read_presets(path)), value=None)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def apply_preset(self, voice: str | None, name: str | None) -> list[Any]:
+        """Set the widgets as a preset says; a name that is only being typed changes nothing."""
+        try:
+            preset = read_presets(choices.voice_path(voice)).get(name, {}) if voice else {}
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return [preset[name] if name in preset else gr.skip() for name in NAMES]
+
+
+def options_of(values: Sequence[Any], voice: Path, source: Path, output: Path) -> ConvertOptions:
+    """Return the options that the widgets' values (in the order of NAMES) stand for. ValueError."""
+    settings = dict(zip(NAMES, values, strict=True))
+    settings["index"] = Path(settings["index"]) if settings["index"] else None
+    del settings["format"]  # stands in the output's name
+    for name in ("resample_rate", "speaker", "seed"):
+        settings[name] = int(settings[name] or 0)
+    return ConvertOptions(voice=voice, input=source, output=output, **settings)
+
+
+def suggested_semitones(source_hz: float, voice_hz: float) -> int:
+    """Return the shift that brings one median pitch to the other, within the slider's reach."""
+    semitones = round(12 * math.log2(voice_hz / source_hz))
+    return max(-SEMITONES, min(SEMITONES, semitones))
+
+
+def speakers_of(facts: dict[str, Any]) -> list[int]:
+    """Return the numbers of a voice's speakers: those it was trained on, if it says."""
+    return sorted(int(number) for number in facts["f0_median"]) or list(
+        range(facts["num_speakers"])
+    )

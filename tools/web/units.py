@@ -1,0 +1,24 @@
+"""Times and sizes as people say them."""
+
+from __future__ import annotations
+
+
+def duration_text(seconds: float) -> str:
+    """Return "7.4 s" below a minute, "3:05" below an hour, else "1:03:05"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size_text(count: int) -> str:
+    """Return "812 B", "34.1 kB", "2.5 MB" or "1.2 GB"."""
+    if count < 1000:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("kB", "MB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} GB"
