@@ -135,7 +135,8 @@ def printable(argv: Sequence[str]) -> str:
 
 
 def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    """The flag of a field; a field ends in _ where its name would be a word of Python."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def _value_type(hint: Any) -> type:
