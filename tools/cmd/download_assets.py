@@ -7,39 +7,20 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import config
-from infer.options import Options, command, option, parse_options, printable
-from tools.assets import GROUPS, Asset, assets, hub_address, sha256_of
+from infer.options import command, parse_options, printable
+from tools.assets import Asset, assets, sha256_of
 from tools.fetch import BLOCK, ConnectionLost, FetchError, fetch, open_client, probe, publish
+from tools.options import DownloadAssetsOptions
 from train.worker import Progress
 
 SPARE_BYTES = 200_000_000  # that a disk must have left afterwards
 LARGEST = 1_000_000_000  # bytes; no asset is larger
 TYPICAL = 100_000_000  # bytes, where a size is not known
 MIRROR = "https://hf-mirror.com"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DownloadAssetsOptions(Options):
-    """Fetch the weights for v1 and v2 voices into assets/downloads; runs again where it stopped."""
-
-    MODULE = "tools.cmd.download_assets"
-
-    what: str = option(
-        "; ".join(f"{name} = {meaning}" for name, meaning in GROUPS.items()), "v2", choices=GROUPS
-    )
-    mirror: str = option("address of the hub or of a mirror of it, HF_ENDPOINT", hub_address)
-    from_: Path | None = option("take the files from this folder or .zip instead", None)
-    list_: bool = option("only tell what is there and what is missing", False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.mirror.startswith(("https://", "http://")):
-            raise ValueError(f"--mirror is {self.mirror!r}; it must begin with https://")
 
 
 class AssetsMissing(Exception):

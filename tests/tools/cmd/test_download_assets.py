@@ -17,8 +17,9 @@ from tests.tools.bad_server import Server, fail, send
 from tools import fetch as fetch_module
 from tools.assets import GROUPS, HUB, assets
 from tools.cmd import download_assets as module
-from tools.cmd.download_assets import DownloadAssetsOptions, main
+from tools.cmd.download_assets import main
 from tools.fetch import open_client
+from tools.options import DownloadAssetsOptions
 
 CONTENTS = {
     "hubert_base.pt": b"hubert" * 1000,
