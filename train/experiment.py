@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from config import CONFIGS, LOGS
+from config import LOGS
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
@@ -73,6 +73,10 @@ class Experiment:
     def content(self, dim: int, version: int = 0) -> Path:
         """Content features, (T, dim) at 50 frames/s a clip; version > 0: of the clip altered."""
         return self.root / (f"3_feature{dim}_{version}" if version else f"3_feature{dim}")
+
+    def content_folders(self) -> list[Path]:
+        """The folders of content features, of every size and version."""
+        return sorted(self.root.glob("3_feature*"))
 
     def spectrogram_file(self, clip: str) -> Path:
         """Linear spectrogram of a clip, kept beside its wav."""
@@ -215,7 +219,7 @@ class Experiment:
     def remove_clips(self, number: int) -> None:
         """Delete everything made from the source of this number."""
         folders = [self.target_wavs, self.wavs_16k, self.f0_coarse, self.f0_hz]
-        for folder in (*folders, *self.root.glob("3_feature*")):
+        for folder in (*folders, *self.content_folders()):
             for path in folder.glob(f"{number}_*"):
                 path.unlink()
 
@@ -283,20 +287,6 @@ def plain_name(name: str) -> str:
             f"{name!r} cannot be a name; use letters, digits, spaces, - and _ (at most 100)"
         )
     return name
-
-
-def read_hparams(version: str, sample_rate: int, configs: Path = CONFIGS) -> dict[str, Any]:
-    """Return the objects train, data and model of a voice family; ValueError lists the families."""
-    folder = (
-        "v1" if (version, sample_rate) == ("v2", 40000) else version
-    )  # RVC has one file for both
-    path = configs / folder / f"{sample_rate // 1000}k.json"
-    if sample_rate % 1000 or not re.fullmatch(r"\w+", version) or not path.is_file():
-        known = sorted(f"{file.parent.name} {file.stem}" for file in configs.glob("*/*k.json"))
-        raise ValueError(
-            f"no voice family {version!r} at {sample_rate} Hz; there are: {', '.join(known)}"
-        )
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager

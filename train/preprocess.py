@@ -12,14 +12,18 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from infer.audio import AudioError, AudioReader, high_pass_causal, resample
 from infer.f0 import SAMPLE_RATE
-from train.experiment import Experiment, Source, read_hparams, replacing
+from infer.hparams import read_config
+from infer.options import command, printable
+from train.experiment import Experiment, Source, replacing
 from train.options import PreprocessOptions, parse_options
+from train.reuse import copy_features
 from train.slicer import cut_to_clips, slice_at_silence
 from train.worker import Progress, WorkerError, run_worker
 
@@ -49,6 +53,8 @@ def preprocess(options: PreprocessOptions) -> int:
     ValueError where the experiment was made with other settings.
     """
     experiment, dataset = Experiment(options.experiment), options.dataset.resolve()
+    if options.reuse is not None:
+        Experiment(options.reuse).read_config()  # it must be one
     recordings = find_recordings(dataset, leave_out=experiment.root.resolve())
     _open_experiment(experiment, options)
     todo, finished = _plan(experiment, recordings, dataset, options.speaker)
@@ -60,7 +66,10 @@ def preprocess(options: PreprocessOptions) -> int:
             experiment.append_sources([source])
             finished.append(source)
             progress.advance()
-    return _report(finished, dataset)
+    num_clips = _report(finished, dataset)
+    if options.reuse is not None:
+        copy_features(Experiment(options.reuse), experiment)
+    return num_clips
 
 
 def find_recordings(dataset: Path, leave_out: Path) -> list[Path]:
@@ -172,23 +181,36 @@ def _write_clip(experiment: Experiment, clip: str, audio: np.ndarray, sample_rat
 
 def _open_experiment(experiment: Experiment, options: PreprocessOptions) -> None:
     """Create the experiment, or check that it was made with the same settings."""
-    hparams = read_hparams(options.version, options.sample_rate)
+    groups = read_config(options.version, options.sample_rate)
+    if "use_f0" in groups["model"]:
+        groups["model"]["use_f0"] = options.use_f0
+    elif not options.use_f0:
+        raise ValueError(f"a {options.version} voice always follows the melody; leave --use-f0 on")
     if experiment.config_file.exists():
-        config = experiment.read_config()
         made, asked = (
-            (config["version"], config["sample_rate"]),
-            (options.version, options.sample_rate),
+            _describe(experiment.read_config()),
+            _describe({"version": options.version, "sample_rate": options.sample_rate, **groups}),
         )
         if made == asked:
             return
         if experiment.clips() or experiment.saved_steps():
+            name = f"{experiment.name}-{options.version}-{options.sample_rate // 1000}k"
+            other = replace(
+                options, experiment=options.experiment.with_name(name), reuse=options.experiment
+            )
             raise ValueError(
-                f"{experiment.root} was made for {made[0]} at {made[1]} Hz, not {asked[0]} at "
-                f"{asked[1]} Hz; use another experiment, or delete this folder to start again"
+                f"{experiment.root} was made for {made}, not {asked}; delete it to start again, or "
+                f"take another name, with what was extracted: {printable(command(other))}"
             )
     for folder in (experiment.target_wavs, experiment.wavs_16k):
         folder.mkdir(parents=True, exist_ok=True)
-    experiment.write_config(options.version, options.sample_rate, hparams)
+    experiment.write_config(options.version, options.sample_rate, groups)
+
+
+def _describe(config: dict[str, Any]) -> str:
+    """What cannot change in an experiment."""
+    melody = "" if config["model"].get("use_f0", True) else " without f0"
+    return f"{config['version']} at {config['sample_rate']} Hz{melody}"
 
 
 def _plan(

@@ -1,8 +1,6 @@
-import json
-
 import pytest
 
-from train.experiment import Experiment, Source, plain_name, read_hparams, replacing
+from train.experiment import Experiment, Source, plain_name, replacing
 
 HPARAMS = {"train": {"batch_size": 4}, "data": {"sample_rate": 24000}, "model": {"dim": 8}}
 
@@ -74,18 +72,6 @@ def test_a_damaged_configuration_is_named(text, tmp_path):
 def test_a_folder_without_configuration_is_no_experiment(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run train\.preprocess first"):
         Experiment(tmp_path / "none").read_config()
-
-
-def test_hyperparameters_are_found_by_family_and_rate(tmp_path):
-    for name in ("lite/24k", "v1/40k"):
-        path = tmp_path / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({**HPARAMS, "train": name}))
-    assert read_hparams("lite", 24000, tmp_path)["train"] == "lite/24k"
-    assert read_hparams("v2", 40000, tmp_path)["train"] == "v1/40k"
-    for version, rate in (("lite", 44100), ("lite", 24001), ("v3", 40000), ("../lite", 24000)):
-        with pytest.raises(ValueError, match="there are: lite 24k, v1 40k"):
-            read_hparams(version, rate, tmp_path)
 
 
 def test_the_last_word_about_a_recording_counts(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 from dataclasses import replace
@@ -11,8 +12,9 @@ import pytest
 import soundfile
 
 import train.preprocess
-from train.experiment import Experiment
-from train.options import PreprocessOptions, command
+from infer.audio import resample
+from train.experiment import Experiment, write_json
+from train.options import PreprocessOptions, command, parse_options
 from train.preprocess import find_fault, normalize, preprocess
 from train.worker import WorkerError
 
@@ -177,8 +179,57 @@ def test_clips_made_by_rvc_are_left_alone(options):
 
 def test_another_rate_is_refused_with_the_way_out(options):
     preprocess(options)
-    with pytest.raises(ValueError, match="lite at 24000 Hz, not lite at 40000 Hz; use another"):
+    with pytest.raises(ValueError, match="lite at 24000 Hz, not lite at 40000 Hz") as error:
         preprocess(replace(options, sample_rate=40000))
+    argv = shlex.split(str(error.value).split(": ", 1)[1])  # the way out is a command that works
+    assert "--reuse" in argv
+    assert preprocess(parse_options(PreprocessOptions, argv[3:])) == 4
+    with pytest.raises(ValueError, match="v2 at 40000 Hz"):
+        preprocess(replace(options, version="v2", sample_rate=40000))
+
+
+def test_f0_and_features_of_equal_clips_are_reused(options, tmp_path, caplog):
+    preprocess(options)
+    old = Experiment(options.experiment)
+    for folder in (old.f0_hz, old.f0_coarse, old.content(513), old.content(513, 1)):
+        folder.mkdir()
+    for clip in old.clips():
+        frames = soundfile.info(old.wav_16k(clip)).frames // 160
+        np.save(old.f0_hz_file(clip), np.full(frames, 220.0))
+        np.save(old.f0_coarse_file(clip), np.ones(frames, np.int64))
+        for version in (0, 1):
+            np.save(old.content_file(clip, 513, version), np.ones((frames // 2, 513), np.float32))
+    write_json(old.f0_file, {"method": "swift"})
+    old.statistics_file(0).write_bytes(b"statistics")
+    other = soundfile.read(old.wav_16k("0_1"))[0][::-1]  # not what the new clip will be
+    soundfile.write(old.wav_16k("0_1"), other, 16000, subtype="FLOAT")
+    new = tmp_path / "logs" / "mi-40k"
+    with caplog.at_level("INFO"):
+        preprocess(replace(options, experiment=new, sample_rate=40000, reuse=old.root))
+    new = Experiment(new)
+    assert "f0 and features of 3 of 4 clips copied" in caplog.text
+    assert new.f0_hz_file("7_0").read_bytes() == old.f0_hz_file("7_0").read_bytes()
+    assert new.content_file("0_0", 513, 1).is_file() and not new.f0_hz_file("0_1").exists()
+    assert new.statistics_file(0).read_bytes() == b"statistics"
+    assert soundfile.info(new.target_wav("0_0")).samplerate == 40000
+
+
+def test_a_voice_without_f0_is_decided_here(options):
+    with pytest.raises(ValueError, match="a lite voice always follows the melody"):
+        preprocess(replace(options, use_f0=False))
+    asked = replace(options, version="v2", sample_rate=48000, use_f0=False)
+    preprocess(asked)
+    assert Experiment(options.experiment).read_config()["model"]["use_f0"] is False
+    with pytest.raises(ValueError, match="v2 at 48000 Hz without f0, not v2 at 48000 Hz"):
+        preprocess(replace(asked, use_f0=True))
+
+
+def test_levelling_gives_the_references_numbers():
+    golden = np.load(Path(__file__).parents[1] / "golden" / "preprocess_40k.npz")
+    made = normalize(golden["norm_in"])
+    assert made.dtype == np.float32
+    assert np.abs(made - golden["norm_out"]).max() < 1e-6
+    assert np.abs(resample(made, 40000, 16000) - golden["norm_16k"]).max() < 1e-3
 
 
 def test_the_rate_may_change_while_there_is_nothing_to_lose(options, dataset):
