@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from train.experiment import read_hparams
+from infer.hparams import read_config
 
 QUERY = ["--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 QUERY_SECONDS = 10.0
@@ -46,7 +46,7 @@ class Choice:
 def choose(version: str, sample_rate: int) -> Choice:
     """Pick device, processes and batch size for a voice family on this machine."""
     gpus, build, processes = list_gpus(), torch_build(), num_processors()
-    hparams = read_hparams(version, sample_rate)
+    hparams = read_config(version, sample_rate)
     batch_size = hparams["train"]["batch_size"]
     reasons: list[tuple[str, dict[str, object]]] = []
     devices = ["cpu"]

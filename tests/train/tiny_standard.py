@@ -21,8 +21,9 @@ def write_clip(experiment: Experiment, name: str, seconds: float, dim: int = DIM
     random = np.random.default_rng(len(name) + sum(map(ord, name)))
     frames = int(seconds * 100)
     f0 = np.where(np.arange(frames) // 30 % 3 == 2, 0.0, random.uniform(100, 200))
-    phase = np.cumsum(np.repeat(f0, rate // 100)) / rate
-    wav = 0.2 * np.sin(2 * np.pi * phase) + 0.01 * random.standard_normal(len(phase))
+    hz = np.repeat(f0, rate // 100)
+    wav = 0.2 * np.sin(2 * np.pi * np.cumsum(hz) / rate) * (hz > 0)
+    wav += 0.01 * random.standard_normal(len(hz))
     soundfile.write(experiment.target_wav(name), wav, rate, subtype="FLOAT")
     soundfile.write(experiment.wav_16k(name), wav[: frames * 160], 16000, subtype="FLOAT")
     np.save(experiment.f0_hz_file(name), f0)
