@@ -80,7 +80,7 @@ class Retrieval:
         vectors[is_missing] = 0.0  # faiss fills them with NaN
         distances = np.square(vectors - rows[:, None]).sum(axis=2, dtype=np.float64)
         distances[is_missing] = np.inf
-        weights = _inverse_square(distances)
+        weights = inverse_square(distances)
         return np.einsum("rk,rkd->rd", weights, vectors), ~is_missing.all(axis=1)
 
 
@@ -97,7 +97,7 @@ def read_index(path: Path) -> faiss.Index:
             raise ValueError(f"{path} is damaged or not a faiss index") from error
 
 
-def _inverse_square(distances: np.ndarray) -> np.ndarray:
+def inverse_square(distances: np.ndarray) -> np.ndarray:
     """Weights (R, K) of sum 1, each (1 / distance)^2; where a distance is 0 it takes all."""
     nearest = distances.min(axis=1, keepdims=True)
     ratios = np.divide(

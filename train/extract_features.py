@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from dataclasses import asdict
+from functools import lru_cache, partial
 
 import numpy as np
 import soundfile
@@ -15,6 +16,7 @@ from infer.content import ContentEncoder, load_encoder
 from infer.content.statistics import Statistics
 from train.experiment import Experiment, replacing
 from train.filelist import silent_clip
+from train.neighbours import Neighbours
 from train.options import ExtractFeaturesOptions, parse_options
 from train.recipes import recipe
 from train.worker import Progress, WorkerError, run_worker
@@ -24,6 +26,8 @@ F0_RATE = 100  # frames per second
 STATISTICS_CLIPS = 40  # clips of a speaker (about 2 minutes) that its normalisation is taken from
 SPEEDS = (0.84, 1.19)  # altered versions are played slower or faster: other throat, other pitch
 SPEED_GAP = 0.05  # ... but never so close to 1 that nothing changes
+RETRIEVED_FROM = 2  # first version that is mixed with its neighbours in the speaker's other clips
+RETRIEVED_RATES = (0.3, 1.0)  # index rates of such a mixture
 EQUALIZER_HZ = (60, 120, 250, 500, 1000, 2000, 4000, 8000)
 EQUALIZER_DB = 4.0  # standard deviation of an altered version's gain at each of them
 
@@ -34,6 +38,7 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
     Altered versions (the clip at another speed and through an equalizer, its features stretched
     back) teach the synthesizer to take the timbre from the speaker alone (after NANSY,
     arXiv:2110.14513). Each is normalised by itself, as a short recording is when it is converted.
+    The second and later ones are also mixed with the speaker's other clips, as retrieval will.
     """
     experiment = Experiment(options.experiment)
     groups = experiment.read_config()
@@ -45,8 +50,8 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
     versions = range(options.perturbations or encoder.perturbations)
     todo = [
         (clip, version)
-        for clip in speakers
         for version in versions
+        for clip in sorted(speakers, key=speakers.__getitem__)
         if not experiment.content_file(clip, model["content_dim"], version).exists()
     ]
     total = len(speakers) * len(versions)
@@ -57,18 +62,23 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
         if lacks_silence:
             _write_silence(experiment.silence, encoder, groups["sample_rate"])
         statistics = _statistics(experiment, encoder, speakers)
+        neighbours = lru_cache(1)(partial(_neighbours, experiment, encoder.dim, speakers))
         for clip, version in todo:
             content = _encode(experiment, encoder, clip, version)
             if version == 0:
-                normalize = statistics[speakers[clip]].normalize
+                content = statistics[speakers[clip]].normalize(content)
             else:
                 alone = encoder.new_statistics()
                 alone.update(content)
-                normalize = alone.result().normalize
+                content = alone.result().normalize(content)
+            content = content.astype(np.float32)
+            if version >= RETRIEVED_FROM:
+                rate = _random(clip, f"{version} retrieved").uniform(*RETRIEVED_RATES)
+                content = neighbours(speakers[clip]).blend(clip, content, rate)
             path = experiment.content_file(clip, encoder.dim, version)
             path.parent.mkdir(exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
-                np.save(file, normalize(content).astype(np.float32))
+                np.save(file, content)
             progress.advance()
     return len(todo)
 
@@ -89,6 +99,19 @@ def _write_silence(silence: Experiment, encoder: ContentEncoder, sample_rate: in
     ):
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, array)
+
+
+def _neighbours(
+    experiment: Experiment, dim: int, speakers: dict[str, int], speaker: int
+) -> Neighbours:
+    """The unaltered content of all clips of a speaker."""
+    clips = [clip for clip, number in speakers.items() if number == speaker]
+    return Neighbours((clip, np.load(experiment.content_file(clip, dim))) for clip in clips)
+
+
+def _random(clip: str, use: object) -> np.random.Generator:
+    """Random numbers of a clip that are the same every time it is worked on."""
+    return np.random.default_rng(zlib.crc32(f"{clip} {use}".encode()))
 
 
 def _statistics(
@@ -118,7 +141,7 @@ def _encode(experiment: Experiment, encoder: ContentEncoder, clip: str, version:
     """Raw content of one version of a clip, (T, dim); the same every time it is asked for."""
     audio, rate = soundfile.read(experiment.wav_16k(clip), dtype="float32")
     frames = len(audio) // (rate // 50)
-    random = np.random.default_rng(zlib.crc32(f"{clip} {version}".encode()))
+    random = _random(clip, version)
     offset = int(random.integers(400))
     if version == 0:
         return encoder(audio, offset)

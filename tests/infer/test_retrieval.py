@@ -47,7 +47,7 @@ def test_public_indexes_give_the_reference_blend(tmp_path: Path, version: str, d
 
 
 @pytest.mark.parametrize("lists", [0, 1, 5])
-def test_blend_is_the_inverse_square_mean_of_the_eight_nearest(tmp_path: Path, lists: int) -> None:
+def test_blend_is_theinverse_square_mean_of_the_eight_nearest(tmp_path: Path, lists: int) -> None:
     vectors, content = make_vectors(300), make_vectors(700, seed=1)
     retrieval = Retrieval(write_index(tmp_path / "a.index", vectors, lists, nprobe=5), DIM)
     expected = []
