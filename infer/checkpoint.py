@@ -84,12 +84,15 @@ def load_voice_model(path: Path) -> VoiceModel:
             )
         raise CheckpointError(f"{path} is not a voice model: it lacks 'weight' or 'config'")
     weights = content["weight"]
-    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and torch.is_tensor(value) for name, value in weights.items()
+    ):
         raise CheckpointError(f"{path} is damaged: its 'weight' is no table of tensors")
     weights = classic_names({name: value.float() for name, value in weights.items()})
     try:
         version, params = _read_params(content, weights)
-    except ValueError as error:
+        f0_median = dict(content.get("f0_median", {}))
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from error
     return VoiceModel(
         weights={name: value for name, value in weights.items() if not name.startswith("enc_q.")},
@@ -98,7 +101,7 @@ def load_voice_model(path: Path) -> VoiceModel:
         version=version,
         use_f0=params.get("use_f0", True),
         info=str(content.get("info", "")),
-        f0_median=dict(content.get("f0_median", {})),
+        f0_median=f0_median,
         extra={name: value for name, value in content.items() if name not in OWN_KEYS},
     )
 

@@ -64,6 +64,7 @@ class VoiceConverter:
             raise CheckpointError(f"{voice} is damaged: {error}") from error
         self.sample_rate: int = self.params.sample_rate
         self.synthesizer = self._load_synthesizer()
+        self.model = replace(self.model, weights={})  # the synthesizer has them
         self.encoder: ContentEncoder = load_encoder(self.params.content_encoder, self.device)
         self._f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
         self._retrieval = lru_cache(2)(

@@ -75,15 +75,26 @@ class StandardParams:
                 f"hop_length {self.hop_length} is not 10 ms at {self.sample_rate} Hz; "
                 f"use {self.sample_rate // 100}"
             )
-        if len(self.upsample_rates) != len(self.upsample_kernel_sizes) or len(
-            self.resblock_kernel_sizes
-        ) != len(self.resblock_dilation_sizes):
-            raise ValueError("kernel sizes do not match upsample_rates or resblock_dilation_sizes")
         if math.prod(self.upsample_rates) != self.hop_length:
             raise ValueError(
                 f"upsample_rates {list(self.upsample_rates)} do not multiply to the "
                 f"{self.hop_length} samples of a frame"
             )
+        if not self._fits_together():
+            raise ValueError("the sizes of its layers do not fit together")
+
+    def _fits_together(self) -> bool:
+        """Whether heads, halves and paddings come out even, as the layers need them."""
+        stages = list(zip(self.upsample_rates, self.upsample_kernel_sizes, strict=False))
+        return (
+            len(self.upsample_rates) == len(self.upsample_kernel_sizes)
+            and len(self.resblock_kernel_sizes) == len(self.resblock_dilation_sizes)
+            and all(size >= rate and (size - rate) % 2 == 0 for rate, size in stages)
+            and all(size % 2 == 1 for size in self.resblock_kernel_sizes)
+            and self.hidden_dim % self.num_heads == 0
+            and self.inter_dim % 2 == 0
+            and self.upsample_initial_dim % 2 ** len(stages) == 0
+        )
 
     @property
     def prior_stands_last(self) -> bool:

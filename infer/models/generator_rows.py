@@ -8,6 +8,8 @@ channels of all its phases: in rows, they already stand where the samples belong
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,11 +18,38 @@ from infer.models.generator import LAST_LEAK, Generator
 from infer.models.layers import LEAK, ResidualBlock
 from infer.models.ops import Conv
 
-PIECE_VALUES = 2**19  # samples times channels of a piece (2 MB)
+WINDOW_FRAMES = 512  # rendered at once, whatever lies between fits the memory of any computer
+PIECE_VALUES = 2**19  # samples times channels of a piece (2 MB), for each thread
 
 
 def render_rows(generator: Generator, z: Tensor, source: Tensor | None, speaker: Tensor) -> Tensor:
-    """Arguments and result as of Generator.forward; without gradients."""
+    """Arguments and result as of Generator.forward; without gradients, in constant memory."""
+    frames = z.shape[2]
+    hop = math.prod(upsample.stride for upsample in generator.ups)
+    made = z.new_empty(len(z), 1, frames * hop)
+    reach = _reach_in_frames(generator)
+    for start in range(0, frames, WINDOW_FRAMES):
+        end = min(start + WINDOW_FRAMES, frames)
+        low, high = max(0, start - reach), min(frames, end + reach)
+        heard = None if source is None else source[..., low * hop : high * hop]
+        wav = _render_window(generator, z[..., low:high], heard, speaker)
+        made[..., start * hop : end * hop] = wav[..., (start - low) * hop : (end - low) * hop]
+    return made
+
+
+def _reach_in_frames(generator: Generator) -> int:
+    """Frames on each side that a sample depends on, and one for what its source hears."""
+    reach = generator.conv_post.padding
+    blocks = len(generator.resblocks) // len(generator.ups)
+    for stage, upsample in reversed(list(enumerate(generator.ups))):
+        group = generator.resblocks[stage * blocks : (stage + 1) * blocks]
+        reach = -(-(reach + max(map(_reach, group))) // upsample.stride) + _tap_reach(upsample)
+    return reach + generator.conv_pre.padding + 1
+
+
+def _render_window(
+    generator: Generator, z: Tensor, source: Tensor | None, speaker: Tensor
+) -> Tensor:
     x = convolve(generator.conv_pre, z.transpose(1, 2).contiguous())
     x += generator.cond(speaker).transpose(1, 2)
     blocks = len(generator.resblocks) // len(generator.ups)
@@ -52,7 +81,7 @@ def _render_stage(
     phases = phase_kernel(upsample)
     bias = upsample.bias.repeat(stride)
     reach = -(-max(map(_reach, group)) // stride) + phases.shape[2] // 2  # in rows of x
-    step = max(1, PIECE_VALUES // dim // stride)
+    step = max(1, PIECE_VALUES * torch.get_num_threads() // dim // stride)
     made = x.new_empty(batch, rows * stride, dim)
     frames = None if noise_conv is None else _frames(noise_conv, source)
     for start in range(0, rows, step):
@@ -82,7 +111,7 @@ def phase_kernel(upsample: Conv) -> Tensor:
     kernel = upsample.kernel()  # (C, C', size)
     inputs, outputs, size = kernel.shape
     stride, padding = upsample.stride, upsample.padding
-    reach = (size - 1 - padding) // stride
+    reach = _tap_reach(upsample)
     phases = kernel.new_zeros(stride, outputs, inputs, 2 * reach + 1)
     for phase in range(stride):
         for d in range(-reach, reach + 1):
@@ -92,10 +121,15 @@ def phase_kernel(upsample: Conv) -> Tensor:
     return phases.flatten(0, 1)
 
 
+def _tap_reach(upsample: Conv) -> int:
+    """Input samples on each side that an output of a transposed convolution hears."""
+    return (upsample.kernel_size - 1 - upsample.padding) // upsample.stride
+
+
 def _frames(noise_conv: Conv, source: Tensor) -> Tensor:
     """What each output sample of a source's convolution hears: (B, N, size), a view."""
     padded = F.pad(source[:, 0], (noise_conv.padding, noise_conv.padding))
-    return padded.unfold(-1, noise_conv.kernel().shape[2], noise_conv.stride)
+    return padded.unfold(-1, noise_conv.kernel_size, noise_conv.stride)
 
 
 def _render_block(block: ResidualBlock, x: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class Conv(nn.Module):
         transposed: bool = False,
     ) -> None:
         super().__init__()
-        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.kernel_size, self.stride = kernel_size, stride
+        self.padding, self.dilation = padding, dilation
         self.normed, self.transposed = normed, transposed
         first, second = (in_dim, out_dim) if transposed else (out_dim, in_dim)
         weight = torch.empty(first, second, kernel_size)

@@ -179,7 +179,8 @@ def test_rows_in_pieces_give_what_the_generator_gives(
     z, speaker = torch.randn(2, 16, 23), torch.randn(2, 8, 1)
     source = 0.1 * torch.randn(2, 1, 23 * params.hop_length)
     wanted = generator(z, source, speaker)
-    for values in (2**19, 2000):  # one piece, and many with their edges
+    for frames, values in ((512, 2**19), (512, 2000), (2, 2000)):  # whole, and with many edges
+        monkeypatch.setattr("infer.models.generator_rows.WINDOW_FRAMES", frames)
         monkeypatch.setattr("infer.models.generator_rows.PIECE_VALUES", values)
         made = render_rows(generator, z, source, speaker)
         assert made.shape == wanted.shape
