@@ -38,6 +38,11 @@ class PreprocessOptions(Options):
     sample_rate: int = option("target sample rate in Hz", 24000)
     speaker: int = option("speaker number of these recordings", 0, within=(0, math.inf))
     clip_seconds: float = option("length of a clip in seconds", 3.7, within=(1, 30))
+    embedder: str | None = option(
+        "content encoder of a v1 or v2 voice instead of contentvec, e.g. spin-v2: a folder in "
+        "assets/downloads",
+        None,
+    )
     use_f0: bool = option("the voice follows the melody; only v1 and v2 can do without", True)
     reuse: Path | None = option(
         "experiment whose f0 and features are copied for the clips that are the same", None

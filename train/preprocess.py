@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from infer.audio import AudioError, AudioReader, high_pass_causal, resample
+from infer.content import CONTENT_ENCODERS, DEFAULT_EMBEDDER, EMBEDDER_NAME, embedder_file
 from infer.f0 import SAMPLE_RATE
 from infer.hparams import read_config
 from infer.options import command, printable
@@ -186,6 +187,8 @@ def _open_experiment(experiment: Experiment, options: PreprocessOptions) -> None
         groups["model"]["use_f0"] = options.use_f0
     elif not options.use_f0:
         raise ValueError(f"a {options.version} voice always follows the melody; leave --use-f0 on")
+    if options.embedder is not None:
+        groups["model"]["content_encoder"] = _encoder_of(options.embedder, groups["model"])
     if experiment.config_file.exists():
         made, asked = (
             _describe(experiment.read_config()),
@@ -210,7 +213,21 @@ def _open_experiment(experiment: Experiment, options: PreprocessOptions) -> None
 def _describe(config: dict[str, Any]) -> str:
     """What cannot change in an experiment."""
     melody = "" if config["model"].get("use_f0", True) else " without f0"
-    return f"{config['version']} at {config['sample_rate']} Hz{melody}"
+    encoder = config["model"]["content_encoder"]
+    is_usual = encoder in CONTENT_ENCODERS or encoder.startswith(f"{DEFAULT_EMBEDDER}-")
+    hearing = "" if is_usual else f" with {encoder}"
+    return f"{config['version']} at {config['sample_rate']} Hz{melody}{hearing}"
+
+
+def _encoder_of(embedder: str, model: dict[str, Any]) -> str:
+    """The content encoder of that embedder for a family; ValueError, or FileNotFoundError."""
+    if model["content_encoder"] in CONTENT_ENCODERS:
+        raise ValueError(f"--embedder is {embedder!r}, but this family has its own content encoder")
+    name = f"{embedder}-{model['content_dim']}"
+    if not EMBEDDER_NAME.fullmatch(name):
+        raise ValueError(f"--embedder is {embedder!r}; it is the name of a folder, e.g. spin-v2")
+    embedder_file(embedder)
+    return name
 
 
 def _plan(

@@ -57,7 +57,7 @@ LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
 @dataclass(frozen=True)
 class HubertFile:
-    """What a file holds: float32 weights by fairseq's names, weight norm folded.
+    """What a file holds: its weights by fairseq's names, weight norm folded.
 
     projection: of the hidden states after RVC v1's layer, None if the file has none.
     """
@@ -90,7 +90,7 @@ def read_hubert(path: Path) -> HubertFile:
     tensors, num_heads = _read_fairseq(path) if is_fairseq else _read_transformers(path)
     if not all(isinstance(value, Tensor) for value in tensors.values()):
         raise CheckpointError(f"{path} is damaged: not all of its weights are tensors")
-    weights = {name: value.float() for name, value in tensors.items() if not UNUSED.match(name)}
+    weights = {name: value for name, value in tensors.items() if not UNUSED.match(name)}
     try:
         _fold_weight_norm(weights)
         file = HubertFile(weights, num_heads, _take_projection(weights))
@@ -161,7 +161,7 @@ def _fold_weight_norm(weights: dict[str, Tensor]) -> None:
     """Replace direction and length of the positional convolution, kept per tap, by its weight."""
     name = "encoder.pos_conv.0.weight"
     if name not in weights:
-        direction, length = weights.pop(f"{name}_v"), weights.pop(f"{name}_g")
+        direction, length = weights.pop(f"{name}_v").float(), weights.pop(f"{name}_g").float()
         weights[name] = length * direction / direction.norm(dim=(0, 1), keepdim=True)
 
 
