@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import config
+from infer.hparams import read_config
 from infer.options import command
 from tools.web.training import (
     STEPS,
@@ -18,14 +19,14 @@ from tools.web.training import (
     read_settings,
     write_settings,
 )
-from train.experiment import Experiment, read_hparams
+from train.experiment import Experiment
 
 
 def test_every_kind_has_hyperparameters() -> None:
     assert kinds()[0] == Settings().kind == "lite 24k"
     for kind in kinds():
         settings = Settings(kind=kind)
-        assert read_hparams(settings.version, settings.sample_rate)["data"]
+        assert read_config(settings.version, settings.sample_rate)["data"]
 
 
 def test_settings_come_back_and_damaged_ones_are_none(tmp_path: Path) -> None:
