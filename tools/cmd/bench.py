@@ -1,4 +1,4 @@
-"""Speed and memory of converting, beside their limits."""
+"""Speed and memory of converting, beside their limits, and of training."""
 
 from __future__ import annotations
 
@@ -20,12 +20,20 @@ from infer.converter import VoiceConverter
 from infer.hparams import StandardParams, read_config
 from infer.models.synthesizer import Synthesizer
 from infer.options import ConvertOptions, Options, command, option, parse_options
+from train.period_discriminators import MultiPeriodDiscriminator
+from train.spectrogram import SpectrogramParams
+from train.standard import pick_precision
+from train.standard_trainer import StandardTrainer
+from train.state import new_state
+from train.utterances import Utterances
 
 WARM_SECONDS = 60
 COLD_SECONDS = 5
 STANDARD_SECONDS = 10
 STANDARD_ROUNDS = 3
 MATMULS = 10
+TRAINING_FRAMES = 368  # of a clip of usual length
+TRAINING_STEPS = 3
 # The child prints its highest memory in KiB when it has converted. Linux hands the getrusage peak
 # of this process down to its children, so there the child reads VmHWM, which starts with itself.
 MEASURED = (
@@ -48,12 +56,19 @@ class BenchOptions(Options):
     speech: Path = option("recording that is repeated", config.ASSETS / "examples" / "english.flac")
     long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
     standard: bool = option("measure the full-size v2 40k synthesizer instead", False)
+    training: bool = option(
+        "measure training steps of the full-size v2 40k networks instead", False
+    )
+    batch_size: int = option("clips in such a training step", 1, within=(1, 256))
 
 
 def bench(options: BenchOptions) -> None:
     """Print one table."""
     if options.standard:
         _print_standard()
+        return
+    if options.training:
+        _print_training(options.batch_size)
         return
     with tempfile.TemporaryDirectory() as folder:
         speech, rate = load(options.speech)
@@ -119,6 +134,44 @@ def _print_standard() -> None:
     _print("time / time of its products", f"{np.median(ratios):.2f}", "1.25")
     if sys.platform != "win32":
         _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "1200 MB")
+
+
+def _print_training(batch_size: int) -> None:
+    """Steps of the standard recipe on clips of full length, on the device that training takes."""
+    groups, device = read_config("v2", 40000), config.pick_device()
+    params = StandardParams.from_groups(groups)
+    networks = Synthesizer(params).to(device), MultiPeriodDiscriminator("v2").to(device)
+    state = new_state(*networks, groups["train"], averaged=False)
+    spectrogram = SpectrogramParams.from_data(groups["data"])
+    dtype = pick_precision("auto", device)
+    trainer = StandardTrainer(state, groups["train"], spectrogram, 1, device, dtype)
+    if dtype == torch.float16:
+        state.scaler = torch.amp.GradScaler(device.type)
+    batch, hop = (batch_size,), params.hop_length
+    clips = Utterances(
+        content=torch.randn(*batch, TRAINING_FRAMES, params.content_dim),
+        spec=torch.rand(*batch, params.spec_bins, TRAINING_FRAMES),
+        wav=0.1 * torch.randn(*batch, 1, TRAINING_FRAMES * hop),
+        lengths=torch.full(batch, TRAINING_FRAMES),
+        speaker=torch.zeros(batch, dtype=torch.long),
+        latent_noise=torch.randn(*batch, params.inter_dim, TRAINING_FRAMES),
+        crop=torch.rand(batch),
+        pitch=torch.randint(1, 256, (*batch, TRAINING_FRAMES)),
+        f0=torch.full((*batch, TRAINING_FRAMES), 200.0),
+        source_noise=torch.randn(*batch, groups["train"]["segment_frames"] * hop),
+    )
+    _print("device, precision", f"{device}, {str(dtype).removeprefix('torch.')}", "")
+    _print("threads", f"{torch.get_num_threads()}", "")
+    for number in range(1 + TRAINING_STEPS):
+        started = time.perf_counter()
+        trainer.train_step(clips)  # ends with reading the losses, so nothing is still under way
+        label = f"step of {batch_size} clips, {TRAINING_FRAMES / 100:g} s each"
+        _print(label if number else f"first {label}", f"{time.perf_counter() - started:.2f} s", "")
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        _print("peak GPU memory", f"{peak / 1e6:.0f} MB", "")
+    if sys.platform != "win32":
+        _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "")
 
 
 def _matmul_rate() -> float:
