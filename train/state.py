@@ -25,6 +25,7 @@ from infer.checkpoint import (
     save_training_state,
 )
 from train.experiment import Experiment
+from train.worker import is_first
 
 KEPT_STATES = 2  # newest states kept; the one before the newest is there if that one is damaged
 PLAIN = ("step", "epoch", "epoch_step", "seconds", "best_loss", "best_step", "clips")
@@ -180,6 +181,8 @@ def resume(state: TrainState, experiment: Experiment, steps_per_epoch: int) -> b
             logger.warning("%s; going back to the state before", error)
         else:
             state.pairs = [number for number, is_ours in reversed(pairs[place:]) if is_ours]
+            if is_first():
+                _sweep(experiment, state.step)
             logger.info("going on from step %d", state.step)
             return True
     lonely = sorted(path.name for path in experiment.root.glob("G_*.pth"))
@@ -191,6 +194,16 @@ def resume(state: TrainState, experiment: Experiment, steps_per_epoch: int) -> b
     if any(experiment.root.glob("D_*.pth")):
         logger.warning("the first state was not written to its end; starting from the beginning")
     return False
+
+
+def _sweep(experiment: Experiment, step: int) -> None:
+    """Remove what a killed process left: half-written files, and ours that lost their partner."""
+    for path in experiment.root.glob("[GD]_*.pth.part"):
+        path.unlink()
+    for path in experiment.root.glob("D_*.pth"):
+        partner = path.with_name(f"G_{path.stem[2:]}.pth")
+        if not partner.exists() and _peek(path).get("step", step) < step:
+            path.unlink()
 
 
 def _load_pair(
