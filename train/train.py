@@ -68,8 +68,10 @@ def _train(options: TrainOptions) -> Path:
 
         try:
             _loop(run, options, voice, note, keep)
-        finally:
-            keep()  # also when stopped
+        except KeyboardInterrupt:  # it stops between steps; an error may stop in one: not saved
+            keep()
+            raise
+        keep()
     return voice
 
 
@@ -111,12 +113,10 @@ def _keep(run: Training, experiment: Experiment, voice: Path, curves: Curves) ->
     write_sample(experiment, state.step, made, rate)
     write_sample(experiment, None, original, rate)
     curves.sample(state.step, made, original, rate)
-    told = (
-        ""
-        if np.isnan(loss)
-        else (f": held-out loss {loss:.4f}, best {state.best_loss:.4f} at step {state.best_step}")
-    )
-    logger.info("step %d saved%s", state.step, told)
+    logger.info("step %d saved", state.step)
+    if not np.isnan(loss):
+        logger.info("held-out loss %.4f, best %.4f at step %d",
+                    loss, state.best_loss, state.best_step)  # fmt: skip
 
 
 def _loop(

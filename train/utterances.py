@@ -21,6 +21,7 @@ from infer.hparams import StandardParams
 from infer.models.synthesizer import Noise
 from train.filelist import Clip
 from train.spectrogram import SpectrogramParams, linear_spectrogram
+from train.worker import WorkerError
 
 MOST_FRAMES = 900  # of a clip that training looks at
 BUCKET_FRAMES = 75  # clips whose lengths differ by less than this share a batch
@@ -82,11 +83,17 @@ class UtteranceSet:
             self._buckets[(frames[clip.name] - 1) // BUCKET_FRAMES].append(number)
 
     def frames(self, clip: Clip) -> int:
-        """How many frames of a clip there is everything of."""
+        """How many frames of a clip there is everything of; WorkerError at another rate."""
+        info = soundfile.info(clip.wav)
+        if info.samplerate != self.params.sample_rate:
+            raise WorkerError(
+                f"{clip.wav} has {info.samplerate} Hz, the experiment's config.json says "
+                f"{self.params.sample_rate}; cut the recordings anew with train.preprocess"
+            )
         counts = [
             MOST_FRAMES,
             2 * len(np.load(clip.content[0], mmap_mode="r")),
-            soundfile.info(clip.wav).frames // self.params.hop_length,
+            info.frames // self.params.hop_length,
         ]
         if self.params.use_f0:
             counts += [len(np.load(path, mmap_mode="r")) for path in (clip.f0_hz, clip.f0_coarse)]

@@ -39,7 +39,7 @@ def norm(network: torch.nn.Module) -> float:
     return float(torch.linalg.vector_norm(torch.stack(gradients)))
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["v1", pytest.param("v2", marks=pytest.mark.slow)])
 def test_discriminators_judge_as_the_reference_does(version: str) -> None:
     networks = fill(MultiPeriodDiscriminator(version))
     golden, wanted = np.load(GOLDEN / f"train_disc_{version}.npz"), LOSSES["disc"][version]

@@ -138,3 +138,9 @@ def test_silence_is_in_the_list_twice_and_can_be_trained_on(experiment: Experime
     write_filelist(experiment, clips, use_f0=False)
     assert len(experiment.filelist.read_text(encoding="utf-8").split("\n")[0].split("|")) == 3
     assert utterances(experiment).frames(silence) == 300
+
+
+def test_a_clip_of_another_rate_names_both_rates(experiment: Experiment) -> None:
+    soundfile.write(experiment.target_wav("0_0"), np.zeros(48000), 48000)
+    with pytest.raises(WorkerError, match=r"0_0\.wav has 48000 Hz, .* says 40000"):
+        utterances(experiment)
