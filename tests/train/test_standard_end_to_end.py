@@ -97,8 +97,8 @@ def test_speech_becomes_a_v2_voice_with_its_index_that_converts(
             if int(found[1]) >= 10:
                 process.send_signal(signal.SIGTERM)
                 break
-    process.stdout.close()
-    assert process.wait(300) == 143
+    process.communicate(timeout=300)
+    assert process.returncode == 143
     (stopped,) = experiment.saved_steps()
     assert 10 <= stopped < STEPS
     assert len(experiment.filelist.read_text(encoding="utf-8").split("\n")) == rows + 2
