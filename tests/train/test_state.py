@@ -83,7 +83,8 @@ def run_with_kills(experiment: Experiment, root: Path, steps: int, kills: int, s
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
-    ("steps", "kills"), [(10, 3), pytest.param(60, 20, marks=pytest.mark.slow)]
+    ("steps", "kills"),
+    [(8, 2), pytest.param(40, 20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_kills_at_random_moments_change_no_bit(
     experiment: Experiment, root: Path, steps: int, kills: int
