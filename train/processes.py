@@ -45,6 +45,11 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def is_first_here() -> bool:
+    """Whether this is the one process on its machine that looks after files beside the clips."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def total(value: float, device: torch.device) -> float:
     """The sum of a number over the processes."""
     if not dist.is_initialized():

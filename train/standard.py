@@ -143,11 +143,12 @@ def _open_clips(
             f"speaker {highest} is too high: {experiment.config_file} has num_speakers "
             f"{params.num_speakers}, so the last is {params.num_speakers - 1}"
         )
-    if processes.rank() == 0:
+    if processes.is_first_here():
         _check_kept_spectrograms(experiment, spectrogram)
+    processes.any_of(False)  # nobody reads a spectrogram before
     utterances = UtteranceSet(
         clips, params, spectrogram, settings["segment_frames"], options.batch_size, options.seed,
-        processes.count(), processes.rank(),
+        processes.count(), processes.rank(), keeps_spectrograms=processes.is_first_here(),
     )  # fmt: skip
     if utterances.too_short:
         logger.warning(

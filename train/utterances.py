@@ -72,6 +72,7 @@ class UtteranceSet:
     seed: int
     processes: int = 1
     rank: int = 0
+    keeps_spectrograms: bool = True  # one process of a machine does
 
     def __post_init__(self) -> None:
         """Leave out clips shorter than a segment: they cannot be cropped."""
@@ -177,6 +178,6 @@ class UtteranceSet:
             if isinstance(spec, Tensor) and tuple(spec.shape) == shape:
                 return spec
         spec = linear_spectrogram(torch.from_numpy(wav)[None], self.spectrogram)[0]
-        if self.rank == 0:  # the others would write the same
+        if self.keeps_spectrograms:
             save_tensors(clip.spectrogram, spec)
         return spec
