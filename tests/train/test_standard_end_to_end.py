@@ -61,6 +61,7 @@ def write_small_hubert(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_speech_becomes_a_v2_voice_with_its_index_that_converts(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,7 +110,6 @@ def test_speech_becomes_a_v2_voice_with_its_index_that_converts(
     assert f"train {stopped}/{STEPS}" in told
     losses += [float(found) for found in re.findall(r"mel loss ([\d.]+)", told)]
     assert losses[-1] < 0.9 * losses[0]
-    print("mel loss", losses[0], "->", losses[-1])
     index = build_index(BuildIndexOptions(experiment=folder))
     output = tmp_path / "out.wav"
     converter = VoiceConverter(voice, "cpu")
