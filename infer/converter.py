@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -141,6 +143,7 @@ class VoiceConverter:
             with _stage(seconds, "loudness"):
                 ready = loudness.push(chunk.core, joiner.push(chunk, rendered))
             yield _limit(ready)
+            _give_back_memory()
         yield _limit(loudness.push(np.zeros(0, np.float32), joiner.flush()))
         yield _limit(loudness.flush())
 
@@ -250,3 +253,11 @@ def _timed(
         if block is None:
             return
         yield block
+
+
+def _give_back_memory() -> None:
+    """Let the system have what was freed; glibc keeps it in pieces that grow with every chunk."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # not in musl, which needs no asking
+            libc.malloc_trim(0)

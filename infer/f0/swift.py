@@ -30,6 +30,8 @@ class SwiftF0:
             options,
             providers=["CPUExecutionProvider"],
         )
+        self._run_options = onnxruntime.RunOptions()  # give back what a window took
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""
@@ -40,6 +42,7 @@ class SwiftF0:
         pitch, confidence = self.session.run(
             ["pitch", "confidence"],
             {"audio": window[None], **RANGE},
+            self._run_options,
         )
         positions = np.arange(len(window) // HOP_LENGTH) * (HOP_LENGTH / NETWORK_HOP)
         f0, confidence = resample_contour(pitch[0], confidence[0], positions)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,7 @@ class BenchOptions(Options):
     voice: Path = option("voice model", config.LITE / "demo.pth")
     speech: Path = option("recording that is repeated", config.ASSETS / "examples" / "english.flac")
     long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
+    runs: int = option("conversions of each length that memory is taken from", 1, within=(1, 100))
     standard: bool = option("measure the full-size v2 40k synthesizer instead", False)
     training: bool = option(
         "measure training steps of the full-size v2 40k networks instead", False
@@ -95,8 +96,10 @@ def bench(options: BenchOptions) -> None:
             peaks = []
             for minutes in (1.0, options.long_minutes):
                 write(60 * minutes)
-                peaks.append(_peak(convert))
-                _print(f"peak memory, {minutes:g} min", f"{peaks[-1] / 1024:.0f} MiB", "")
+                runs = [_peak(convert) / 1024 for _ in range(options.runs)]
+                peaks.append(float(np.median(runs)))
+                spread = f" ({min(runs):.0f}..{max(runs):.0f})" if len(runs) > 1 else ""
+                _print(f"peak memory, {minutes:g} min{spread}", f"{peaks[-1]:.0f} MiB", "")
             growth = np.ptp(peaks) / peaks[0]
             _print("difference", f"{100 * growth:.0f} %", "15 %")
 
@@ -200,7 +203,7 @@ def _print_stages(options: ConvertOptions) -> None:
     converter = VoiceConverter(options.voice)
     converter.convert_file(options)  # warm
     started = time.perf_counter()
-    result = converter.convert_file(replace(options))
+    result = converter.convert_file(options)
     total = time.perf_counter() - started
     for name, seconds in result.seconds.items():
         _print(f"{name}, x real time", f"{seconds / WARM_SECONDS:.4f}", "")
@@ -215,7 +218,7 @@ def _peak(options: ConvertOptions) -> int:
 
 
 def _print(what: str, figure: str, limit: str) -> None:
-    print(f"{what:32} {figure:>12} {limit and 'limit ' + limit}", flush=True)
+    print(f"{what:36} {figure:>12} {limit and 'limit ' + limit}", flush=True)
 
 
 if __name__ == "__main__":
