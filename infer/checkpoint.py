@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infer.content import DEFAULT_EMBEDDER
 from infer.hparams import StandardParams, from_legacy_list, to_legacy_list
 from infer.models.ops import NORM_KEYS, NORM_KEYS_PARAMETRIZED
 
 OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
 VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
-DEFAULT_EMBEDDER = "contentvec"  # what a public voice was trained with unless it says otherwise
-SUPPORTED_VOCODER = "HiFi-GAN"  # likewise
+SUPPORTED_VOCODER = "HiFi-GAN"  # of a public voice that names none, too
 
 # what torch's restricted reader raises on bytes that are no torch file
 UNREADABLE = (
@@ -88,6 +88,11 @@ def load_voice_model(path: Path) -> VoiceModel:
         isinstance(name, str) and torch.is_tensor(value) for name, value in weights.items()
     ):
         raise CheckpointError(f"{path} is damaged: its 'weight' is no table of tensors")
+    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{path} is a failed training: {broken[0]} holds values that are not numbers"
+        )
     weights = classic_names({name: value.float() for name, value in weights.items()})
     try:
         version, params = _read_params(content, weights)

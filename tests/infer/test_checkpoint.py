@@ -223,6 +223,7 @@ def test_a_voice_of_another_encoder_says_so_and_contentvec_needs_no_word(tmp_pat
         ({17: 32001}, "320 is not 10 ms"),
         ({17: "32k"}, "'32k' as sample_rate"),
         ({"weight": {"a": 1}}, "no table of tensors"),
+        ({"weight": {"a": torch.tensor(float("nan"))}}, "a holds values that are not numbers"),
         ({"weight": {}}, "lacks enc_p.emb_phone.weight"),
     ],
 )
