@@ -74,7 +74,9 @@ def held_out_html(entries: Sequence[dict[str, float]]) -> str:
     """Return HTML of the loss on held-out clips, the best save marked and named."""
     saves = [entry for entry in entries if "held_out" in entry]
     if not saves:
-        return f'<p class="quiet">{spoken("held_out_empty")}</p>'
+        is_saved = any("loss/mel" not in entry for entry in entries)
+        name = "advice_none" if is_saved else "held_out_empty"
+        return f'<p class="quiet">{spoken(name)}</p>'
     best = min(range(len(saves)), key=lambda i: saves[i]["held_out"])
     told = spoken(
         "held_out_best",

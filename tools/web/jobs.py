@@ -24,13 +24,14 @@ from filelock import FileLock, Timeout
 import config
 from infer.options import Options, command, option
 from tools.hardware import has_gpu
+from tools.options import DatasetReportOptions
 from train import options as workers
 from train.experiment import Experiment, write_json
 from train.worker import ProgressLine, parse_progress
 
-RUNNABLE = frozenset(
+RUNNABLE = frozenset(  # a job file may name these and nothing else
     value.MODULE
-    for value in vars(workers).values()
+    for value in [*vars(workers).values(), DatasetReportOptions]
     if isinstance(value, type) and issubclass(value, Options) and value.MODULE
 )
 START_SECONDS = 30.0  # for the runner to take its job

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import config
 from infer.options import Options
+from tools.options import DatasetReportOptions
 from tools.web.choices import from_root
 from train.experiment import Experiment, write_json
 from train.options import (
@@ -89,16 +90,28 @@ def write_settings(experiment: Experiment, settings: Settings) -> None:
     write_json(experiment.settings_file, asdict(settings))
 
 
-def commands(experiment: Experiment, settings: Settings) -> list[Options]:
-    """All steps from recordings to a voice and its index, proven; ValueError for a bad value."""
-    folder = Path(from_root(experiment.root))
+def dataset_of(settings: Settings) -> Path:
+    """The recordings, seen from the program's folder; ValueError where none are named."""
     dataset = settings.dataset.strip().strip("\"'")
     if not dataset:
         raise ValueError("no recordings: name a folder of them, or add files")
+    return Path(dataset).expanduser()
+
+
+def report_command(experiment: Experiment, settings: Settings) -> DatasetReportOptions:
+    """The command that says what the recordings are good for."""
+    return DatasetReportOptions(
+        dataset=dataset_of(settings), json=Path(from_root(experiment.report_file))
+    )
+
+
+def commands(experiment: Experiment, settings: Settings) -> list[Options]:
+    """All steps from recordings to a voice and its index, proven; ValueError for a bad value."""
+    folder = Path(from_root(experiment.root))
     return [
         PreprocessOptions(
             experiment=folder,
-            dataset=Path(dataset).expanduser(),
+            dataset=dataset_of(settings),
             version=settings.version,
             sample_rate=settings.sample_rate,
             processes=settings.processes,

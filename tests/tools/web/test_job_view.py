@@ -82,6 +82,7 @@ def test_the_best_save_is_marked_and_named() -> None:
     assert max(points, key=lambda point: float(point.split(",")[1])) == points[1]  # lowest loss
     assert "mel" in english(losses_html(entries))
     assert "After the first save" in english(held_out_html([{"step": 1, "loss/mel": 1.0}]))
+    assert "fewer than ten clips" in english(held_out_html([{"step": 1, "seconds": 1.0}]))
 
 
 def test_long_curves_stay_small_and_flat_ones_are_drawn() -> None:

@@ -14,27 +14,23 @@ from infer.f0 import F0_METHODS
 from infer.options import Options, command, printable
 from tools import hardware
 from tools.web.choices import from_root
-from tools.web.curves import held_out_html, losses_html
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.job_view import JobView
-from tools.web.jobs import JobError
+from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named, refusals
 from tools.web.training import (
     STEPS,
     Settings,
     commands,
+    dataset_of,
     experiments,
     kinds,
     read_settings,
+    report_command,
     write_settings,
 )
 from train.experiment import Experiment, plain_name
-from train.metrics import ORIGINAL, read_metrics, sampled_steps
 
-LOOK_SECONDS = 1.0  # between two looks at the job on disk
 DEFAULTS = Settings()
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-Updates = dict[Any, Any]
 
 
 class TrainTab:
@@ -49,9 +45,7 @@ class TrainTab:
                 self._build_recordings()
                 self._build_training()
             with gr.Column():
-                self._build_progress(frame)
-                self._build_quality()
-        self.seen = gr.State({})
+                self.progress = ProgressPanel(frame, self.report)
         self.settings = [
             self.kind, self.dataset, self.minutes, self.device, self.batch_size, self.processes,
             self.f0_method, self.save_minutes, self.parent,
@@ -77,6 +71,8 @@ class TrainTab:
         self.dataset = gr.Textbox(label=text("dataset"), info=text("dataset_info"))
         self.files = gr.File(file_count="multiple", label=text("dataset_files"), height=140)
         self.added = gr.HTML(elem_classes="quiet")
+        self.check = gr.Button(text("check_dataset"), size="sm")
+        self.report = gr.HTML()
 
     def _build_training(self) -> None:
         text = self._text
@@ -120,65 +116,29 @@ class TrainTab:
         value = getattr(DEFAULTS, name)
         return gr.Number(value, minimum=minimum, precision=0, label=label, info=info)
 
-    def _build_progress(self, frame: Frame) -> None:
-        text = self._text
-        with gr.Row():
-            self.start = gr.Button(text("train"), variant="primary", scale=3, min_width=120)
-            self.stop = gr.Button(text("stop_job"), interactive=False, scale=1, min_width=90)
-            self.resume = gr.Button(text("resume_job"), interactive=False, scale=1, min_width=90)
-        self.status = gr.HTML(JobView(None).html())
-        with gr.Accordion(text("job_log"), open=False):
-            self.log = gr.Textbox(
-                show_label=False, label=text("job_log"), lines=12, max_lines=12,
-                interactive=False, autoscroll=True, buttons=["copy"], elem_classes="command",
-            )  # fmt: skip
-
-    def _build_quality(self) -> None:
-        text = self._text
-        with gr.Column(visible=False) as self.quality:
-            self.held_out = gr.HTML()
-            self.sample = gr.Dropdown(
-                [], label=text("sample"), info=text("sample_info"), interactive=True
-            )
-            with gr.Row():
-                self.made = gr.Audio(label=text("sample_made"), interactive=False, min_width=240)
-                self.original = gr.Audio(
-                    label=text("sample_original"), interactive=False, min_width=240
-                )
-            with gr.Accordion(text("losses"), open=False):
-                self.losses = gr.HTML()
-
     def _connect(self, frame: Frame) -> None:
-        view = [
-            self.status, self.log, self.start, self.stop, self.resume, self.held_out,
-            self.losses, self.quality, self.sample, self.original, self.seen,
-        ]  # fmt: skip
+        progress, view = self.progress, self.progress.view
+        progress.connect(self.name)
         shown = [self.name, *self.settings, self.hardware, self.commands]
         frame.page.load(self.open_page, self.name, shown, **PRIVATE)
         self.name.change(
             self.open_experiment, [self.name, *self.settings], shown[1:], **PRIVATE
-        ).then(self.look, [self.name, self.seen], view, **PRIVATE)
+        ).then(progress.look, [self.name, progress.seen], view, **PRIVATE)
         self.kind.input(self.recommend, self.kind, [self.hardware, self.batch_size], **PRIVATE)
         for widget in self.settings:
             widget.change(self.preview, [self.name, *self.settings], self.commands, **PRIVATE)
+        given = [self.name, *self.settings]
         self.files.upload(
             self.add_files, [self.name, self.files], [self.dataset, self.files, self.added],
             **PRIVATE,
-        )  # fmt: skip
-        given = [self.name, *self.settings]
-        self.start.click(self.train, given, view, api_name="train")
+        ).success(self.check_dataset, given, view, **PRIVATE)  # fmt: skip
+        self.check.click(self.check_dataset, given, view, api_name="check_dataset")
+        progress.start.click(self.train, given, view, api_name="train")
         for number, button in enumerate(self.one_step):
             button.click(
                 lambda name, *values, number=number: self.train(name, *values, only=number),
                 given, view, **PRIVATE,
             )  # fmt: skip
-        self.stop.click(self.stop_job, self.name, view, api_name="stop_training")
-        self.resume.click(self.resume_job, self.name, view, api_name="resume_training")
-        self.sample.change(self.play, [self.name, self.sample], self.made, **PRIVATE)
-        gr.Timer(LOOK_SECONDS).tick(
-            self.look, [self.name, self.seen], view, concurrency_limit=None, **PRIVATE
-        )
-        gr.api(self.training_status, api_name="training_status")
 
     # what the page does
 
@@ -227,7 +187,7 @@ class TrainTab:
         """Put uploaded recordings into the experiment's own dataset folder."""
         experiment = named(name)
         if experiment is None:
-            raise gr.Error("Give the experiment a name first.", print_exception=False)
+            raise gr.Error(spoken("name_first"), print_exception=False)
         folder = config.DATASETS / plain_name(experiment.name)
         folder.mkdir(parents=True, exist_ok=True)
         for file in map(Path, files):
@@ -240,118 +200,30 @@ class TrainTab:
 
     def train(self, name: str | None, *values: Any, only: int | None = None) -> Updates:
         """Start all steps, or only one of them; what is done already is skipped by the steps."""
-        try:
+        with refusals():
             options = self._options(name, values)
-            dataset = config.ROOT / options[0].dataset
-            if not dataset.exists():
-                raise ValueError(f"no folder {dataset}; give one that exists, or add files")
-            experiment = Experiment.named(name)
-            write_settings(experiment, Settings(*values))
-            self._jobs.start(experiment, options if only is None else [options[only]])
-        except (ValueError, TypeError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return self.look(name, {})
+            self._start(name, values, options if only is None else [options[only]])
+        return self.progress.look(name, {})
 
-    def stop_job(self, name: str | None) -> Updates:
-        """Ask the experiment's job to save and stop; asked twice, it ends at once."""
-        if experiment := named(name):
-            self._jobs.stop(experiment)
-        return self.look(name, {})
+    def check_dataset(self, name: str | None, *values: Any) -> Updates:
+        """Start the report on the recordings; it is shown when it is ready."""
+        with refusals():
+            report = report_command(Experiment.named(name or ""), Settings(*values))
+            self._start(name, values, [report], heavy=False)
+        return self.progress.look(name, {})
 
-    def resume_job(self, name: str | None) -> Updates:
-        """Go on with the experiment's job where it stopped."""
-        try:
-            self._jobs.resume(Experiment.named(name or ""))
-        except (JobError, ValueError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return self.look(name, {})
-
-    def look(self, name: str | None, seen: dict[str, Any]) -> Updates:
-        """Return what has changed since it was last seen."""
-        experiment = named(name)
-        if experiment is None:
-            return {self.status: JobView(None).html(), self.seen: {}} if seen else {self.seen: {}}
-        view = JobView.of(self._jobs, experiment)
-        now = {
-            "name": name,
-            "status": view.html(),
-            "log": view.log,
-            "buttons": [bool(view.job and view.job.is_active), view.is_stopping, view.can_resume],
-            "metrics": _modified(experiment.metrics_file),
-            "samples": sampled_steps(experiment),
-        }
-        if seen.get("name") != name:
-            seen = {}
-        changed = {key for key, value in now.items() if seen.get(key) != value}
-        updates: Updates = {self.seen: now}
-        if "status" in changed:
-            updates[self.status] = now["status"]
-        if "log" in changed:
-            updates[self.log] = view.log
-        if "buttons" in changed:
-            updates |= self._button_updates(*now["buttons"])
-        if "metrics" in changed:
-            entries = read_metrics(experiment)
-            updates[self.held_out] = held_out_html(entries)
-            updates[self.losses] = losses_html(entries)
-            updates[self.quality] = gr.update(visible=bool(entries))
-        if "samples" in changed:
-            steps = [str(step) for step in reversed(now["samples"])]
-            original = experiment.sample_file(ORIGINAL)
-            updates[self.sample] = gr.update(choices=steps, value=next(iter(steps), None))
-            updates[self.original] = str(original) if original.is_file() else None
-        return updates
-
-    def play(self, name: str | None, step: str | None) -> str | None:
-        """Return the sample of a step."""
-        experiment = named(name)
-        if experiment is None or not step or int(step) not in sampled_steps(experiment):
-            return None
-        return str(experiment.sample_file(str(int(step))))
-
-    def training_status(self, name: str) -> dict[str, Any]:
-        """State of an experiment's job, as plain values."""
-        experiment = Experiment.named(name)
-        view = JobView.of(self._jobs, experiment)
-        if view.job is None:
-            return {"state": "none"}
-        progress = view.progress
-        return {
-            "state": view.job.state,
-            "step": view.job.commands[min(view.job.stage, len(view.job.commands) - 1)][0],
-            "step_number": view.job.stage + 1,
-            "num_steps": len(view.job.commands),
-            "exit_code": view.job.exit_code,
-            "done": progress.done if progress else None,
-            "total": progress.total if progress else None,
-            "unit": progress.unit if progress else None,
-            "seconds_left": progress.seconds_left if progress else None,
-            "waits_for": list(view.ahead),
-            "log": view.log.splitlines()[-20:],
-        }
+    def _start(
+        self, name: str | None, values: tuple[Any, ...], steps: list[Options], heavy: bool = True
+    ) -> None:
+        settings, experiment = Settings(*values), Experiment.named(name or "")
+        dataset = config.ROOT / dataset_of(settings)
+        if not dataset.exists():
+            raise ValueError(f"no folder {dataset}; give one that exists, or add files")
+        write_settings(experiment, settings)
+        self._jobs.start(experiment, steps, heavy)
 
     def _options(self, name: str | None, values: tuple[Any, ...]) -> list[Options]:
         return commands(Experiment.named(name or ""), Settings(*values))
-
-    def _button_updates(self, is_active: bool, is_stopping: bool, can_resume: bool) -> Updates:
-        label = "stop_now" if is_stopping else "stop_job"
-        return {
-            self.start: gr.update(interactive=not is_active),
-            self.stop: gr.update(interactive=is_active, value=self._text(label)),
-            self.resume: gr.update(interactive=can_resume),
-        }
-
-
-def named(name: str | None) -> Experiment | None:
-    """The experiment of that name; None while it is no name yet."""
-    try:
-        return Experiment.named(name or "")
-    except ValueError:
-        return None
-
-
-def _modified(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _free_name(path: Path) -> Path:

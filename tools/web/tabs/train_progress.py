@@ -1,0 +1,203 @@
+"""The side of the Train tab that shows a job and what it has brought so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from tools.dataset_report import read_report
+from tools.web.curves import held_out_html, losses_html
+from tools.web.frame import Frame
+from tools.web.job_view import JobView
+from tools.web.report_view import report_html
+from train.experiment import Experiment
+from train.metrics import ORIGINAL, read_metrics, sampled_steps
+
+LOOK_SECONDS = 1.0  # between two looks at the job on disk
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+Updates = dict[Any, Any]
+
+
+class ProgressPanel:
+    """Buttons of a job, its state, its log, and curves and samples of the training.
+
+    `view` are the components that `look` gives updates of.
+    """
+
+    def __init__(self, frame: Frame, report: gr.HTML) -> None:
+        """report: where the report on the recordings is shown."""
+        self._jobs = frame.jobs
+        self._text = frame.text
+        self.report = report
+        self.seen = gr.State({})
+        self._build_job()
+        self._build_quality()
+        self.view = [
+            self.report, self.status, self.log, self.start, self.stop, self.resume, self.held_out,
+            self.losses, self.quality, self.sample, self.original, self.seen,
+        ]  # fmt: skip
+
+    def connect(self, name: gr.Dropdown) -> None:
+        """Follow the experiment of that name."""
+        self.stop.click(self.stop_job, name, self.view, api_name="stop_training")
+        self.resume.click(self.resume_job, name, self.view, api_name="resume_training")
+        self.sample.change(self.play, [name, self.sample], self.made, **PRIVATE)
+        gr.Timer(LOOK_SECONDS).tick(
+            self.look, [name, self.seen], self.view, concurrency_limit=None, **PRIVATE
+        )
+        gr.api(self.training_status, api_name="training_status")
+
+    def _build_job(self) -> None:
+        text = self._text
+        with gr.Row():
+            self.start = gr.Button(text("train"), variant="primary", scale=3, min_width=120)
+            self.stop = gr.Button(text("stop_job"), interactive=False, scale=1, min_width=90)
+            self.resume = gr.Button(text("resume_job"), interactive=False, scale=1, min_width=90)
+        self.status = gr.HTML(JobView(None).html())
+        with gr.Accordion(text("job_log"), open=False):
+            self.log = gr.Textbox(
+                show_label=False, label=text("job_log"), lines=12, max_lines=12,
+                interactive=False, autoscroll=True, buttons=["copy"], elem_classes="command",
+            )  # fmt: skip
+
+    def _build_quality(self) -> None:
+        text = self._text
+        with gr.Column(visible=False) as self.quality:
+            self.held_out = gr.HTML()
+            self.sample = gr.Dropdown(
+                [], label=text("sample"), info=text("sample_info"), interactive=True
+            )
+            with gr.Row():
+                self.made = gr.Audio(
+                    label=text("sample_made"),
+                    interactive=False,
+                    min_width=240,
+                    buttons=["download"],
+                )
+                self.original = gr.Audio(
+                    label=text("sample_original"),
+                    interactive=False,
+                    min_width=240,
+                    buttons=["download"],
+                )
+            with gr.Accordion(text("losses"), open=False):
+                self.losses = gr.HTML()
+
+    def stop_job(self, name: str | None) -> Updates:
+        """Ask the experiment's job to save and stop; asked twice, it ends at once."""
+        if experiment := named(name):
+            self._jobs.stop(experiment)
+        return self.look(name, {})
+
+    def resume_job(self, name: str | None) -> Updates:
+        """Go on with the experiment's job where it stopped."""
+        with refusals():
+            self._jobs.resume(Experiment.named(name or ""))
+        return self.look(name, {})
+
+    def look(self, name: str | None, seen: dict[str, Any]) -> Updates:
+        """Return what has changed since it was last seen."""
+        experiment = named(name)
+        if experiment is None:
+            return {self.status: JobView(None).html(), self.seen: {}} if seen else {self.seen: {}}
+        view = JobView.of(self._jobs, experiment)
+        now = {
+            "name": name,
+            "status": view.html(),
+            "log": view.log,
+            "buttons": [bool(view.job and view.job.is_active), view.is_stopping, view.can_resume],
+            "metrics": _modified(experiment.metrics_file),
+            "samples": sampled_steps(experiment),
+            "report": _modified(experiment.report_file),
+        }
+        if seen.get("name") != name:
+            seen = {}
+        changed = {key for key, value in now.items() if seen.get(key) != value}
+        updates: Updates = {self.seen: now}
+        if "status" in changed:
+            updates[self.status] = now["status"]
+        if "log" in changed:
+            updates[self.log] = view.log
+        if "buttons" in changed:
+            updates |= self._button_updates(*now["buttons"])
+        if "metrics" in changed:
+            entries = read_metrics(experiment)
+            updates[self.held_out] = held_out_html(entries)
+            updates[self.losses] = losses_html(entries)
+            updates[self.quality] = gr.update(visible=bool(entries))
+        if "report" in changed:
+            updates[self.report] = _report_html(experiment)
+        if "samples" in changed:
+            steps = [str(step) for step in reversed(now["samples"])]
+            original = experiment.sample_file(ORIGINAL)
+            updates[self.sample] = gr.update(choices=steps, value=next(iter(steps), None))
+            updates[self.original] = str(original) if original.is_file() else None
+        return updates
+
+    def play(self, name: str | None, step: str | None) -> str | None:
+        """Return the sample of a step."""
+        experiment = named(name)
+        if experiment is None or not step or int(step) not in sampled_steps(experiment):
+            return None
+        return str(experiment.sample_file(str(int(step))))
+
+    def training_status(self, name: str) -> dict[str, Any]:
+        """State of an experiment's job, as plain values."""
+        experiment = Experiment.named(name)
+        view = JobView.of(self._jobs, experiment)
+        if view.job is None:
+            return {"state": "none"}
+        progress = view.progress
+        return {
+            "state": view.job.state,
+            "step": view.job.commands[min(view.job.stage, len(view.job.commands) - 1)][0],
+            "step_number": view.job.stage + 1,
+            "num_steps": len(view.job.commands),
+            "exit_code": view.job.exit_code,
+            "done": progress.done if progress else None,
+            "total": progress.total if progress else None,
+            "unit": progress.unit if progress else None,
+            "seconds_left": progress.seconds_left if progress else None,
+            "waits_for": list(view.ahead),
+            "log": view.log.splitlines()[-20:],
+        }
+
+    def _button_updates(self, is_active: bool, is_stopping: bool, can_resume: bool) -> Updates:
+        label = "stop_now" if is_stopping else "stop_job"
+        return {
+            self.start: gr.update(interactive=not is_active),
+            self.stop: gr.update(interactive=is_active, value=self._text(label)),
+            self.resume: gr.update(interactive=can_resume),
+        }
+
+
+def named(name: str | None) -> Experiment | None:
+    """The experiment of that name; None while it is no name yet."""
+    try:
+        return Experiment.named(name or "")
+    except ValueError:
+        return None
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Show what is refused, and why, to the user."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def _report_html(experiment: Experiment) -> str:
+    try:
+        return report_html(read_report(experiment.report_file))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # there is none, or another version wrote it
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
