@@ -9,6 +9,7 @@ import config
 from tools.web.choices import from_root
 from tools.web.i18n import spoken
 from tools.web.jobs import Job, Jobs
+from tools.web.units import duration_text
 from train.experiment import Experiment
 from train.worker import ProgressLine
 
@@ -120,7 +121,7 @@ def step_name(module: str) -> str:
 def progress_text(progress: ProgressLine, is_running: bool) -> str:
     """Return HTML of how far a command is: amounts, rate, time left and its own note."""
     if progress.unit == "s":  # work that lasts as long as it was told to
-        amount = f"{clock(progress.done)} / {clock(progress.total)}"
+        amount = f"{duration_text(progress.done)} / {duration_text(progress.total)}"
     else:
         unit = escape(progress.unit)
         amount = f"{progress.done} / {progress.total} {unit}"
@@ -128,14 +129,7 @@ def progress_text(progress: ProgressLine, is_running: bool) -> str:
             amount += f" · {progress.rate:g} {unit}/s"
     parts = [amount]
     if is_running and progress.seconds_left is not None:
-        parts.append(spoken("time_left", time=clock(progress.seconds_left)))
+        parts.append(spoken("time_left", time=duration_text(progress.seconds_left)))
     if progress.note:
         parts.append(escape(progress.note))
     return " · ".join(parts)
-
-
-def clock(seconds: float) -> str:
-    """Write a duration as m:ss or h:mm:ss."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
