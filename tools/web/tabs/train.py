@@ -69,7 +69,9 @@ class TrainTab:
         text = self._text
         gr.HTML(f"<h2 class='step-head'>2 · {spoken('train_dataset_head')}</h2>")
         self.dataset = gr.Textbox(label=text("dataset"), info=text("dataset_info"))
-        self.files = gr.File(file_count="multiple", label=text("dataset_files"), height=140)
+        self.files = gr.File(
+            file_count="multiple", label=text("dataset_files"), height=140, elem_id="dataset-files"
+        )
         self.added = gr.HTML(elem_classes="quiet")
         self.check = gr.Button(text("check_dataset"), size="sm")
         self.report = gr.HTML()
