@@ -11,7 +11,7 @@ import config
 from infer.options import Options
 from tools.options import DatasetReportOptions
 from tools.web.choices import from_root
-from train.experiment import Experiment, write_json
+from train.experiment import Experiment, plain_name, write_json
 from train.options import (
     BuildIndexOptions,
     ExtractF0Options,
@@ -35,6 +35,7 @@ class Settings:
     kind: str = "lite 24k"
     dataset: str = ""
     minutes: float = 30.0
+    epochs: int = 0
     device: str = "auto"
     batch_size: int = 8
     processes: int = 1
@@ -121,6 +122,10 @@ def commands(experiment: Experiment, settings: Settings) -> list[Options]:
         TrainOptions(
             experiment=folder,
             minutes=settings.minutes,
+            epochs=settings.epochs,
+            from_experiment=Path(from_root(config.LOGS / plain_name(settings.parent)))
+            if settings.parent
+            else None,
             batch_size=settings.batch_size,
             save_minutes=settings.save_minutes,
             device=settings.device,

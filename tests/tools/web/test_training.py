@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,10 @@ def test_the_steps_say_what_was_chosen_in_words_that_a_terminal_takes(tmp_path: 
         "--experiment", "logs/some one", "--minutes", "5", "--batch-size", "3",
         "--save-minutes", "1.0", "--device", "cpu",
     ]  # fmt: skip
+    branch = replace(settings, parent="mother", epochs=7)
+    words = command(commands(Experiment(config.LOGS / "some one"), branch)[3])
+    assert words[words.index("--from-experiment") + 1] == "logs/mother"
+    assert words[words.index("--epochs") + 1] == "7"
     with pytest.raises(ValueError, match="no recordings"):
         commands(Experiment(tmp_path), Settings())
 

@@ -47,7 +47,7 @@ class TrainTab:
             with gr.Column():
                 self.progress = ProgressPanel(frame, self.report)
         self.settings = [
-            self.kind, self.dataset, self.minutes, self.device, self.batch_size, self.processes,
+            self.kind, self.dataset, self.minutes, self.epochs, self.device, self.batch_size, self.processes,
             self.f0_method, self.save_minutes, self.parent,
         ]  # fmt: skip
         self._connect(frame)
@@ -80,9 +80,11 @@ class TrainTab:
         text = self._text
         gr.HTML(f"<h2 class='step-head'>3 · {spoken('train_how_head')}</h2>")
         self.hardware = gr.HTML()
-        self.minutes = gr.Number(
-            DEFAULTS.minutes, minimum=0.1, label=text("minutes"), info=text("minutes_info")
-        )
+        with gr.Row():
+            self.minutes = gr.Number(
+                DEFAULTS.minutes, minimum=0, label=text("minutes"), info=text("minutes_info")
+            )
+            self.epochs = self._number("epochs", 0)
         with gr.Accordion(text("more_training"), open=False):
             self.device = gr.Dropdown(
                 ["auto"], value="auto", allow_custom_value=True,
