@@ -47,8 +47,8 @@ class TrainTab:
             with gr.Column():
                 self.progress = ProgressPanel(frame, self.report)
         self.settings = [
-            self.kind, self.dataset, self.minutes, self.epochs, self.device, self.batch_size, self.processes,
-            self.f0_method, self.save_minutes, self.parent,
+            self.kind, self.dataset, self.minutes, self.epochs, self.device, self.batch_size,
+            self.processes, self.f0_method, self.save_minutes, self.parent,
         ]  # fmt: skip
         self._connect(frame)
 
@@ -106,8 +106,8 @@ class TrainTab:
             )
         with gr.Accordion(text("train_commands"), open=False):
             self.commands = gr.Textbox(
-                show_label=False, lines=8, interactive=False, buttons=["copy"],
-                info=text("train_commands_info"), elem_classes="command",
+                label=text("train_commands_info"), lines=8, interactive=False, buttons=["copy"],
+                elem_classes="command",
             )  # fmt: skip
             gr.HTML(f'<p class="quiet">{spoken("one_step_info")}</p>')
             with gr.Row():

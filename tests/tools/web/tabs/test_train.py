@@ -113,6 +113,7 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     context = browser.new_context(locale="en-US")
     page = open_tab(context.new_page(), url)
     fill_in(page, experiment, recordings, minutes)
+    page.get_by_role("button", name="Commands and single steps").click()
     shown = page.get_by_label("What Train runs").input_value()
     assert shown.count(f"--experiment 'logs/{experiment.name}'") == 6
     button(page, "Train").click()
