@@ -166,10 +166,11 @@ def _print_training(batch_size: int) -> None:
     _print("device, precision", f"{device}, {str(dtype).removeprefix('torch.')}", "")
     _print("threads", f"{torch.get_num_threads()}", "")
     for number in range(1 + TRAINING_STEPS):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         trainer.train_step(clips)  # ends with reading the losses, so nothing is still under way
         label = f"step of {batch_size} clips, {TRAINING_FRAMES / 100:g} s each"
         _print(label if number else f"first {label}", f"{time.perf_counter() - started:.2f} s", "")
+        _print("its processor time", f"{time.process_time() - worked:.2f} s", "")
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
         _print("peak GPU memory", f"{peak / 1e6:.0f} MB", "")
