@@ -154,6 +154,28 @@ def test_two_processes_have_the_gradients_of_one_with_both_batches(
     assert any(float(gradient.abs().max()) > 1e-3 for gradient in states[0])
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+def test_two_processes_stop_between_the_same_steps_and_go_on(
+    experiment: Experiment, root: Path
+) -> None:
+    options = tiny_options(experiment, steps=10_000, batch_size=1)
+    process = subprocess.Popen(
+        train_command(options, 2), cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "step 3," in line or "step 4," in line:
+            break
+    process.terminate()
+    process.communicate(timeout=120)
+    (step,) = experiment.saved_steps()
+    assert step >= 3
+    train(tiny_options(experiment, steps=step + 1, batch_size=2))
+    assert experiment.saved_steps() == [step, step + 1]
+
+
 def test_base_files_are_named_by_pitch_and_rate(experiment: Experiment, tmp_path: Path) -> None:
     params = family("v2").params.from_groups(experiment.read_config())
     for name in ("f0G40k.pth", "f0D40k.pth"):
