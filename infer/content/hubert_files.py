@@ -112,7 +112,7 @@ def _layer(name: str) -> int:
 
 def _read_fairseq(path: Path) -> tuple[Mapping[str, Any], int]:
     """Weights and number of heads (0 = the file does not tell) of a fairseq checkpoint."""
-    content = read_tensors(path, FAIRSEQ_OBJECTS)
+    content = read_tensors(path, FAIRSEQ_OBJECTS, mmap=True)
     if not isinstance(content, Mapping) or not isinstance(content.get("model"), Mapping):
         raise CheckpointError(
             f"{path} is no fairseq checkpoint: it lacks 'model'. Weights in the layout of "
@@ -145,7 +145,7 @@ def _read_transformers(path: Path) -> tuple[Mapping[str, Any], int]:
         except SafetensorError as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
     else:
-        tensors = read_tensors(path)
+        tensors = read_tensors(path, mmap=True)
     if not isinstance(tensors, Mapping):
         raise CheckpointError(f"{path} holds no table of weights")
     renamed = {}

@@ -147,7 +147,7 @@ def load_network(path: Path, device: str) -> Callable[[Tensor], Tensor]:
     with torch.device("meta"):
         network = Rmvpe()
     network = network.to_empty(device="cpu")
-    weights = read_tensors(path)
+    weights = read_tensors(path, mmap=True)
     if not isinstance(weights, dict):
         raise CheckpointError(f"{path} holds no table of weights")
     load_weights(network, weights, path)
