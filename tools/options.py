@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from infer.options import Options, option
+from infer.options import Options, command, option
 from tools.assets import GROUPS, hub_address
 
 
@@ -36,3 +37,117 @@ class DownloadAssetsOptions(Options):
         super().__post_init__()
         if not self.mirror.startswith(("https://", "http://")):
             raise ValueError(f"--mirror is {self.mirror!r}; it must begin with https://")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiceOptions(Options):
+    """What `python -m tools.cmd.voices ACTION` takes; each action is a class of its own."""
+
+    MODULE = "tools.cmd.voices"
+    ACTION: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(VoiceOptions):
+    """List the voices of this computer."""
+
+    ACTION = "list"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions(VoiceOptions):
+    """Say what a .pth is: a voice, or a training state."""
+
+    ACTION = "show"
+
+    file: Path = option("a .pth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractOptions(VoiceOptions):
+    """Make a voice of a training state, ours or another RVC program's."""
+
+    ACTION = "extract"
+
+    state: Path = option("training state, e.g. logs/mi/G_1200.pth")
+    voice: Path = option("voice file to write, e.g. weights/mi.pth")
+    info: str = option("a line about the voice", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(VoiceOptions):
+    """Blend two voices of one kind into a new one."""
+
+    ACTION = "merge"
+
+    first: Path = option("voice file")
+    second: Path = option("voice file of the same version and sample rate")
+    voice: Path = option("voice file to write")
+    share: float = option("share of the first voice", 0.5, within=(0, 1))
+    info: str = option("a line about the voice", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(VoiceOptions):
+    """Write one zip to share: the voice, its index, presets and picture."""
+
+    ACTION = "pack"
+
+    voice: str = option("name of a voice, or its file")
+    output: Path = option("zip to write")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpackOptions(VoiceOptions):
+    """Take a voice in from a zip, a .pth or an .index."""
+
+    ACTION = "unpack"
+
+    input: Path = option("zip, .pth or .index")
+    name: str = option("name of the voice, without it the file's own", "")
+    replace: bool = option("overwrite a voice of that name", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions(VoiceOptions):
+    """Change the line about a voice, its name or its picture."""
+
+    ACTION = "edit"
+
+    voice: str = option("name of a voice, or its file")
+    info: str | None = option("new line about it", None)
+    name: str = option("new name", "")
+    picture: Path | None = option("new picture: png, jpg or webp", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrashOptions(VoiceOptions):
+    """Move a voice to the trash, weights/.trash."""
+
+    ACTION = "trash"
+
+    voice: str = option("name of a voice, or its file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions(VoiceOptions):
+    """Bring a voice back from the trash, the newest of that name."""
+
+    ACTION = "restore"
+
+    voice: str = option("name of the voice, or its folder in the trash")
+
+
+VOICE_ACTIONS = {
+    cls.ACTION: cls
+    for cls in (
+        ListOptions, ShowOptions, ExtractOptions, MergeOptions, PackOptions, UnpackOptions,
+        EditOptions, TrashOptions, RestoreOptions,
+    )
+}  # fmt: skip
+
+
+def voice_command(options: VoiceOptions) -> list[str]:
+    """Return the argv that does what these options say."""
+    python, dash, module, *arguments = command(options)
+    return [python, dash, module, options.ACTION, *arguments]

@@ -1,0 +1,163 @@
+"""Voices from the terminal: list, show, extract, merge, pack, unpack, edit, trash, restore."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from infer.options import parse_options
+from infer.voice_header import read_header
+from tools.library import Library, LibraryError, Voice
+from tools.options import (
+    VOICE_ACTIONS,
+    EditOptions,
+    ExtractOptions,
+    ListOptions,
+    MergeOptions,
+    PackOptions,
+    RestoreOptions,
+    ShowOptions,
+    TrashOptions,
+    UnpackOptions,
+)
+from tools.parcel import pack, take_in
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what the first word says; returns the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    action, rest = (words[0], words[1:]) if words else ("", [])
+    if action not in VOICE_ACTIONS:
+        usage = f"python -m tools.cmd.voices {'|'.join(VOICE_ACTIONS)} ..."
+        print(f"usage: {usage}\n  --help after an action tells what it takes", file=sys.stderr)
+        return 0 if action in ("-h", "--help") else 2
+    options = parse_options(VOICE_ACTIONS[action], rest)
+    try:
+        DO[action](options)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _list(options: ListOptions) -> None:
+    library = Library()
+    print(f"{'name':28} {'version':8} {'kHz':>4} {'f0':3} {'speakers':>8} {'MB':>6}  index, info")
+    for voice in library.voices():
+        print(_line(voice))
+    for entry in library.trashed():
+        print(f"in the trash: {entry.name} ({entry.folder})")
+
+
+def _line(voice: Voice) -> str:
+    header = voice.header
+    if voice.problem:
+        return f"{voice.name:28} {voice.problem}"
+    shown = voice.index.name if voice.index else "no index"
+    return (
+        f"{voice.name:28} {header.version:8} {header.sample_rate / 1000:4g} "
+        f"{'yes' if header.use_f0 else 'no':3} {header.num_speakers:8} {voice.size / 1e6:6.1f}  "
+        f"{shown}, {header.info}"
+    )
+
+
+def _show(options: ShowOptions) -> None:
+    header = read_header(options.file)
+    print(f"{options.file}: {header.kind}")
+    for name in ("version", "sample_rate", "content_dim", "use_f0", "num_speakers", "info"):
+        if value := getattr(header, name):
+            print(f"  {name}: {value}")
+    if header.problem:
+        raise LibraryError(f"{options.file} cannot be used: {header.problem}")
+
+
+def _extract(options: ExtractOptions) -> None:
+    from infer.checkpoint import save_voice_model
+    from infer.extract import extract_voice
+
+    target = _free(options.voice)
+    model = extract_voice(options.state, options.info)
+    save_voice_model(target, model)
+    kind = f"{model.version}, {model.sample_rate} Hz, {'with' if model.use_f0 else 'without'} f0"
+    print(f"{target}: {kind}, {model.params['num_speakers']} speakers")
+
+
+def _merge(options: MergeOptions) -> None:
+    from infer.checkpoint import load_voice_model, save_voice_model
+    from infer.merge import merge_voices
+
+    target = _free(options.voice)
+    first, second = load_voice_model(options.first), load_voice_model(options.second)
+    blend = f"{options.share:.0%} {options.first.stem}, {1 - options.share:.0%} "
+    info = options.info or f"{blend}{options.second.stem}"
+    save_voice_model(target, merge_voices(first, second, options.share, info))
+    print(f"{target}: {info}")
+
+
+def _pack(options: PackOptions) -> None:
+    library = Library()
+    if options.output.suffix.lower() != ".zip":
+        raise LibraryError(f"{options.output} does not end in .zip")
+    print(pack(library, library.find(options.voice), options.output))
+
+
+def _unpack(options: UnpackOptions) -> None:
+    for path in take_in(Library(), options.input, options.name, options.replace):
+        print(path)
+
+
+def _edit(options: EditOptions) -> None:
+    library = Library()
+    path = library.find(options.voice)
+    if options.picture is not None:
+        library.set_picture(path, options.picture)
+    if options.info is not None:
+        from infer.checkpoint import load_voice_model, save_voice_model
+
+        library.check_own(path)
+        save_voice_model(path, replace(load_voice_model(path), info=options.info))
+    if options.name:
+        path = library.rename(path, options.name)
+    print(_line(library.voice(path)))
+
+
+def _trash(options: TrashOptions) -> None:
+    library = Library()
+    entry = library.trash(library.find(options.voice))
+    print(f"{entry.name} is in the trash; bring it back with: restore --voice {entry.folder}")
+
+
+def _restore(options: RestoreOptions) -> None:
+    library = Library()
+    known = [each for each in library.trashed() if options.voice in (each.name, each.folder)]
+    if not known:
+        raise LibraryError(f"nothing called {options.voice!r} is in the trash")
+    print(library.restore(known[0].folder))
+
+
+def _free(path: Path) -> Path:
+    """A path for a new voice; LibraryError if it is taken or none."""
+    if path.suffix != ".pth":
+        raise LibraryError(f"{path} does not end in .pth")
+    if path.exists():
+        raise LibraryError(f"{path} exists already; use another name")
+    return path
+
+
+DO: dict[str, Callable[[Any], None]] = {
+    "list": _list,
+    "show": _show,
+    "extract": _extract,
+    "merge": _merge,
+    "pack": _pack,
+    "unpack": _unpack,
+    "edit": _edit,
+    "trash": _trash,
+    "restore": _restore,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
