@@ -17,10 +17,10 @@ from pathlib import Path
 import config
 from infer.retrieval import find_index
 from infer.voice_header import STATE, VOICE, HeaderError, VoiceHeader, read_header
+from tools.web.presets import SUFFIX as PRESETS
 from train.experiment import plain_name
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-PRESETS = ".presets.json"
 INDEX = ".index"
 COMPANIONS = (INDEX, PRESETS, *PICTURES)
 TRASH = ".trash"  # in weights/

@@ -19,11 +19,13 @@ from tools.web.options import LOOPBACK, WebOptions
 from tools.web.session import Session
 from tools.web.tabs.convert import ConvertTab
 from tools.web.tabs.train import TrainTab
+from tools.web.tabs.voices import VoicesTab
 
 # name -> class of each tab, from left to right; its title is the text <name>_tab
 TABS = {
     "convert": ConvertTab,
     "train": TrainTab,
+    "voices": VoicesTab,
 }
 PORTS_TRIED = 100
 logger = logging.getLogger(__name__)

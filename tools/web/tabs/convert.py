@@ -123,6 +123,7 @@ class ConvertTab:
         self.voice.input(**describe).then(**suggest)
         for event in (frame.page.load, self.reread.click):
             event(**reread).then(**describe).then(**suggest)
+        frame.tabs.change(**reread, show_progress="hidden")  # another tab may have made a voice
         speaker.input(**suggest)
         self.source.change(self.listen, self.source, self.heard, **PRIVATE).then(**suggest)
         self.start.click(

@@ -1,0 +1,125 @@
+"""The Voices tab in a browser: a real voice is shared, deleted, taken in and used again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from tests.tools.web.conftest import Opens
+
+NAME = "browser test 声"
+RUN_MS = 120_000  # a process that has to import torch
+
+
+@pytest.fixture
+def voice(root: Path, shipped_voice: None) -> Iterator[Path]:
+    """A copy of the demo voice with its index in weights/, gone afterwards."""
+    path = root / f"weights/{NAME}.pth"
+    shutil.copy(root / "assets/lite/demo.pth", path)
+    (index,) = (root / "assets/lite").glob("added_*demo*.index")
+    shutil.copy(index, path.with_suffix(".index"))
+    yield path
+    for made in (root / "weights").rglob(f"*{NAME}*"):
+        made.unlink()
+    for folder in (root / "weights/.trash").glob("*"):
+        if not list(folder.iterdir()):
+            folder.rmdir()
+
+
+def open_tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def button(page: Any, name: str) -> Any:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def choose(page: Any, label: str, option: str) -> None:
+    box = page.get_by_label(label, exact=False).first
+    box.click()
+    page.get_by_role("option", name=option).first.click()
+
+
+def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
+    opened: Opens, voice: Path, root: Path, tmp_path: Path
+) -> None:
+    before = voice.read_bytes()
+    page = opened()
+    open_tab(page, "Voices")
+    listed = page.locator("#voices")
+    listed.get_by_text(NAME).wait_for()
+    choose(page, "Voice to work on", NAME)
+    button(page, "Share as zip").click()
+    link = page.get_by_role("link", name=re.compile(r"MB|browser")).first
+    link.wait_for(timeout=RUN_MS)
+    with page.expect_download() as download:
+        link.click()
+    parcel = tmp_path / "shared.zip"
+    download.value.save_as(parcel)
+    button(page, "Move to the trash").click()
+    listed.get_by_text(NAME).wait_for(state="detached")
+    assert not voice.exists()
+
+    page.locator("input[type=file][accept*='.index']").first.set_input_files(parcel)
+    page.get_by_text("shared.zip").first.wait_for()
+    button(page, "Add").click()
+    page.locator("#voices-added").get_by_text(NAME).first.wait_for(timeout=RUN_MS)
+    listed.get_by_text(NAME).wait_for()
+    assert voice.read_bytes() == before and voice.with_suffix(".index").exists()
+
+    open_tab(page, "Convert")
+    choose(page, "Voice", NAME)
+    button(page, "English, a woman").click()
+    page.get_by_text("0:06").first.wait_for()
+    button(page, "Convert").click()
+    said = page.locator(".summary").get_by_text(re.compile("results")).first
+    said.wait_for(timeout=RUN_MS)
+    (made,) = (root / "results").glob(f"english_{NAME}_*.wav")
+    audio, rate = soundfile.read(made)
+    made.unlink()
+    assert len(audio) / rate == pytest.approx(6.07, abs=0.1) and abs(audio).max() > 0.1
+
+
+def test_a_training_state_dropped_in_offers_its_voice(
+    opened: Opens, root: Path, tmp_path: Path, shipped_voice: None
+) -> None:
+    state = tmp_path / f"{NAME} state.pth"
+    shutil.copy(root / "assets/lite/base_G.pth", state)
+    made = root / f"weights/{state.name}"
+    page = opened()
+    open_tab(page, "Voices")
+    page.locator("input[type=file][accept*='.index']").first.set_input_files(state)
+    page.get_by_text(re.compile("browser test")).first.wait_for()
+    button(page, "Add").click()
+    page.locator("#voices-added").get_by_text("This is a training state").first.wait_for()
+    try:
+        button(page, "Extract the voice").click()
+        page.locator("#voices").get_by_text(made.stem).first.wait_for(timeout=RUN_MS)
+        assert made.exists()
+        page.get_by_text("Merge two voices").click()
+        choose(page, "First", "demo")
+        choose(page, "Second", made.stem)
+        button(page, "Listen to an example").click()
+        page.locator("audio").last.wait_for(state="attached", timeout=RUN_MS)
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def test_a_file_that_is_no_voice_is_refused_in_words(
+    opened: Opens, tmp_path: Path, root: Path
+) -> None:
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"no torch file")
+    page = opened()
+    open_tab(page, "Voices")
+    page.locator("input[type=file][accept*='.index']").first.set_input_files(bad)
+    page.get_by_text("bad.pth").first.wait_for()
+    button(page, "Add").click()
+    page.get_by_text(re.compile("not a torch file")).first.wait_for()
+    assert not (root / "weights/bad.pth").exists()

@@ -1,0 +1,323 @@
+"""The tab of the voices: see, add, share, extract, merge, change, throw away and bring back."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import time
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+import config
+from infer.options import ConvertOptions
+from tools.library import PICTURES, Library, TrainingStateError, Voice
+from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions, voice_command
+from tools.parcel import pack, take_in
+from tools.web.choices import from_root
+from tools.web.frame import Frame
+from tools.web.i18n import spoken
+from tools.web.results import RESULTS, unused_name
+from tools.web.session import ConversionError
+from tools.web.units import size_text
+from train.experiment import plain_name
+
+EXAMPLE = config.ASSETS / "examples/english.flac"
+TRIALS = RESULTS / "merge"  # merged voices that were only listened to
+TRIALS_KEPT = 3
+PICTURE_BYTES = 2**20  # larger ones are not put into the page
+TYPES = [".zip", ".pth", ".index"]
+MIME = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+
+
+class VoicesTab:
+    """The list on one side, what can be done on the other."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._session = frame.session
+        self._text = frame.text
+        self._library = Library()
+        with gr.Row():
+            with gr.Column():
+                self.table = gr.HTML(elem_id="voices")
+                self._build_adding()
+            with gr.Column():
+                self._build_one()
+                self._build_merging()
+                self._build_trash()
+        self._connect(frame)
+
+    def _build_adding(self) -> None:
+        text = self._text
+        self.upload = gr.File(label=text("voices_add"), file_types=TYPES, height=140)
+        gr.HTML(spoken("voices_add_info"), elem_classes="quiet")
+        with gr.Row(elem_classes="inline"):
+            self.name = gr.Textbox(
+                label=text("voices_name"), info=text("voices_name_info"), max_length=100, scale=3
+            )
+            self.add = gr.Button(text("voices_add_button"), variant="primary", min_width=100)
+        self.added = gr.HTML(elem_classes="quiet", elem_id="voices-added")
+        self.extract = gr.Button(text("voices_extract"), visible=False, variant="primary")
+
+    def _build_one(self) -> None:
+        text = self._text
+        self.voice = gr.Dropdown([], label=text("voices_one"), info=text("voices_one_info"))
+        with gr.Row():
+            self.share = gr.Button(text("voices_share"), min_width=100)
+            self.trash = gr.Button(text("voices_trash"), variant="stop", min_width=100)
+        self.parcel = gr.File(label=text("voices_parcel"), visible=False, interactive=False)
+        with gr.Accordion(text("voices_edit"), open=False):
+            self.new_name = gr.Textbox(label=text("voices_new_name"), max_length=100)
+            self.info = gr.Textbox(label=text("voices_info"), max_length=500)
+            self.picture = gr.File(
+                label=text("voices_picture"), file_types=list(PICTURES), height=110
+            )
+            self.save = gr.Button(text("voices_save"))
+
+    def _build_merging(self) -> None:
+        text = self._text
+        with gr.Accordion(text("voices_merge"), open=False):
+            gr.HTML(spoken("voices_merge_info"), elem_classes="quiet")
+            with gr.Row():
+                self.first = gr.Dropdown([], label=text("voices_first"), min_width=140)
+                self.second = gr.Dropdown([], label=text("voices_second"), min_width=140)
+            self.ratio = gr.Slider(0, 1, 0.5, step=0.01, label=text("voices_ratio"))
+            self.listen = gr.Button(text("voices_listen"))
+            self.heard = gr.Audio(label=text("voices_heard"), interactive=False, buttons=[])
+            with gr.Row(elem_classes="inline"):
+                self.merged_name = gr.Textbox(label=text("voices_merged_name"), max_length=100)
+                self.merge = gr.Button(text("voices_merge_button"), min_width=100)
+
+    def _build_trash(self) -> None:
+        text = self._text
+        with gr.Accordion(text("voices_in_trash"), open=False):
+            self.trashed = gr.Dropdown([], label=text("voices_trashed"))
+            self.restore = gr.Button(text("voices_restore"))
+
+    def _connect(self, frame: Frame) -> None:
+        lists = [self.table, self.voice, self.first, self.second, self.trashed]
+        chosen = lists[1:]
+        look = {"fn": self.look, "inputs": chosen, "outputs": lists, **PRIVATE}
+        for event in (frame.page.load, frame.tabs.change):
+            event(**look, show_progress="hidden")
+        for button, function, inputs, outputs, name in (
+            (self.add, self.add_voice, [self.upload, self.name], self._answers, "add_voice"),
+            (self.extract, self.extract_voice, [self.upload, self.name], self._answers,
+             "extract_voice"),
+            (self.trash, self.trash_voice, self.voice, self.parcel, "trash_voice"),
+            (self.restore, self.restore_voice, self.trashed, None, "restore_voice"),
+            (self.save, self.edit_voice, [self.voice, self.new_name, self.info, self.picture],
+             [self.new_name, self.info, self.picture], "edit_voice"),
+            (self.merge, self.merge_voices,
+             [self.first, self.second, self.ratio, self.merged_name], self.merged_name,
+             "merge_voices"),
+        ):  # fmt: skip
+            button.click(function, inputs, outputs, api_name=name).success(**look)
+        self.share.click(self.share_voice, self.voice, self.parcel, api_name="share_voice")
+        self.listen.click(
+            self.listen_to_merge, [self.first, self.second, self.ratio], self.heard,
+            concurrency_limit=1, concurrency_id="conversion", api_name="listen_to_merge",
+        )  # fmt: skip
+        gr.api(self.list_voices, api_name="list_voices")
+
+    @property
+    def _answers(self) -> list[gr.components.Component]:
+        return [self.added, self.extract, self.upload, self.name]
+
+    def look(self, *chosen: str | None) -> list[Any]:
+        """Read the voices again; what was chosen stays while it exists."""
+        voices = self._library.voices()
+        paths = [(voice.name, from_root(voice.path)) for voice in voices if not voice.problem]
+        everything = [(voice.name, from_root(voice.path)) for voice in voices]
+        thrown = [(_trashed_name(each.name, each.deleted), each.folder)
+                  for each in self._library.trashed()]  # fmt: skip
+        updates = []
+        for offered, value in zip((everything, paths, paths, thrown), chosen, strict=True):
+            known = [each for _, each in offered]
+            first = known[0] if known else None
+            updates.append(gr.update(choices=offered, value=value if value in known else first))
+        return [_table(voices), *updates]
+
+    def list_voices(self) -> list[dict[str, Any]]:
+        """List the voices: name, file, version, rate in Hz, f0, speakers, info, index, problem."""
+        return [
+            {
+                "name": voice.name,
+                "path": from_root(voice.path),
+                "version": voice.header.version,
+                "sample_rate": voice.header.sample_rate,
+                "f0": voice.header.use_f0,
+                "speakers": voice.header.num_speakers,
+                "info": voice.header.info,
+                "index": from_root(voice.index) if voice.index else "",
+                "problem": voice.problem,
+            }
+            for voice in self._library.voices()
+        ]
+
+    def add_voice(self, file: str | None, name: str) -> list[Any]:
+        """Add a shared zip, a voice file or an index; name: of the voice, may be empty."""
+        if not file:
+            raise _error(spoken("voices_no_file"))
+        try:
+            written = take_in(self._library, Path(file), name.strip())
+        except TrainingStateError:
+            if Path(file).suffix.lower() != ".pth":
+                raise _error(spoken("voices_state_in_zip")) from None
+            return [spoken("voices_is_state"), gr.update(visible=True), gr.skip(), gr.skip()]
+        except (ValueError, OSError) as error:
+            raise _error(escape(str(error))) from error
+        names = ", ".join(path.name for path in written)
+        return [spoken("voices_was_added", names=names), gr.update(visible=False), None, ""]
+
+    def extract_voice(self, file: str | None, name: str) -> list[Any]:
+        """Make a voice of a training state (G_*.pth)."""
+        if not file:
+            raise _error(spoken("voices_no_file"))
+        target = self._new_voice(name.strip() or Path(file).stem)
+        _run(ExtractOptions(state=Path(file), voice=target))
+        added = spoken("voices_was_added", names=target.name)
+        return [added, gr.update(visible=False), None, ""]
+
+    def share_voice(self, voice: str | None) -> Any:
+        """Write a zip of voice, index, presets and picture."""
+        path = self._chosen(voice)
+        target = unused_name(RESULTS, path.stem, "zip")
+        try:
+            pack(self._library, path, target)
+        except (ValueError, OSError) as error:
+            raise _error(escape(str(error))) from error
+        return gr.update(value=str(target), visible=True)
+
+    def trash_voice(self, voice: str | None) -> Any:
+        """Move a voice to the trash, from where it can be brought back."""
+        try:
+            self._library.trash(self._chosen(voice))
+        except (ValueError, OSError) as error:
+            raise _error(escape(str(error))) from error
+        return gr.update(value=None, visible=False)
+
+    def restore_voice(self, trashed: str | None) -> None:
+        """Bring a voice back from the trash, by its folder there."""
+        if not trashed:
+            raise _error(spoken("voices_trash_empty"))
+        try:
+            self._library.restore(trashed)
+        except (ValueError, OSError) as error:
+            raise _error(escape(str(error))) from error
+
+    def edit_voice(self, voice: str | None, name: str, info: str, picture: str | None) -> list[Any]:
+        """Change a voice's name, the line about it, its picture; what is empty stays."""
+        options = EditOptions(
+            voice=from_root(self._chosen(voice)),
+            name=name.strip(),
+            info=info.strip() or None,
+            picture=Path(picture) if picture else None,
+        )
+        _run(options)
+        return ["", "", None]
+
+    def merge_voices(self, first: str | None, second: str | None, share: float, name: str) -> str:
+        """Blend two voices into a new one; share: of the first, 0 to 1."""
+        one, other = self._chosen(first), self._chosen(second)
+        target = self._new_voice(name.strip())
+        _run(MergeOptions(first=one, second=other, voice=target, share=share))
+        return ""
+
+    def listen_to_merge(self, first: str | None, second: str | None, share: float) -> str:
+        """Convert an example with the blend of two voices, without keeping the blend."""
+        one, other = self._chosen(first), self._chosen(second)
+        TRIALS.mkdir(parents=True, exist_ok=True)
+        for old in sorted(TRIALS.glob("*"), key=lambda path: path.stat().st_mtime)[
+            : -2 * TRIALS_KEPT
+        ]:
+            old.unlink(missing_ok=True)
+        trial = unused_name(TRIALS, f"{one.stem[:30]}-{other.stem[:30]}-{share:.2f}", "pth")
+        _run(MergeOptions(first=one, second=other, voice=trial, share=share))
+        made = unused_name(TRIALS, trial.stem, "wav")
+        try:
+            self._session.convert(
+                ConvertOptions(voice=trial, input=EXAMPLE, output=made, index_rate=0.0)
+            ).result()
+        except ConversionError as error:
+            raise _error(escape(str(error))) from error
+        return str(made)
+
+    def _chosen(self, voice: str | None) -> Path:
+        """The file of a voice that was chosen in a list, or named by a program."""
+        if not voice:
+            raise _error(spoken("voices_choose"))
+        for known in self._library.voices():
+            if voice in (known.name, from_root(known.path)):
+                return known.path
+        raise _error(spoken("voices_gone", name=voice))
+
+    def _new_voice(self, name: str) -> Path:
+        """Where a new voice of that name goes."""
+        try:
+            path = self._library.weights / f"{plain_name(name)}.pth"
+        except ValueError as error:
+            raise _error(escape(str(error))) from error
+        if path.exists():
+            raise _error(spoken("voices_exists", name=name))
+        return path
+
+
+def _run(options: VoiceOptions) -> None:
+    """Do what needs torch in a process of its own; its error line becomes the page's."""
+    ran = subprocess.run(
+        voice_command(options), cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
+    if ran.returncode:
+        lines = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
+        said = lines[-1].removeprefix("error: ") if lines else ran.stderr[-500:]
+        raise _error(escape(said))
+
+
+def _error(html: str) -> gr.Error:
+    return gr.Error(html, duration=None, print_exception=False)
+
+
+def _trashed_name(name: str, deleted: float) -> str:
+    return f"{name} ({time.strftime('%Y-%m-%d %H:%M', time.localtime(deleted))})"
+
+
+def _table(voices: list[Voice]) -> str:
+    if not voices:
+        return f'<p class="quiet">{spoken("voices_empty")}</p>'
+    return f'<ul class="voices">{"".join(map(_card, voices))}</ul>'
+
+
+def _card(voice: Voice) -> str:
+    header = voice.header
+    if voice.problem:
+        about = f'<span class="warning">{escape(voice.problem)}</span>'
+    else:
+        rate = f"{header.sample_rate / 1000:g} kHz"
+        facts = [escape(header.version), rate, size_text(voice.size)]
+        if not header.use_f0:
+            facts.append(spoken("voices_without_f0"))
+        if header.num_speakers > 1:
+            facts.append(spoken("voices_speakers", count=header.num_speakers))
+        facts.append(spoken("voices_with_index" if voice.index else "voices_without_index"))
+        if voice.is_shipped:
+            facts.append(spoken("voices_shipped"))
+        about = " · ".join(facts)
+    info = f"<small>{escape(header.info)}</small>" if header.info else ""
+    return (
+        f"<li>{_picture(voice)}<div><strong>{escape(voice.name)}</strong>"
+        f"<span>{about}</span>{info}</div></li>"
+    )
+
+
+def _picture(voice: Voice) -> str:
+    path = voice.picture
+    if path is None or path.stat().st_size > PICTURE_BYTES:
+        letter = escape(voice.name[:1].upper())
+        return f'<div class="voice-picture" aria-hidden="true">{letter}</div>'
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    source = f"data:image/{MIME[path.suffix.lower()]};base64,{data}"
+    return f'<img class="voice-picture" alt="" src="{source}">'
