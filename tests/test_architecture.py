@@ -277,7 +277,11 @@ def options_classes() -> list[type[Options]]:
 
 @pytest.mark.parametrize("cls", options_classes(), ids=lambda cls: cls.__name__)
 def test_options_survive_their_own_command_line(cls: type[Options]) -> None:
-    needed = {item.name: Path("a folder/音 色.pth") for item in fields(cls) if is_required(item)}
+    needed = {
+        item.name: (str if item.type == "str" else Path)("a folder/音 色.pth")
+        for item in fields(cls)
+        if is_required(item)
+    }
     options = cls(**needed)
     argv = command(options)
     assert argv[1:3] == ["-m", cls.MODULE]

@@ -40,6 +40,15 @@ class DownloadAssetsOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoctorOptions(Options):
+    """Check this machine and this copy of the program."""
+
+    MODULE = "tools.cmd.doctor"
+
+    bundle: Path | None = option("also write a support bundle, a zip without private things", None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class VoiceOptions(Options):
     """What `python -m tools.cmd.voices ACTION` takes; each action is a class of its own."""
 

@@ -57,7 +57,7 @@ def pack(library: Library, voice: Path, output: Path) -> Path:
         "f0": header.use_f0,
         "speakers": header.num_speakers,
         "info": header.info,
-        "files": {name: _sha256(path) for name, path in files.items()},
+        "files": {name: _digest_of(path) for name, path in files.items()},
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -161,7 +161,7 @@ def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:
     try:
         stated = json.loads(archive.read(MANIFEST))["files"]
         damaged = [
-            name for name in stated if name in found and _sha256(found[name]) != stated[name]
+            name for name in stated if name in found and _digest_of(found[name]) != stated[name]
         ]
     except (ValueError, KeyError, TypeError, RecursionError):
         return  # another program's file of that name
@@ -237,7 +237,7 @@ def _place(library: Library, placed: list[tuple[Path, str]], replace: bool) -> l
     return [library.weights / target for _, target in placed]
 
 
-def _sha256(path: Path) -> str:
+def _digest_of(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):

@@ -18,6 +18,7 @@ from tools.web.look import SCRIPT, THEME, page_head, page_style
 from tools.web.options import LOOPBACK, WebOptions
 from tools.web.session import Session
 from tools.web.tabs.convert import ConvertTab
+from tools.web.tabs.help import HelpTab
 from tools.web.tabs.train import TrainTab
 from tools.web.tabs.voices import VoicesTab
 
@@ -26,6 +27,7 @@ TABS = {
     "convert": ConvertTab,
     "train": TrainTab,
     "voices": VoicesTab,
+    "help": HelpTab,
 }
 PORTS_TRIED = 100
 logger = logging.getLogger(__name__)
