@@ -1,4 +1,4 @@
-"""The Help tab in a browser: the check of this machine runs, and answers lead to where it is done."""
+"""The Help tab in a browser: the check of this machine runs, answers lead on."""
 
 from __future__ import annotations
 
