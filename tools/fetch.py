@@ -135,14 +135,13 @@ def _receive(
     have = part.stat().st_size if part.exists() else 0
     with client.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
         _check_status(answer, url, have, part, on_bytes)
-        if answer.status_code == 200 and have:  # it does not do ranges
-            on_bytes(-have)
-            have = 0
+        first = 0 if answer.status_code == 200 else have  # 200: it does not do ranges
         length = answer.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdigit() else size
+        total = first + int(length) if length and length.isdigit() else size
         if size is not None and total != size:
             raise WrongFile(f"it has {total} bytes and not {size}")
-        with part.open("ab" if have else "wb") as file:
+        on_bytes(first - have)
+        with part.open("ab" if first else "wb") as file:
             _write(answer, file, total, on_bytes)
         return total if total is not None else part.stat().st_size
 

@@ -153,3 +153,12 @@ def test_the_first_answer_is_not_waited_for_long(server: Server) -> None:
     assert probe("http://no-such-host.invalid") is not None
     assert probe("http://[bad") is not None
     assert time.monotonic() - started < 3
+
+
+def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(3))
+    started = time.monotonic()
+    assert probe("http://hub.invalid/") == "no answer within 1 s"
+    assert time.monotonic() - started < 2
