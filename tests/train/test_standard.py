@@ -40,6 +40,13 @@ def test_the_loss_falls_and_a_voice_is_kept_every_so_many_epochs(experiment: Exp
     assert list(experiment.root.glob("events.out.tfevents.*"))
 
 
+@pytest.mark.parametrize(("version", "rate"), [("v1", 48000), ("v2", 32000)])
+def test_every_version_and_rate_trains(tmp_path: Path, version: str, rate: int) -> None:
+    experiment = make_experiment(tmp_path / "x", (0.9, 0.7), rate, version)
+    model = load_voice_model(train(tiny_options(experiment, steps=1)))
+    assert (model.version, model.sample_rate) == (version, rate)
+
+
 def test_a_voice_without_f0_trains(experiment: Experiment) -> None:
     config = experiment.read_config()
     config["model"]["use_f0"] = False

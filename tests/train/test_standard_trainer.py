@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_discriminators_judge_as_the_reference_does(version: str) -> None:
     names = dict(networks.named_parameters())
     for name, value in wanted["grad_d_selected"].items():
         assert float(names[name].grad.norm()) == pytest.approx(value, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("version", "digits"), [("v1", "d1c0b813e39e0840"), ("v2", "04d57d17c91ed13e")]
+)
+def test_discriminators_have_the_keys_and_the_order_of_public_states(
+    version: str, digits: str
+) -> None:
+    """digits: the first of the SHA-256 of "name shape" lines in the order of optimiser states."""
+    with torch.device("meta"):
+        named = MultiPeriodDiscriminator(version).named_parameters()
+    lines = "\n".join(f"{name} {tuple(value.shape)}" for name, value in named)
+    assert hashlib.sha256(lines.encode()).hexdigest().startswith(digits)
 
 
 def golden_batch() -> Utterances:

@@ -33,11 +33,15 @@ def write_clip(experiment: Experiment, name: str, seconds: float, dim: int = DIM
 
 
 def make_experiment(
-    root: Path, seconds: tuple[float, ...] = (1.0, 1.2, 0.6, 0.9), sample_rate: int = 40000
+    root: Path,
+    seconds: tuple[float, ...] = (1.0, 1.2, 0.6, 0.9),
+    sample_rate: int = 40000,
+    version: str = "v2",
 ) -> Experiment:
-    """An experiment of v2 with very few channels, ready to be trained."""
+    """An experiment with very few channels, ready to be trained."""
     experiment = Experiment(root)
-    groups = read_config("v2", sample_rate)
+    groups = read_config(version, sample_rate)
+    dim = groups["model"]["content_dim"]
     groups["model"].update(
         inter_dim=8,
         hidden_dim=8,
@@ -53,10 +57,10 @@ def make_experiment(
     for folder in (experiment.target_wavs, experiment.wavs_16k, experiment.f0_hz):
         folder.mkdir(parents=True)
     experiment.f0_coarse.mkdir()
-    experiment.content(DIM).mkdir()
-    experiment.write_config("v2", sample_rate, groups)
+    experiment.content(dim).mkdir()
+    experiment.write_config(version, sample_rate, groups)
     for number, length in enumerate(seconds):
-        write_clip(experiment, f"{number}_0", length)
+        write_clip(experiment, f"{number}_0", length, dim)
     return experiment
 
 
