@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -158,7 +159,11 @@ def test_the_first_answer_is_not_waited_for_long(server: Server) -> None:
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(3))
+    def look_up(*_: object, **__: object) -> None:
+        time.sleep(3)
+        raise socket.gaierror("nobody knows")
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
     started = time.monotonic()
     assert probe("http://hub.invalid/") == "no answer within 1 s"
     assert time.monotonic() - started < 2
