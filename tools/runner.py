@@ -11,6 +11,7 @@ import time
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from types import FrameType
+from typing import Any
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
@@ -21,7 +22,6 @@ from tools.web.jobs import (
     Job,
     Jobs,
     RunOptions,
-    detached,
     read_job,
     turn_lock,
     write_job,
@@ -85,7 +85,7 @@ class Runner:
             log.flush()
             worker = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=config.ROOT,
-                env={**os.environ, "PYTHONIOENCODING": "utf-8"}, **detached(),
+                env={**os.environ, "PYTHONIOENCODING": "utf-8"}, **_group(),
             )  # fmt: skip
         asked = ""
         while (code := worker.poll()) is None:
@@ -117,6 +117,16 @@ class Runner:
         if not self.job.is_active:
             self.experiment.stop_file.unlink(missing_ok=True)
         write_job(self.experiment, self.job)
+
+
+def _group() -> dict[str, Any]:
+    """Arguments of Popen for a worker that can be stopped with what it starts.
+
+    On Windows it shares this process's console: Ctrl-Break reaches no process of another one.
+    """
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
 
 
 def was_killed(code: int) -> bool:

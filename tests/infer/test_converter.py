@@ -61,6 +61,20 @@ def test_a_long_recording_is_converted_in_pieces_without_jumps(
     assert level.min() > 0.2 * np.median(level)  # no hole where pieces meet
 
 
+def test_rumble_below_48_hz_is_no_loudness_to_follow(
+    converter: VoiceConverter, options: ConvertOptions, tmp_path: Path
+) -> None:
+    speech, rate = load(options.input)
+    rumble = 0.3 * np.sin(2 * np.pi * 15 * np.arange(len(speech)) / rate)
+    soundfile.write(tmp_path / "rumble.wav", 0.3 * speech + rumble, rate)
+    soundfile.write(tmp_path / "clean.wav", 0.3 * speech, rate)
+    levels = [
+        np.sqrt(np.mean(convert(converter, options, input=path, rms_mix_rate=0.0) ** 2))
+        for path in (tmp_path / "rumble.wav", tmp_path / "clean.wav")
+    ]
+    assert levels[0] == pytest.approx(levels[1], rel=0.25)
+
+
 def test_a_transposed_recording_has_the_transposed_melody(
     converter: VoiceConverter, options: ConvertOptions
 ) -> None:
