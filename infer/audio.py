@@ -336,6 +336,8 @@ class AudioWriter:
         try:
             if self.path.is_dir():
                 raise AudioError(f"{self.path}: is a folder; name a file to write")
+            if self.path.parent.is_file():
+                raise AudioError(f"{self.path}: {self.path.parent} is a file, not a folder")
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.touch(exist_ok=False)  # libav would notice only when it writes
             self._encoder = encoder(self._temporary, self._suffix, self.file_rate)
@@ -394,6 +396,8 @@ class AudioWriter:
                 self._encoder.close()
         try:
             self._temporary.unlink(missing_ok=True)
+        except NotADirectoryError:
+            pass  # there is no such folder, so nothing was made in it
         except OSError as error:
             logger.warning("%s: could not be removed (%s)", self._temporary, error.strerror)
 
