@@ -337,7 +337,9 @@ class AudioWriter:
             if self.path.is_dir():
                 raise AudioError(f"{self.path}: is a folder; name a file to write")
             if self.path.parent.is_file():
-                raise AudioError(f"{self.path}: {self.path.parent} is a file, not a folder")
+                raise AudioError(
+                    f"{self.path}: cannot be written ({self.path.parent} is a file, not a folder)"
+                )
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.touch(exist_ok=False)  # libav would notice only when it writes
             self._encoder = encoder(self._temporary, self._suffix, self.file_rate)

@@ -391,12 +391,15 @@ def test_missing_folders_of_the_target_are_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ENCODERS)
 def test_a_target_that_cannot_be_written_is_refused_before_any_work(
-    tmp_path: Path, suffix: str
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / f"folder{suffix}").mkdir()
     with pytest.raises(AudioError, match="cannot be written"):
         AudioWriter(tmp_path / "file" / f"out{suffix}", 24000)
+    with pytest.raises(AudioError, match="cannot be written"):
+        AudioWriter(tmp_path / "file" / "deep" / f"out{suffix}", 24000)
+    assert caplog.messages == []  # one line is enough
     with pytest.raises(AudioError, match="is a folder"):
         AudioWriter(tmp_path / f"folder{suffix}", 24000)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", f"folder{suffix}"]
