@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from html import escape
 from pathlib import Path
@@ -12,10 +11,12 @@ import gradio as gr
 
 import config
 from infer.options import command
+from tools.dataset_report import read_report
 from tools.doctor import Check, run_checks, write_bundle
 from tools.options import DatasetReportOptions
 from tools.web.frame import Frame
 from tools.web.i18n import read_texts, spoken
+from tools.web.report_view import MARKS, report_html
 from tools.web.results import RESULTS, unused_name
 
 QUESTIONS = range(1, 19)
@@ -26,7 +27,6 @@ TABS = {
 }  # fmt: skip
 CHECKED = (4, 5, 7, 14, 16)  # answered by the check of this machine
 DATASET_QUESTION = 9
-MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -71,7 +71,7 @@ class HelpTab:
 
     def doctor(self) -> str:
         """Check this machine and this copy of the program; gives HTML."""
-        return _list([(check.level, check.text, check.values) for check in run_checks()])
+        return _list(run_checks())
 
     def support_bundle(self) -> Any:
         """Write a zip with checks, versions and logs, without anything private."""
@@ -95,17 +95,16 @@ class HelpTab:
             if ran.returncode:
                 said = (ran.stderr.strip().splitlines() or ["error: no message"])[-1]
                 raise gr.Error(escape(said.removeprefix("error: ")), print_exception=False)
-            findings = json.loads(target.read_text(encoding="utf-8"))["findings"]
+            return report_html(read_report(target))
         finally:
             target.unlink(missing_ok=True)
-        return _list([(each["level"], each["text"], each["values"]) for each in findings])
 
 
-def _list(answers: list[tuple[str, str, dict[str, str]]]) -> str:
+def _list(checks: list[Check]) -> str:
     items = "".join(
-        f'<li class="check-{level}"><span aria-hidden="true">{MARKS[level]}</span> '
-        f'<span class="check-level">{spoken(f"help_level_{level}")}</span> '
-        f"<span>{spoken(text, **values)}</span></li>"
-        for level, text, values in answers
+        f'<li class="report-{check.level}" data-mark="{MARKS[check.level]}">'
+        f"<strong>{spoken(f'help_level_{check.level}')}</strong> "
+        f"{spoken(check.text, **check.values)}</li>"
+        for check in checks
     )
-    return f'<ul class="checks">{items}</ul>'
+    return f'<ul class="report">{items}</ul>'
