@@ -60,11 +60,16 @@ def _render_window(
     return torch.tanh(_to_one_channel(generator.conv_post, F.leaky_relu_(x, LAST_LEAK)))
 
 
-def convolve(conv: Conv, x: Tensor, kernel: Tensor | None = None) -> Tensor:
-    """A convolution along the rows of (B, N, C); kernel replaces the convolution's own."""
-    kernel = conv.kernel() if kernel is None else kernel
+def convolve(conv: Conv, x: Tensor) -> Tensor:
+    """A convolution along the rows of (B, N, C)."""
+    return _convolve(x, conv.kernel(), conv.bias, conv.padding, conv.dilation)
+
+
+def _convolve(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, padding: int, dilation: int = 1
+) -> Tensor:
     image = x.transpose(1, 2).unsqueeze(2)  # (B, C, 1, N), in memory still rows
-    made = F.conv2d(image, kernel.unsqueeze(2), conv.bias, 1, (0, conv.padding), (1, conv.dilation))
+    made = F.conv2d(image, kernel.unsqueeze(2), bias, 1, (0, padding), (1, dilation))
     return made.squeeze(2).transpose(1, 2)
 
 
@@ -78,19 +83,17 @@ def _render_stage(
     """(B, N, C) -> (B, N * stride, C / 2): upsample, add the source, mean of the blocks."""
     batch, rows, _ = x.shape
     stride, dim = upsample.stride, upsample.kernel().shape[1]
-    phases = phase_kernel(upsample)
+    phases, taps = phase_kernel(upsample), _tap_reach(upsample)
     bias = upsample.bias.repeat(stride)
-    reach = -(-max(map(_reach, group)) // stride) + phases.shape[2] // 2  # in rows of x
+    reach = -(-max(map(_reach, group)) // stride) + taps  # in rows of x
     step = max(1, PIECE_VALUES * torch.get_num_threads() // dim // stride)
     made = x.new_empty(batch, rows * stride, dim)
     frames = None if noise_conv is None else _frames(noise_conv, source)
     for start in range(0, rows, step):
         end = min(start + step, rows)
         low, high = max(0, start - reach), min(rows, end + reach)
-        piece = F.leaky_relu(x[:, low:high], LEAK)
-        image = piece.transpose(1, 2).unsqueeze(2)
-        piece = F.conv2d(image, phases.unsqueeze(2), bias, 1, (0, phases.shape[2] // 2))
-        piece = piece.squeeze(2).transpose(1, 2).reshape(batch, (high - low) * stride, dim)
+        piece = _convolve(F.leaky_relu(x[:, low:high], LEAK), phases, bias, taps)
+        piece = piece.reshape(batch, (high - low) * stride, dim)
         if frames is not None:
             seen = frames[:, low * stride : high * stride]
             piece += F.linear(seen, noise_conv.kernel()[:, 0], noise_conv.bias)
