@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import config
 from infer.f0 import F0_METHODS
 from infer.options import Options, command, printable
 from tools import hardware
+from tools.recordings import take_recordings
 from tools.web.choices import from_root
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
@@ -123,10 +123,12 @@ class TrainTab:
     def _connect(self, frame: Frame) -> None:
         progress, view = self.progress, self.progress.view
         progress.connect(self.name)
-        shown = [self.name, *self.settings, self.hardware, self.commands]
+        loaded = gr.State([])  # the settings that an experiment was opened with
+        self.loaded = loaded
+        shown = [self.name, *self.settings, self.hardware, self.commands, loaded]
         frame.page.load(self.open_page, self.name, shown, **PRIVATE)
         self.name.change(
-            self.open_experiment, [self.name, *self.settings], shown[1:], **PRIVATE
+            self.open_experiment, [self.name, loaded, *self.settings], shown[1:], **PRIVATE
         ).then(progress.look, [self.name, progress.seen], view, **PRIVATE)
         self.kind.input(self.recommend, self.kind, [self.hardware, self.batch_size], **PRIVATE)
         for widget in self.settings:
@@ -153,24 +155,28 @@ class TrainTab:
         chosen = next(iter([*active, *filter(None, [name]), *known]), None)
         return {
             self.name: gr.update(choices=known, value=chosen),
-            **self.open_experiment(chosen, *astuple(DEFAULTS)),
+            **self.open_experiment(chosen, [], *astuple(DEFAULTS)),
         }
 
-    def open_experiment(self, name: str | None, *values: Any) -> Updates:
-        """Show the settings that an experiment was left with; a new one keeps what stands."""
+    def open_experiment(self, name: str | None, loaded: list[Any], *values: Any) -> Updates:
+        """Show the settings that an experiment was left with.
+
+        A new one keeps what the user has filled in, but nothing that was loaded with another.
+        """
         experiment = named(name)
         saved = read_settings(experiment) if experiment else None
-        settings = saved or Settings(*values)
+        is_untouched = list(values) == loaded or not loaded
+        settings = saved or (DEFAULTS if is_untouched else Settings(*values))
         choice = hardware.choose(settings.version, settings.sample_rate)
+        if settings is DEFAULTS:
+            settings = replace(DEFAULTS, batch_size=choice.batch_size, processes=choice.processes)
         updates: Updates = dict(zip(self.settings, astuple(settings), strict=True))
-        if saved is None and settings == DEFAULTS:
-            updates[self.batch_size] = choice.batch_size
-            updates[self.processes] = choice.processes
         updates[self.device] = gr.update(choices=["auto", *choice.devices], value=settings.device)
         others = [each for each in experiments() if each != name]
         updates[self.parent] = gr.update(choices=["", *others], value=settings.parent)
         updates[self.hardware] = _reasons_html(choice)
         updates[self.commands] = self.preview(name, *astuple(settings))
+        updates[self.loaded] = list(astuple(settings))
         return updates
 
     def recommend(self, kind: str) -> Updates:
@@ -193,13 +199,12 @@ class TrainTab:
         if experiment is None:
             raise gr.Error(spoken("name_first"), print_exception=False)
         folder = config.DATASETS / plain_name(experiment.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in map(Path, files):
-            shutil.move(file, _free_name(folder / file.name))
+        with refusals():
+            taken = take_recordings(map(Path, files), folder)
         return {
             self.dataset: from_root(folder),
             self.files: None,
-            self.added: spoken("files_added", count=len(files), folder=from_root(folder)),
+            self.added: spoken("files_added", count=len(taken), folder=from_root(folder)),
         }
 
     def train(self, name: str | None, *values: Any, only: int | None = None) -> Updates:
@@ -228,14 +233,6 @@ class TrainTab:
 
     def _options(self, name: str | None, values: tuple[Any, ...]) -> list[Options]:
         return commands(Experiment.named(name or ""), Settings(*values))
-
-
-def _free_name(path: Path) -> Path:
-    number, free = 1, path
-    while free.exists():
-        number += 1
-        free = path.with_stem(f"{path.stem}_{number}")
-    return free
 
 
 def _reasons_html(choice: hardware.Choice) -> str:

@@ -1,0 +1,203 @@
+"""The Train tab: real speech, real workers, and kills in the middle, seen through the page."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infer.retrieval import find_index
+from tests.tools.web.conftest import Opens, start_page
+from tools.web.jobs import Jobs, is_held
+from train.experiment import Experiment
+from train.metrics import read_metrics
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = sync_api.expect
+
+PORT = "18790"
+STEP_MS = 180_000  # generous: every step imports torch first
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
+
+
+@pytest.fixture
+def experiment(root: Path) -> Iterator[Experiment]:
+    """A name that nobody has, and everything made under it deleted at the end."""
+    experiment = Experiment(root / "logs" / f"page test 声 {os.getpid()}")
+    yield experiment
+    if experiment.root.exists():
+        experiment.stop_file.write_text("kill")
+        wait_until(lambda: not is_held(experiment.lock_file("job")))
+    for path in (experiment.root, root / "datasets" / experiment.name):
+        shutil.rmtree(path, ignore_errors=True)
+    (root / "weights" / f"{experiment.name}.pth").unlink(missing_ok=True)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + STEP_MS / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def button(page: Any, name: str) -> Any:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def open_tab(page: Any, url: str = "") -> Any:
+    if url:
+        page.goto(url)
+    page.get_by_role("tab", name=re.compile("Train|训练")).first.click()
+    return page
+
+
+def fill_in(page: Any, experiment: Experiment, recordings: list[Path]) -> None:
+    """Go from top to bottom of the form."""
+    name = page.get_by_label("Name of the voice")
+    name.fill(experiment.name)
+    name.press("Enter")
+    page.locator("#dataset-files input[type=file]").set_input_files(recordings)
+    page.get_by_text(f"{len(recordings)} files added").wait_for()
+    page.get_by_text("minutes are usable").wait_for(timeout=STEP_MS)
+    page.get_by_role("button", name="More settings").last.click()
+    for label, value in (
+        ("Clips per step", "1"),
+        ("Minutes between saves", "0.1"),
+    ):
+        page.get_by_label(label).fill(value)
+        page.get_by_label(label).press("Tab")
+
+
+@pytest.fixture
+def own_page(root: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """A page that may be killed and started again at the same port; its processes in order."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for page in started:
+        page.kill()
+        page.wait(20)
+
+
+def says(page: Any, text: str, timeout: float = STEP_MS) -> None:
+    """Wait until the job's view says this, in the language that is seen."""
+    expect(page.locator(".job")).to_contain_text(text, use_inner_text=True, timeout=timeout)
+
+
+def start(page: Any, name: str, experiment: Experiment) -> None:
+    """Press a button that starts the job, and wait until the training tells of its steps."""
+    button(page, name).click()
+    says(page, "Step 4 of 6: Training the voice", 3 * STEP_MS)
+    wait_until(lambda: (told := Jobs().log(experiment)[0]) and told.done > 0)
+
+
+@pytest.mark.timeout(1500)  # twelve processes that import torch, on a busy machine
+@pytest.mark.parametrize(
+    ("minutes", "copies"), [("0.1", 1), pytest.param("1", 5, marks=pytest.mark.slow)]
+)
+def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
+    minutes: str,
+    copies: int,
+    browser: Any,
+    own_page: list[subprocess.Popen[str]],
+    experiment: Experiment,
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    recordings = []
+    for name in ("english", "italian"):
+        for number in range(copies):
+            recordings.append(tmp_path / f"{name} {number}.flac")
+            shutil.copy(root / "assets/examples" / f"{name}.flac", recordings[-1])
+    process, url = start_page(root, "--port", PORT)
+    own_page.append(process)
+    context = browser.new_context(locale="en-US")
+    page = open_tab(context.new_page(), url)
+    fill_in(page, experiment, recordings)
+    page.get_by_role("button", name="Commands and single steps").click()
+    shown = page.locator(".command textarea:visible").input_value()
+    assert shown.count(f"--experiment 'logs/{experiment.name}'") == 6
+    start(page, "Train", experiment)
+
+    # the same is seen in another tab, after a reload, and in Chinese
+    other = open_tab(browser.new_context(locale="zh-CN").new_page(), url)
+    says(other, "第 4 / 6 步")
+    expect(other.get_by_label("音色名称")).to_have_value(experiment.name)
+    page.reload()
+    open_tab(page)
+    says(page, "Step 4 of 6: Training the voice")
+    expect(page.get_by_label("Minutes to train in all")).to_have_value("30")
+
+    # stopped, with its state saved, and resumed
+    button(page, "Stop").click()
+    says(page, "Stopped in step 4 of 6")
+    says(page, "Nothing is lost")
+    saved = experiment.saved_steps()[-1]
+    start(page, "Go on", experiment)
+    assert f"going on from step {saved}" in Jobs().log(experiment)[1]
+
+    # the page is killed while training goes on, and recovers by itself
+    process.kill()
+    process.wait()
+    before = Jobs().log(experiment)[0].done
+    own_page.append(start_page(root, "--port", PORT)[0])
+    assert Jobs().log(experiment)[0].done > before
+    page.get_by_role("tab", name="Convert", selected=True).wait_for(timeout=STEP_MS)
+    open_tab(page)
+    says(page, "Step 4 of 6: Training the voice")
+
+    # the training process is killed, and started again by itself
+    killed = experiment.pid_file.read_text()
+    os.kill(int(killed), signal.SIGKILL)
+    wait_until(lambda: experiment.pid_file.read_text() != killed)
+    assert "was killed (exit code -9); starting it again" in Jobs().log(experiment)[1]
+
+    # finished with another setting
+    button(page, "Stop").click()
+    says(page, "Stopped in step 4 of 6")
+    page.get_by_label("Minutes to train in all").fill(minutes)
+    button(page, "Train").click()
+    says(page, "Done.", 6 * STEP_MS)
+    seconds = [entry["seconds"] for entry in read_metrics(experiment)]
+    assert seconds == sorted(seconds) and seconds[-1] >= 60 * float(minutes)
+
+    # voice and index are there, and Convert finds both
+    voice = root / "weights" / f"{experiment.name}.pth"
+    assert find_index(voice, [root / "logs"]) == experiment.indexes()[0]
+    says(page, f"weights/{experiment.name}.pth")
+    page.reload()
+    page.get_by_label("Voice", exact=True).click()
+    page.get_by_role("option", name=experiment.name).click()
+    expect(page.locator("body")).to_contain_text(experiment.indexes()[0].name, timeout=STEP_MS)
+
+
+def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
+    opened: Opens, root: Path
+) -> None:
+    before = set((root / "logs").iterdir())
+    page = opened()
+    open_tab(page)
+    name = page.get_by_label("Name of the voice")
+    name.fill("a/../b")
+    name.press("Enter")
+    page.get_by_label("Folder of recordings").fill("nowhere")
+    button(page, "Train").click()
+    page.get_by_text("cannot be a name").first.wait_for()
+    name.fill(f"new {os.getpid()}")
+    name.press("Enter")
+    button(page, "Train").click()
+    page.get_by_text(re.compile("no folder .*nowhere")).first.wait_for()
+    assert set((root / "logs").iterdir()) == before
+    page = opened(language="zh-CN", width=390)
+    open_tab(page)
+    button(page, "训练").wait_for()
+    assert "i18n" not in page.locator("body").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,102 @@
+"""Takes recordings and zips of recordings into a dataset folder, with care."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from train.experiment import plain_name
+from train.preprocess import AUDIO_SUFFIXES
+
+MOST_FILES = 10_000  # in a zip
+MOST_BYTES = 16 * 2**30  # of a zip, unpacked
+MOST_RATIO = 200  # unpacked / packed bytes; recordings hardly shrink
+FREE_RATIO_BYTES = 2**20  # below this size the ratio says nothing
+BLOCK = 2**20
+
+
+def take_recordings(files: Iterable[Path], folder: Path) -> list[Path]:
+    """Move recordings, and those inside zips, into a folder; returns where they are now.
+
+    All of them, or none; nothing there is overwritten. ValueError names the file that is refused.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as name:
+        incoming = Path(name)
+        found: list[Path] = []
+        for number, file in enumerate(files):
+            place = incoming / str(number)
+            place.mkdir()
+            if file.suffix.lower() == ".zip":
+                found += _unpack(file, place)
+            elif file.suffix.lower() in AUDIO_SUFFIXES:
+                found.append(Path(shutil.move(file, place / file.name)))
+            else:
+                raise ValueError(f"{file.name} is neither a recording nor a zip of recordings")
+        return [path.replace(_free_name(folder / path.name)) for path in found]
+
+
+def _unpack(file: Path, folder: Path) -> list[Path]:
+    """Unpack the recordings of a zip under their bare names, so that no path leads anywhere."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            items = _recordings(file, archive)
+            return [_unpack_one(archive, item, folder) for item in items]
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        raise ValueError(f"{file.name} cannot be unpacked: {error}") from error
+
+
+def _recordings(file: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The entries that are recordings, after the zip has been found harmless."""
+    items = [item for item in archive.infolist() if _is_recording(item)]
+    if not items:
+        raise ValueError(f"{file.name} holds no recordings")
+    if len(items) > MOST_FILES or sum(item.file_size for item in items) > MOST_BYTES:
+        raise ValueError(
+            f"{file.name} holds more than {MOST_FILES} recordings or {MOST_BYTES >> 30} GiB; "
+            "unpack it yourself and name the folder"
+        )
+    for item in items:
+        if item.file_size > max(FREE_RATIO_BYTES, MOST_RATIO * item.compress_size):
+            raise ValueError(
+                f"{file.name} is refused: {item.filename!r} unpacks to far more than it holds"
+            )
+    return items
+
+
+def _is_recording(item: zipfile.ZipInfo) -> bool:
+    path = _path_of(item)
+    is_hidden = path.name.startswith(".") or "__MACOSX" in path.parts
+    return not item.is_dir() and not is_hidden and path.suffix.lower() in AUDIO_SUFFIXES
+
+
+def _path_of(item: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(item.filename.replace("\\", "/"))  # some programs write Windows' own
+
+
+def _unpack_one(archive: zipfile.ZipFile, item: zipfile.ZipInfo, folder: Path) -> Path:
+    """Write one entry; what it says of its size is not trusted."""
+    path = _path_of(item)
+    try:
+        name = plain_name(path.name)
+    except ValueError:
+        name = f"recording{path.suffix.lower()}"
+    target, written = _free_name(folder / name), 0
+    with archive.open(item) as source, target.open("xb") as written_file:
+        while block := source.read(BLOCK):
+            written += len(block)
+            if written > item.file_size:
+                raise ValueError(f"{item.filename!r} is larger than the zip says")
+            written_file.write(block)
+    return target
+
+
+def _free_name(path: Path) -> Path:
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_stem(f"{path.stem}_{number}")
+    return free
