@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 
 import config
 from infer.options import parse_options
@@ -19,7 +20,10 @@ def main() -> None:
 
     from tools.web.app import serve
 
-    serve(options)
+    try:
+        serve(options)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

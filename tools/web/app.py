@@ -7,10 +7,12 @@ import logging
 import os
 import socket
 import threading
+from importlib.util import find_spec
 
 import gradio as gr
 
 from tools.web import choices
+from tools.web.api import Endpoints
 from tools.web.frame import Frame
 from tools.web.i18n import load_texts, read_texts, spoken
 from tools.web.jobs import Jobs
@@ -39,6 +41,7 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
         gr.HTML(page_head())
         if warning:
             gr.HTML(f'<p class="warning" role="alert">{spoken(warning)}</p>')
+        Endpoints(session)  # before the tabs, whose events would take the same names
         with gr.Tabs() as tabs:
             frame = Frame(page, tabs, text, session, jobs)
             for name, build_tab in TABS.items():
@@ -78,6 +81,10 @@ def free_port(host: str, first: int) -> int:
 
 def serve(options: WebOptions) -> None:
     """Show the page until Ctrl-C."""
+    if options.mcp and find_spec("mcp") is None:
+        raise ValueError(
+            "--mcp needs one more package: python -m pip install -r requirements-mcp.txt"
+        )
     port = free_port(options.host, options.port)
     if port != options.port:
         logger.info("Port %d is taken.", options.port)
@@ -100,6 +107,7 @@ def serve(options: WebOptions) -> None:
         footer_links=["settings", "api"],
         auth=options.login,
         root_path=options.root_path or None,
+        mcp_server=options.mcp,
         theme=THEME,
         head=page_style(),
         js=SCRIPT.read_text(encoding="utf-8"),

@@ -24,6 +24,7 @@ class WebOptions(Options):
     browser: bool = option("open the page in your browser", True)
     share: bool = option("also make a public link through gradio's server", False)
     auth: str = option("name:password that the page asks for", "")
+    mcp: bool = option("also serve the API as MCP tools; needs requirements-mcp.txt", False)
     root_path: str = option("path at which a reverse proxy shows the page, e.g. /rvc", "")
 
     def __post_init__(self) -> None:

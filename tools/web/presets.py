@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from infer.options import ConvertOptions
+
 SUFFIX = ".presets.json"
 LONGEST_NAME = 60
+
+SETTINGS = {item.name for item in fields(ConvertOptions)} - {"voice", "input", "output"}
 
 Settings = dict[str, Any]  # option name of ConvertOptions -> value
 
@@ -27,10 +32,14 @@ def read_presets(voice: Path) -> dict[str, Settings]:
 
 
 def save_preset(voice: Path, name: str, settings: Settings) -> None:
-    """Keep settings under a name, in place of those it had. ValueError: not a name."""
+    """Keep settings under a name, in place of those it had. ValueError: not a name or setting."""
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME:
         raise ValueError(f"a preset needs a name of 1 to {LONGEST_NAME} characters")
+    if unknown := settings.keys() - SETTINGS:
+        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
+    if not all(isinstance(value, str | int | float) for value in settings.values()):
+        raise ValueError("a setting is a number or a text")
     _write(voice, {**read_presets(voice), name: settings})
 
 

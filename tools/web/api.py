@@ -1,0 +1,194 @@
+"""The named endpoints of converting, for gradio_client and MCP; docs/api.md shows their use."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from infer.options import ConvertOptions, default_of
+from tools.web import choices, presets
+from tools.web.results import new_result
+from tools.web.session import ConversionError, Session
+from tools.web.tabs.convert_settings import OPTIONS, speakers_of, suggested_semitones
+
+MEASURED_WITH = "swift"  # f0 method that is always there
+
+
+class Endpoints:
+    """Each public method is an endpoint of its own name; refusals reach the caller as one line."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        for plain in (
+            self.voices, self.describe_voice, self.presets, self.save_preset, self.delete_preset,
+        ):  # fmt: skip
+            gr.api(_refusing(plain), api_name=plain.__name__)
+        recording = gr.Audio(type="filepath", label="recording", visible=False)
+        other = gr.Audio(type="filepath", label="other", visible=False)
+        made, louder = (gr.File(visible=False, label=name) for name in ("result", "other result"))
+        told = gr.JSON(visible=False, label="answer")
+        voice = gr.Textbox("demo", visible=False, label="voice")
+        number = gr.Number(0, visible=False, label="speaker", precision=0)
+        self._add(self.convert, [recording, voice, *_settings()], made)
+        self._add(self.listen, [recording], told)
+        self._add(self.suggest_semitones, [recording, voice, number], told)
+        self._add(self.match_loudness, [recording, other], [made, louder])
+
+    def _add(self, action: Any, inputs: list[Any], outputs: Any) -> None:
+        """Make an endpoint whose inputs or outputs are files, which gr.api does not carry."""
+        gr.Button(visible=False).click(
+            _refusing(action), inputs, outputs, api_name=action.__name__, concurrency_limit=4
+        )
+
+    def voices(self) -> list[dict[str, str]]:
+        """List the voices: name and file of each."""
+        return [{"name": name, "file": path} for name, path in choices.voices()]
+
+    def describe_voice(self, voice: str) -> dict[str, Any]:
+        """Tell version, sample rate in Hz, speakers, median pitch in Hz and index of a voice.
+
+        Args:
+            voice: its name or file, as `voices` lists it
+        """
+        facts = self._session.load(choices.voice_path(voice)).result()
+        return {**facts, "speakers": speakers_of(facts)}
+
+    def convert(
+        self,
+        recording: str,
+        voice: str,
+        semitones: float,
+        f0_method: str,
+        index_rate: float,
+        protect: float,
+        rms_mix_rate: float,
+        resample_rate: int,
+        speaker: int,
+        format: str,
+        device: str,
+        seed: int,
+    ) -> str:
+        """Convert a recording to another voice; gives the new audio file.
+
+        Args:
+            recording: audio or video file
+            voice: name of a voice, as `voices` lists it
+            semitones: shift of the melody, 12 = one octave up
+            f0_method: how the melody is found
+            index_rate: 0..1, share of the voice's own pronunciation
+            protect: 0..0.5, lower keeps more of the recording's consonants
+            rms_mix_rate: 0 follows the recording's loudness, 1 the voice's
+            resample_rate: sample rate of the file in Hz, 0 = the voice's own
+            speaker: number of the voice's speaker
+            format: wav, flac, mp3, m4a or ogg
+            device: auto, cpu, cuda:0, mps
+            seed: same seed, same file
+        """
+        path = choices.voice_path(voice)
+        options = ConvertOptions(  # checks all values before they become part of a file name
+            voice=path, input=_recording(recording), output=Path("unnamed"), format=format,
+            semitones=semitones, f0_method=f0_method, index_rate=index_rate, protect=protect,
+            rms_mix_rate=rms_mix_rate, resample_rate=int(resample_rate), speaker=int(speaker),
+            device=device, seed=int(seed),
+        )  # fmt: skip
+        output = new_result(Path(recording), path, format or "wav")
+        self._session.convert(replace(options, output=output)).result()
+        return str(output)
+
+    def listen(self, recording: str) -> dict[str, Any]:
+        """Measure the melody and the loudness of a recording's first minute.
+
+        Args:
+            recording: audio or video file
+        """
+        return self._session.listen(_recording(recording), MEASURED_WITH).result()
+
+    def suggest_semitones(self, recording: str, voice: str, speaker: int) -> int | None:
+        """Tell the shift that brings a recording to the pitch of a voice, null if unknown.
+
+        Args:
+            recording: audio or video file
+            voice: name of a voice
+            speaker: number of the voice's speaker
+        """
+        facts = self._session.load(choices.voice_path(voice)).result()
+        heard = self.listen(recording)["f0_median"]
+        wanted = facts["f0_median"].get(str(int(speaker)), 0)
+        return suggested_semitones(heard, wanted) if heard and wanted else None
+
+    def match_loudness(self, recording: str, other: str) -> tuple[str, str]:
+        """Give copies of two recordings that are as loud as the quieter one.
+
+        Args:
+            recording: audio or video file
+            other: audio or video file
+        """
+        folder = Path(tempfile.mkdtemp(prefix="rvc-webui-compare-"))
+        targets = [folder / "recording.wav", folder / "other.wav"]
+        self._session.match([_recording(recording), _recording(other)], targets).result()
+        return str(targets[0]), str(targets[1])
+
+    def presets(self, voice: str) -> dict[str, Any]:
+        """Give the settings that are kept for a voice, by name.
+
+        Args:
+            voice: name of a voice
+        """
+        return presets.read_presets(choices.voice_path(voice))
+
+    def save_preset(self, voice: str, name: str, settings: dict[str, Any]) -> list[str]:
+        """Keep settings for a voice; gives the names that it has now.
+
+        Args:
+            voice: name of a voice
+            name: of the preset
+            settings: values by option name, such as {"semitones": 3}
+        """
+        presets.save_preset(choices.voice_path(voice), name, settings)
+        return list(self.presets(voice))
+
+    def delete_preset(self, voice: str, name: str) -> list[str]:
+        """Forget a preset; gives the names that are left.
+
+        Args:
+            voice: name of a voice
+            name: of the preset
+        """
+        presets.delete_preset(choices.voice_path(voice), name)
+        return list(self.presets(voice))
+
+
+def _settings() -> list[gr.components.Component]:
+    """The settings of `convert` in its order, with the defaults of the command."""
+    widgets: list[gr.components.Component] = []
+    for name in list(inspect.signature(Endpoints.convert).parameters)[3:]:
+        default = "wav" if name == "format" else default_of(OPTIONS[name])
+        kind = gr.Textbox if isinstance(default, str) else gr.Number
+        widgets.append(kind(default, label=name, visible=False))
+    return widgets
+
+
+def _refusing(action: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the caller read why something was refused; other failures stay failures."""
+
+    @wraps(action)
+    def asked(*arguments: Any) -> Any:
+        try:
+            return action(*arguments)
+        except (ValueError, TypeError, OSError, ConversionError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return asked
+
+
+def _recording(path: str | None) -> Path:
+    if not path:
+        raise ValueError("a recording is needed")
+    return Path(path)
