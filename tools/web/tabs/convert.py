@@ -94,7 +94,9 @@ class ConvertTab:
         with gr.Row():
             self.start = gr.Button(text("convert"), variant="primary", scale=3, min_width=120)
             self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
-        self.result = gr.Audio(label=text("result"), interactive=False, buttons=["download"])
+        self.result = gr.Audio(
+            label=text("result"), interactive=False, buttons=["download"], visible=False
+        )
         self.summary = gr.HTML(spoken("result_empty"), elem_classes="quiet summary")
         self.plot = gr.HTML()
         with gr.Accordion(text("command_line"), open=False):
@@ -138,7 +140,7 @@ class ConvertTab:
                 self.running,
                 self.last,
             ],
-            show_progress_on=self.result,
+            show_progress_on=self.summary,
             concurrency_limit=1,
             concurrency_id="conversion",
             **PRIVATE,
@@ -225,7 +227,7 @@ class ConvertTab:
             )
             yield {
                 **over,
-                self.result: str(config.ROOT / output),
+                self.result: gr.update(value=str(config.ROOT / output), visible=True),
                 self.summary: said,
                 self.plot: "",
                 self.last: result_of(options),
