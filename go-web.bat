@@ -1,13 +1,22 @@
 @echo off
 rem Installs what is missing into .venv, then opens the page. Arguments go to infer-web.py.
+setlocal
 chcp 65001 >nul
-cd /d "%~dp0"
+rem pushd also works on a network share, where cd does not
+pushd "%~dp0" || (echo The folder of this file cannot be opened. & pause & exit /b 1)
+if not exist infer-web.py (
+  echo The other files are not here. Unpack the whole zip into a folder and start this file there.
+  pause
+  exit /b 1
+)
 set PYTHON=
-for %%P in ("py -3" "python" "python3") do (
-  if not defined PYTHON %%~P -c "import sys; sys.exit(sys.version_info < (3, 10))" >nul 2>nul && set PYTHON=%%~P
+set CHECK="import sys; sys.exit(not ((3, 10) <= sys.version_info[:2] <= (3, 14) and sys.maxsize > 2**32))"
+for %%P in ("py -3" "python" "python3" "py -3.14" "py -3.13" "py -3.12" "py -3.11" "py -3.10") do (
+  if not defined PYTHON %%~P -c %CHECK% >nul 2>nul && set PYTHON=%%~P
 )
 if not defined PYTHON (
-  echo Python 3.10 or newer is needed and was not found. Get it from https://www.python.org/downloads/
+  echo Python 3.10 to 3.14 for 64 bit is needed and was not found.
+  echo Get it from https://www.python.org/downloads/windows/ and start this file again.
   pause
   exit /b 1
 )

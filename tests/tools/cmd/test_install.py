@@ -157,9 +157,18 @@ def test_go_web_without_a_new_python_says_what_is_needed(program: Path, tmp_path
         env={"PATH": str(folder)}, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 1
-    assert "Python 3.10 or newer is needed" in ran.stderr
+    assert "Python 3.10 to 3.14 is needed" in ran.stderr
 
 
-def test_the_windows_launcher_keeps_windows_line_ends(root: Path) -> None:
-    lines = (root / "go-web.bat").read_bytes().split(b"\n")
-    assert all(line.endswith(b"\r") for line in lines[:-1])
+def test_the_windows_launcher_is_ascii_with_windows_line_ends(root: Path) -> None:
+    content = (root / "go-web.bat").read_bytes()
+    assert content.isascii()
+    assert all(line.endswith(b"\r") for line in content.split(b"\n")[:-1])
+
+
+def test_a_folder_too_deep_for_windows_is_told_before_anything_is_installed(root: Path) -> None:
+    deep = Path("C:/" + "a" * 120)
+    assert "LongPathsEnabled" in install.too_deep(deep, "Windows", allows_long=False)
+    assert install.too_deep(deep, "Windows", allows_long=True) == ""
+    assert install.too_deep(deep, "Linux", allows_long=False) == ""
+    assert install.too_deep(Path("C:/Users/somebody/rvc"), "Windows", allows_long=False) == ""

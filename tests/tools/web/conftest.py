@@ -46,22 +46,28 @@ def url(root: Path) -> Iterator[str]:
     page.wait(20)
 
 
-def start_browser(*arguments: str) -> Iterator[Any]:
-    """Yield a browser; without one here the test is left out and says why."""
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    """What starts browsers; there can be one at a time."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        yield playwright
+
+
+def start_browser(playwright: Any, *arguments: str) -> Any:
+    """Start a browser; where there is none the test is left out and says why."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"left out, no browser here: none of {', '.join(BROWSERS)}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *arguments])
-        yield browser
-        browser.close()
+    return playwright.chromium.launch(executable_path=path, args=[*QUIET, *arguments])
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(playwright: Any) -> Iterator[Any]:
     """A browser for several tests."""
-    yield from start_browser()
+    browser = start_browser(playwright)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

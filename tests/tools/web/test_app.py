@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from tests.tools.web.conftest import start_page
 from tools.web.app import TABS, free_port, open_to_others
 from tools.web.i18n import load_texts, spoken
 from tools.web.options import WebOptions, page_environment
@@ -104,3 +109,45 @@ def test_the_page_starts_with_proxies_set_and_says_which_port_it_took(root: Path
         finally:
             page.terminate()
             page.wait(20)
+
+
+def test_a_page_with_a_password_behind_a_proxy_path_asks_before_it_shows_anything(
+    root: Path,
+) -> None:
+    page, url = start_page(root, "--auth", "me:geheim 密", "--root-path", "/rvc")
+    try:
+        jar = urllib.request.HTTPCookieProcessor()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            opener.open(f"{url}config", timeout=30)
+        wrong = urllib.parse.urlencode({"username": "me", "password": "guess"}).encode()
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            opener.open(f"{url}login", wrong, timeout=30)
+        right = urllib.parse.urlencode({"username": "me", "password": "geheim 密"}).encode()
+        opener.open(f"{url}login", right, timeout=30)
+        settings = json.loads(opener.open(f"{url}config", timeout=30).read())
+        assert settings["root"].endswith("/rvc")
+    finally:
+        page.terminate()
+        page.wait(20)
+
+
+@pytest.mark.slow
+def test_the_first_page_comes_at_most_two_seconds_after_gradios_own_import(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imports, pages = [], []
+    for _ in range(3):
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import gradio"], cwd=root, check=True)
+        imports.append(time.monotonic() - started)
+        started = time.monotonic()
+        page, url = start_page(root)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        assert opener.open(url, timeout=30).status == 200
+        pages.append(time.monotonic() - started)
+        page.terminate()
+        page.wait(20)
+    with capsys.disabled():
+        print(f"\nimport gradio {min(imports):.2f} s, first page {min(pages):.2f} s")
+    assert min(pages) < min(imports) + 2

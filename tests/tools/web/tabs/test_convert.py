@@ -217,15 +217,19 @@ def test_a_batch_names_the_broken_file_and_zips_the_others(
 
 
 @pytest.fixture(scope="module")
-def microphone(english: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def microphone(
+    playwright: Any, english: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
     """A browser whose microphone hears the example."""
     speech, rate = soundfile.read(english)
     path = tmp_path_factory.mktemp("microphone") / "speech.wav"
     soundfile.write(path, speech, rate, subtype="PCM_16")
-    yield from start_browser(
-        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+    browser = start_browser(
+        playwright, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={path}",
     )  # fmt: skip
+    yield browser
+    browser.close()
 
 
 def test_a_recording_from_the_microphone_is_converted(
