@@ -134,11 +134,11 @@ class TrainTab:
         for widget in self.settings:
             widget.change(self.preview, [self.name, *self.settings], self.commands, **PRIVATE)
         given = [self.name, *self.settings]
+        self.check.click(self.check_dataset, given, view, api_name="check_dataset")
         self.files.upload(
             self.add_files, [self.name, self.files], [self.dataset, self.files, self.added],
             **PRIVATE,
         ).success(self.check_dataset, given, view, **PRIVATE)  # fmt: skip
-        self.check.click(self.check_dataset, given, view, api_name="check_dataset")
         progress.start.click(self.train, given, view, api_name="train")
         for number, button in enumerate(self.one_step):
             button.click(
