@@ -23,7 +23,7 @@ from train.options import (
 )
 
 WAIT_SECONDS = 120.0  # generous: a worker imports torch first
-RECORDINGS = 60
+RECORDINGS = 150
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
 
