@@ -20,5 +20,5 @@ def test_the_options_of_every_worker_survive_their_command(cls):
     assert parse_options(cls, command(options)[3:]) == options
 
 
-def test_there_are_five_workers():
-    assert len(WORKERS) == 5
+def test_there_are_six_workers():
+    assert len(WORKERS) == 6
