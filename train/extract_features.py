@@ -106,7 +106,9 @@ def _neighbours(
 ) -> Neighbours:
     """The unaltered content of all clips of a speaker."""
     clips = [clip for clip, number in speakers.items() if number == speaker]
-    return Neighbours((clip, np.load(experiment.content_file(clip, dim))) for clip in clips)
+    return Neighbours(
+        (clip, np.load(experiment.content_file(clip, dim), mmap_mode="r")) for clip in clips
+    )
 
 
 def _random(clip: str, use: object) -> np.random.Generator:

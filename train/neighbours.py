@@ -17,10 +17,10 @@ class Neighbours:
     def __init__(self, clips: Iterable[tuple[str, np.ndarray]]) -> None:
         """clips: names and (T, dim) normalised content of one speaker."""
         names, contents = zip(*clips, strict=True)
-        owners = np.repeat(np.array(names), [len(content) for content in contents])
-        vectors = np.concatenate(contents).astype(np.float32)
-        step = -(-len(vectors) // MOST_VECTORS)
-        self._vectors, self._owners = vectors[::step], owners[::step]
+        step = -(-sum(map(len, contents)) // MOST_VECTORS)
+        taken = [content[::step].astype(np.float32) for content in contents]
+        self._vectors = np.concatenate(taken)
+        self._owners = np.repeat(np.array(names), [len(content) for content in taken])
         self._squares = np.square(self._vectors).sum(1)
 
     def blend(self, clip: str, content: np.ndarray, rate: float) -> np.ndarray:
