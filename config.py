@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,67 @@ WEIGHTS = ROOT / "weights"  # voice models the user makes or drops in
 
 DOWNLOADS = ASSETS / "downloads"  # what is fetched by tools.cmd.download_assets
 LITE = ASSETS / "lite"  # everything the offline default needs
+
+
+@dataclass(frozen=True)
+class ChunkSizes:
+    """How long recordings are cut to be converted, in seconds; RVC's four numbers.
+
+    x_pad: audio on each side of a chunk that is computed and thrown away. x_query: on each side of
+    the place for a cut, where silence is looked for. x_center: between two cuts. x_max: a recording
+    up to this long is left in one piece. ValueError if they do not fit together.
+    """
+
+    x_pad: float
+    x_query: float
+    x_center: float
+    x_max: float
+
+    def __post_init__(self) -> None:
+        if not (self.x_pad >= 0 and 0 < 2 * self.x_query < self.x_center <= self.x_max):
+            raise ValueError(
+                f"--x-center {self.x_center:g} must be more than twice --x-query "
+                f"{self.x_query:g}, and at most --x-max {self.x_max:g}; give all three"
+            )
+
+    def halved(self) -> ChunkSizes:
+        """Half as long, with as much context. ValueError: nothing sensible is shorter."""
+        if self.x_center < 2 * LEAST_CENTER:
+            raise ValueError(f"chunks of {self.x_center:g} s cannot be halved")
+        names = ("x_query", "x_center", "x_max")
+        return replace(self, **{name: getattr(self, name) / 2 for name in names})
+
+
+SMALL_GPU = 4  # GiB; a GPU with less trains no v1 and v2 voices, and converts in shorter chunks
+LEAST_CENTER = 2.0  # seconds; shorter chunks would be little more than their context
+# By how a voice family cuts, each from so many GiB of free GPU memory on. Processors need little
+# for any length. Change a row here, or give --x-pad, --x-query, --x-center and --x-max.
+CHUNK_SIZES = {
+    "centers": (  # v1, v2
+        (SMALL_GPU, ChunkSizes(x_pad=1, x_query=6, x_center=38, x_max=41)),
+        (2, ChunkSizes(x_pad=1, x_query=5, x_center=30, x_max=32)),
+        (0, ChunkSizes(x_pad=1, x_query=2.5, x_center=15, x_max=16)),
+    ),
+    "quietest": ((0, ChunkSizes(x_pad=1, x_query=8, x_center=24, x_max=24)),),  # lite
+}
+
+
+def plan_chunks(cuts: str, device: torch.device) -> ChunkSizes:
+    """The chunk sizes for a way of cutting and the memory that is free on a device."""
+    free = free_memory(device)
+    return next(sizes for least, sizes in CHUNK_SIZES[cuts] if free >= least)
+
+
+def free_memory(device: torch.device) -> float:
+    """GiB that this process can have on a GPU; infinite for a processor."""
+    import torch
+
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return (torch.cuda.mem_get_info(device)[0] + cached) / 2**30
+    if device.type == "mps":
+        return (torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()) / 2**30
+    return math.inf
 
 
 def autocast(device: torch.device) -> torch.autocast:

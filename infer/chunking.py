@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from config import ChunkSizes
 from infer.filters import high_pass
 
 GRID_RATE = 50  # every core begins on a content frame
+CUT_RATE = 100  # where RVC cuts, on a frame of f0
 RENDER_TOLERANCE_SECONDS = 0.1
 
 
@@ -33,121 +36,155 @@ class Chunk:
         """The samples that belong to this chunk alone; all cores together are the stream."""
         return self.audio[self.left : len(self.audio) - self.right]
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where in the stream it lies, with its contexts: no other chunk is there."""
+        return self.start - self.left, len(self.audio)
 
-def split(
-    blocks: Iterable[np.ndarray],
-    sample_rate: int = 16000,
-    max_seconds: float = 24.0,
-    search_seconds: float = 8.0,
-    context_seconds: float = 1.0,
-) -> Iterator[Chunk]:
-    """Cut a stream of (n,) float32 blocks into chunks; holds one chunk and one block.
 
-    A core lasts at most max_seconds and ends at the quietest 20 ms among its last search_seconds.
-    The chunks do not depend on the lengths of the blocks; an empty stream has none.
+class Cutter(ABC):
+    """Iterates over the chunks of a stream of (n,) float32 blocks; holds one chunk and one block.
+
+    The chunks do not depend on the lengths of the blocks; an empty stream has none. The last ones
+    can be taken back, and cut shorter.
     """
-    grid = sample_rate // GRID_RATE
-    limit, search, context = (
-        round(seconds * GRID_RATE) * grid
-        for seconds in (max_seconds, search_seconds, context_seconds)
-    )
-    if not (0 < search < limit and context >= 0):
-        raise ValueError(
-            f"search_seconds must lie between 0 and max_seconds, context_seconds must not be "
-            f"negative: {search_seconds}, {max_seconds}, {context_seconds}"
+
+    def __init__(self, blocks: Iterable[np.ndarray], sample_rate: int, sizes: ChunkSizes) -> None:
+        self.sizes = sizes
+        self._rate = sample_rate
+        self._blocks = iter(blocks)
+        self._has_ended = False
+        self._held = np.zeros(0, np.float32)  # from `left` samples before the next core on
+        self._start = self._left = 0
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self
+
+    def __next__(self) -> Chunk:
+        self._read()
+        context = self._samples(self.sizes.x_pad)
+        end = None if self._is_whole() else self._cut()
+        if end is None:
+            if len(self._held) == self._left:
+                raise StopIteration
+            end, kept = self._known, 0
+        else:
+            kept = min(context, end - self._origin)
+        index = end - self._origin
+        right = min(context, len(self._held) - index)
+        chunk = Chunk(self._held[: index + right].copy(), self._start, self._left, right)
+        self._held = self._held[index - kept :].copy()
+        self._start, self._left = end, kept
+        return chunk
+
+    def take_back(self, chunk: Chunk) -> None:
+        """Have the last chunk come again; it must be the last that was given or not taken back."""
+        gone = self._origin - (chunk.start - chunk.left)
+        self._held = np.concatenate([chunk.audio[:gone], self._held])
+        self._start, self._left = chunk.start, chunk.left
+
+    def halve(self, chunk: Chunk) -> None:
+        """Take the last chunk back; it and all others are cut shorter from now on.
+
+        ValueError: they would be too short to make sense.
+        """
+        sizes = self.sizes.halved()
+        while self._samples(sizes.x_center) >= len(chunk.core):
+            sizes = sizes.halved()
+        self.take_back(chunk)
+        self.sizes = sizes
+
+    @property
+    def _origin(self) -> int:
+        """Where in the stream what is held begins."""
+        return self._start - self._left
+
+    @property
+    def _known(self) -> int:
+        """How much of the stream is known."""
+        return self._origin + len(self._held)
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self._rate)
+
+    def _is_whole(self) -> bool:
+        """Whether the stream is so short that it is left in one piece."""
+        limit = self._samples(self.sizes.x_max)
+        return self._has_ended and self._known + self._rate // CUT_RATE <= limit
+
+    def _read(self) -> None:
+        """Hold what the next cut is chosen from, or all that there is."""
+        wanted = max(self._wanted(), self._samples(self.sizes.x_max))
+        parts, known = [self._held], self._known
+        while known < wanted and not self._has_ended:
+            block = next(self._blocks, None)
+            if block is None:
+                self._has_ended = True
+            else:
+                parts.append(block)
+                known += len(block)
+        self._held = np.concatenate(parts)
+
+    @abstractmethod
+    def _wanted(self) -> int:
+        """How much of the stream must be known to choose where the next core ends."""
+
+    @abstractmethod
+    def _cut(self) -> int | None:
+        """Where in the stream the next core ends; None: it is the last one."""
+
+
+class QuietestCutter(Cutter):
+    """Cores last at most x_center and end at the quietest 20 ms among their last x_query."""
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * GRID_RATE) * (self._rate // GRID_RATE)
+
+    def _wanted(self) -> int:
+        return (
+            self._start + self._samples(self.sizes.x_center) + self._samples(self.sizes.x_pad) + 1
         )
 
-    def choose(held: np.ndarray, left: int, start: int, ended: bool) -> int | None:
-        if len(held) - left <= limit + (0 if ended else context):
+    def _cut(self) -> int | None:
+        limit = self._left + self._samples(self.sizes.x_center)
+        if len(self._held) <= limit:
             return None
-        return _quietest(held, left + limit - search, left + limit, grid)
+        first = limit - self._samples(self.sizes.x_query)
+        return self._origin + _quietest(self._held, first, limit, self._rate // GRID_RATE)
 
-    yield from _cut(blocks, context, lambda start: limit + context, choose)
 
+class CenterCutter(Cutter):
+    """Cuts where RVC cuts: near every multiple of x_center, within x_query on both sides.
 
-def split_at_centers(
-    blocks: Iterable[np.ndarray],
-    sample_rate: int = 16000,
-    max_seconds: float = 41.0,
-    center_seconds: float = 38.0,
-    search_seconds: float = 6.0,
-    context_seconds: float = 1.0,
-) -> Iterator[Chunk]:
-    """Cut where RVC cuts, its profile for float32; otherwise like split.
-
-    A stream longer than max_seconds is cut near every multiple of center_seconds, at the first
-    minimum of 10 ms of loudness within search_seconds on both sides, rounded down to 10 ms. What
-    is below speech does not count as loudness.
+    The cut is at the first minimum of 10 ms of loudness, rounded down to 10 ms. What is below
+    speech does not count as loudness.
     """
-    limit, center, search, context = (
-        round(seconds * sample_rate)
-        for seconds in (max_seconds, center_seconds, search_seconds, context_seconds)
-    )
-    if not (0 < 2 * search < center and context >= 0):
-        raise ValueError(
-            f"center_seconds must be more than twice search_seconds: {center_seconds}, "
-            f"{search_seconds}"
-        )
-    window = sample_rate // 100
-    ahead = max(context, sample_rate)  # the high-pass is undisturbed a second from its edges
 
-    def target(start: int) -> int:
-        return ((start + center // 2) // center + 1) * center  # the next centre after this core's
+    def _center(self) -> int:
+        """The next multiple of x_center after the one near which the core begins."""
+        center = self._samples(self.sizes.x_center)
+        return ((self._start + center // 2) // center + 1) * center
 
-    def choose(held: np.ndarray, left: int, start: int, ended: bool) -> int | None:
-        offset = left - start  # of held from positions in the stream
-        known = len(held) - offset
-        middle = target(start)
-        if ended and (known <= middle or known + window <= limit):
+    def _ahead(self) -> int:
+        return max(self._samples(self.sizes.x_pad), self._rate)  # a high-pass is undisturbed there
+
+    def _wanted(self) -> int:
+        return self._center() + self._samples(self.sizes.x_query) + self._ahead()
+
+    def _cut(self) -> int | None:
+        center, search = self._center(), self._samples(self.sizes.x_query)
+        if self._known <= center:
             return None
-        if not ended and known < middle + search + ahead:
-            return None
-        low, high = middle - search, min(middle + search, known)
-        first = max(0, low + offset - ahead)
-        heard = high_pass(held[first : high + offset + ahead], sample_rate)
-        cut = low + _first_quietest(heard, low + offset - first, high + offset - first, window)
-        return cut // window * window + offset
-
-    def wanted(start: int) -> int:
-        return target(start) + search + ahead - start
-
-    yield from _cut(blocks, context, wanted, choose)
+        window, ahead, origin = self._rate // CUT_RATE, self._ahead(), self._origin
+        low, high = center - search, min(center + search, self._known)
+        first = max(origin, low - ahead)
+        heard = high_pass(self._held[first - origin : high + ahead - origin], self._rate)
+        cut = low + _first_quietest(heard, low - first, high - first, window)
+        return cut // window * window
 
 
-def _cut(
-    blocks: Iterable[np.ndarray],
-    context: int,
-    wanted: Callable[[int], int],
-    choose: Callable[[np.ndarray, int, int, bool], int | None],
-) -> Iterator[Chunk]:
-    """Chunks of a stream. wanted: start of a core -> samples from there that a choice needs.
-
-    choose: what is held, where the core begins in it and in the stream, whether the stream has
-    ended -> where the core ends in what is held, or None if it does not yet.
-    """
-    held = np.zeros(0, np.float32)  # from `left` samples before the next core on
-    start = left = 0
-    parts: list[np.ndarray] = []
-    for block in _with_end(blocks):
-        if block is not None:
-            parts.append(block)
-            if sum(map(len, parts)) + len(held) - left < wanted(start):
-                continue
-        held = np.concatenate([held, *parts])
-        parts = []
-        while (cut := choose(held, left, start, block is None)) is not None:
-            right = min(context, len(held) - cut)
-            yield Chunk(held[: cut + right].copy(), start, left, right)
-            start += cut - left
-            left = min(context, cut)
-            held = held[cut - left :].copy()
-    if len(held) > left:
-        yield Chunk(held, start, left, 0)
-
-
-def _with_end(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray | None]:
-    yield from blocks
-    yield None
+# how the chunks of a family are cut (infer.models.families)
+CUTTERS = {"quietest": QuietestCutter, "centers": CenterCutter}
 
 
 def _quietest(audio: np.ndarray, low: int, high: int, grid: int) -> int:
@@ -170,10 +207,6 @@ def _first_quietest(audio: np.ndarray, low: int, high: int, window: int) -> int:
     for shift in range(window):
         sums += around[shift : shift + high - low]
     return int(np.argmin(sums))
-
-
-# how the chunks of a family are cut (infer.models.families)
-SPLITTERS = {"quietest": split, "centers": split_at_centers}
 
 
 class Joiner:

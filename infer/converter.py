@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -12,15 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 import config
+from infer import memory
 from infer.audio import AudioError, AudioReader, AudioWriter
 from infer.checkpoint import CheckpointError, load_voice_model, load_weights
-from infer.chunking import SPLITTERS, Chunk, Joiner
+from infer.chunking import CUTTERS, Chunk, Cutter, Joiner
 from infer.content import ContentEncoder, load_encoder
+from infer.content.statistics import Statistics
 from infer.f0 import HOP_LENGTH, load_f0_method
 from infer.f0.contour import quantize, transpose
 from infer.filters import high_pass
@@ -35,6 +37,12 @@ SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to co
 STATISTICS_SECONDS = 120  # beginning of a recording that its normalisation is taken from
 LOWEST_VOICED = 1.0  # Hz; a frame below is protected
 LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
+
+Result = TypeVar("Result")
+
+
+class TooLittleMemory(ValueError):
+    """Not even a short chunk fits the memory; the message names the way out."""
 
 
 @dataclass
@@ -128,46 +136,95 @@ class VoiceConverter:
         f0_method = self._f0_method(options.f0_method) if self.params.use_f0 else None
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
-        chunks = SPLITTERS[self.family.cuts](blocks, SAMPLE_RATE)
-        for number, (chunk, content) in enumerate(self._contents(chunks, seconds)):
+        planned = config.plan_chunks(self.family.cuts, self.device)
+        chunks = CUTTERS[self.family.cuts](
+            blocks, SAMPLE_RATE, replace(planned, **options.chunk_sizes)
+        )
+        statistics, contents = self._listen_ahead(chunks, seconds)
+
+        def render(chunk: Chunk, number: int) -> tuple[Chunk, np.ndarray]:
+            content = contents.pop(chunk.place, None)
+            if content is None:
+                content = self._encode(chunk, seconds)
+            chunk = replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
             f0 = None
             with _stage(seconds, "f0"):
-                chunk = replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
                 if f0_method is not None:
                     f0 = transpose(f0_method(chunk.audio), options.semitones)
             with _stage(seconds, "retrieval"):
                 frames = len(chunk.audio) // HOP_LENGTH if f0 is None else len(f0)
+                content = statistics.normalize(content)
                 content = _prepare(content, frames, f0, retrieval, options)
             with _stage(seconds, "synthesizer"):
-                rendered = self._synthesize(content, f0, options, number)
+                return chunk, self._synthesize(content, f0, options, number)
+
+        number = 0
+        for chunk in chunks:
+            rendered = self._fitted(chunks, chunk, render, number)
+            if rendered is None:
+                continue  # the chunk comes again, cut shorter
+            number += 1
             with _stage(seconds, "loudness"):
-                ready = loudness.push(chunk.core, joiner.push(chunk, rendered))
+                ready = loudness.push(rendered[0].core, joiner.push(*rendered))
             yield _limit(ready)
-            _give_back_memory()
+            memory.trim()
         yield _limit(loudness.push(np.zeros(0, np.float32), joiner.flush()))
         yield _limit(loudness.flush())
 
-    def _contents(
-        self, chunks: Iterator[Chunk], seconds: dict[str, float]
-    ) -> Iterator[tuple[Chunk, np.ndarray]]:
-        """Each chunk with its content (T, dim) at 50 frames/s, normalised for this recording."""
+    def _listen_ahead(
+        self, chunks: Cutter, seconds: dict[str, float]
+    ) -> tuple[Statistics, dict[tuple[int, int], np.ndarray]]:
+        """Statistics of the recording, and the content of the chunks that they are taken from.
+
+        The chunks come again. Content: (T, dim) at 50 frames/s, not normalised, by place.
+        """
         statistics = self.encoder.new_statistics()
-        held: list[tuple[Chunk, np.ndarray]] = []
+        contents: dict[tuple[int, int], np.ndarray] = {}
+        taken: list[Chunk] = []
         measured = 0.0
         for chunk in chunks:
-            held.append((chunk, self._encode(chunk, seconds)))
+            content = self._fitted(chunks, chunk, self._encode, seconds)
+            if content is None:
+                continue
+            taken.append(chunk)
+            contents[chunk.place] = content
             left, right = chunk.left // 320, (len(chunk.audio) - chunk.right) // 320
-            statistics.update(held[-1][1][left:right])
+            statistics.update(content[left:right])
             measured += len(chunk.core) / SAMPLE_RATE
             if measured >= STATISTICS_SECONDS or statistics.is_final:
                 break
-        normalize = statistics.result().normalize
-        held.reverse()
-        while held:
-            chunk, content = held.pop()
-            yield chunk, normalize(content)
-        for chunk in chunks:
-            yield chunk, normalize(self._encode(chunk, seconds))
+        for chunk in reversed(taken):
+            chunks.take_back(chunk)
+        return statistics.result(), contents
+
+    def _fitted(
+        self, chunks: Cutter, chunk: Chunk, compute: Callable[..., Result], *arguments: Any
+    ) -> Result | None:
+        """What compute(chunk, *arguments) gives; None: memory did not suffice, it comes shorter.
+
+        TooLittleMemory says that it cannot be shorter.
+        """
+        try:
+            return compute(chunk, *arguments)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            told = shorten(str(error) or type(error).__name__, 160)
+        memory.give_back(self.device)  # not earlier: the error holds what the attempt had made
+        before, place = chunks.sizes.x_center, chunk.start / SAMPLE_RATE
+        try:
+            chunks.halve(chunk)
+        except ValueError as error:
+            raise TooLittleMemory(
+                f"not even {len(chunk.core) / SAMPLE_RATE:.1f} s fit the memory of {self.device}: "
+                "close what else uses it, convert with --device cpu, or use a lite voice "
+                f"({told})"
+            ) from error
+        logger.warning(
+            "memory of %s does not suffice: from %.0f s on, %.1f s are converted at once instead "
+            "of %.1f s", self.device, place, chunks.sizes.x_center, before,
+        )  # fmt: skip
+        return None
 
     def _encode(self, chunk: Chunk, seconds: dict[str, float]) -> np.ndarray:
         with _stage(seconds, "content"):
@@ -253,11 +310,3 @@ def _timed(
         if block is None:
             return
         yield block
-
-
-def _give_back_memory() -> None:
-    """Let the system have what was freed; glibc keeps it in pieces that grow with every chunk."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "malloc_trim"):  # not in musl, which needs no asking
-            libc.malloc_trim(0)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 from infer.f0 import F0_METHODS, default_f0_method
 
+PLANNED = "without it from free memory, see config.py"
 AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg")  # "" = the input's own, else wav
 
 
@@ -170,3 +171,17 @@ class ConvertOptions(Options):
     device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
     seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
     format: str = option("output format of a folder: wav flac mp3 m4a ogg", "", AUDIO_FORMATS)
+    x_pad: float | None = option(f"seconds of context of a chunk; {PLANNED}", None, within=(0, 60))
+    x_query: float | None = option(
+        f"seconds around a cut that are searched for silence; {PLANNED}", None, within=(0.1, 60)
+    )
+    x_center: float | None = option(f"seconds between two cuts; {PLANNED}", None, within=(2, 3600))
+    x_max: float | None = option(
+        f"seconds up to which a recording is left whole; {PLANNED}", None, within=(2, 3600)
+    )
+
+    @property
+    def chunk_sizes(self) -> dict[str, float]:
+        """Those of the four numbers that were given."""
+        names = ("x_pad", "x_query", "x_center", "x_max")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

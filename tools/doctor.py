@@ -118,7 +118,7 @@ def check_torch() -> Iterator[Check]:
     gpus = list_gpus()
     if gpus and torch_build() == "cpu":
         yield Check("warning", "doctor_gpu_unused", {"name": gpus[0].name})
-    elif gpus and gpus[0].memory < 4:
+    elif gpus and gpus[0].memory < config.SMALL_GPU:
         values = {"name": gpus[0].name, "memory": f"{gpus[0].memory:.1f}"}
         yield Check("warning", "doctor_gpu_small", values)
 

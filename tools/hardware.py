@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import config
 from infer.hparams import read_config
 
 QUERY = ["--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
@@ -62,6 +63,8 @@ def choose(version: str, sample_rate: int) -> Choice:
         if version != "lite":
             batch_size = max(1, min(MAX_BATCH_SIZE, int(best.memory * CLIPS_PER_GIB)))
             reasons.append(("hardware_batch", {"size": batch_size}))
+            if best.memory < config.SMALL_GPU:
+                reasons.append(("hardware_small", {"memory": f"{best.memory:.1f}"}))
     elif platform.system() == "Darwin" and platform.machine() == "arm64":
         devices = ["mps", "cpu"]
         reasons.append(("hardware_mps", {}))

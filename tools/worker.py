@@ -135,6 +135,8 @@ def _describe(voice: VoiceConverter) -> dict[str, Any]:
 
     index = find_index(voice.path, [config.LOGS], voice.model.version, voice.params.content_dim)
     num_gpus = torch.cuda.device_count()
+    device = config.pick_device()
+    is_gpu = device.type == "cuda"
     return {
         "version": voice.model.version,
         "sample_rate": voice.sample_rate,
@@ -143,6 +145,9 @@ def _describe(voice: VoiceConverter) -> dict[str, Any]:
         "info": voice.model.info,
         "f0_median": {str(speaker): hz for speaker, hz in voice.model.f0_median.items()},
         "index": None if index is None else str(index),
+        "gpu_gib": torch.cuda.get_device_properties(device).total_memory / 2**30
+        if is_gpu
+        else None,
         "devices": [
             *(f"cuda:{number}" for number in range(num_gpus)),
             *(["mps"] if torch.backends.mps.is_available() else []),

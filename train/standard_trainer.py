@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from infer.memory import is_out_of_memory
 from infer.models.ops import crop_frames
 from infer.models.synthesizer import TrainingOutput
 from train import processes
@@ -77,7 +78,7 @@ class StandardTrainer:
             try:
                 return compute()
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if self.parts >= len(batch):
                     raise WorkerError(
@@ -198,11 +199,3 @@ class StandardTrainer:
         if not np.isfinite(norm) and (scaler is None or scaler.get_scale() < 1):
             logger.warning("step %d left out: the gradient of the %s is not finite",
                            self.state.step, name)  # fmt: skip
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Of a GPU, of Apple's GPU, or of the machine."""
-    told = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(
-        words in told for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )

@@ -13,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import torch
 
 import config
 from infer.checkpoint import save_voice_model
+from infer.memory import is_out_of_memory
 from infer.options import printable
 from train import processes
 from train.curves import Curves
@@ -155,7 +158,7 @@ def _loop(
         while not processes.any_of(bool(stops) or _is_over(run, options)):
             batch = upcoming.result()
             upcoming = reader.submit(run.batch, state.step + 1)
-            losses = run.train_step(batch)
+            losses = _step(run, batch, options)
             state.seconds = before + time.monotonic() - started
             for name, value in losses.items():
                 recent[name] = [*recent[name][-49:], value]
@@ -176,6 +179,23 @@ def _loop(
                 saved = time.monotonic()
         if remaining := done() - progress.done:
             progress.advance(remaining)
+
+
+def _step(run: Training, batch: Any, options: TrainOptions) -> dict[str, float]:
+    """One update; WorkerError where the memory does not suffice for it."""
+    try:
+        return run.train_step(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = options.batch_size
+        way_out = "close what else uses it"
+        if size > 1:
+            way_out += f" or give --batch-size {size // 2}; it goes on from the last saved state"
+        raise WorkerError(
+            f"a batch of {size} does not fit the memory of {options.device}: {way_out} "
+            f"({shorten(str(error) or type(error).__name__, 160)})"
+        ) from error
 
 
 def _ends_epochs(run: Training, number: int) -> bool:

@@ -23,7 +23,7 @@ class Family:
     simpler; voice_weights turns a voice file's weights into its own. render: that network, content
     (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,) and a
     generator of noise -> (N,) in -1..1. adapt fits a base model's weights to a network. cuts: how
-    long recordings are cut, a name in infer.chunking.SPLITTERS.
+    long recordings are cut, a name in infer.chunking.CUTTERS.
     """
 
     params: type[LiteParams] | type[StandardParams]

@@ -1,20 +1,31 @@
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from config import ChunkSizes
 from infer.audio import resample
-from infer.chunking import Chunk, Joiner, split, split_at_centers
+from infer.chunking import CenterCutter, Chunk, Cutter, Joiner, QuietestCutter
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-# seconds: longest stream that is left whole, distance of the centres, search, context
-PROFILES = {"fp32": (41, 38, 6, 1), "half": (65, 60, 10, 3), "small": (32, 30, 5, 1)}
+# RVC's: x_pad, x_query, x_center, x_max
+PROFILES = {"fp32": (1, 6, 38, 41), "half": (3, 10, 60, 65), "small": (1, 5, 30, 32)}
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+
+
+def split(
+    blocks: Iterable[np.ndarray], sizes: tuple[float, ...] = (1, 8, 24, 24)
+) -> QuietestCutter:
+    return QuietestCutter(blocks, 16000, ChunkSizes(*sizes))
+
+
+def split_at_centers(blocks: Iterable[np.ndarray], sizes: tuple[float, ...]) -> CenterCutter:
+    return CenterCutter(blocks, 16000, ChunkSizes(*sizes))
 
 
 def blocks_of(wav: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -52,7 +63,7 @@ def test_context_may_be_longer_than_a_core_or_missing() -> None:
     wav = noise(9 * 16000 + 5)
     for context in (0, 3 * 16000):
         blocks = blocks_of(wav, 5000)
-        chunks = list(split(blocks, 16000, 2.0, 1.0, context_seconds=context / 16000))
+        chunks = list(split(blocks, (context / 16000, 0.9, 2.0, 2.0)))
         assert np.array_equal(np.concatenate([chunk.core for chunk in chunks]), wav)
         for chunk in chunks:
             assert chunk.left == min(context, chunk.start)
@@ -83,8 +94,9 @@ def test_silence_is_cut_as_late_as_allowed() -> None:
 
 
 def test_lengths_that_cannot_work_are_refused() -> None:
-    with pytest.raises(ValueError, match="search_seconds"):
-        list(split([noise(10)], max_seconds=5, search_seconds=5))
+    for sizes in ((1, 5, 5, 5), (1, 2, 4, 4), (1, 2, 9, 8), (-1, 2, 9, 9), (1, 0, 9, 9)):
+        with pytest.raises(ValueError, match="--x-center"):
+            ChunkSizes(*sizes)
 
 
 def test_memory_does_not_grow_with_the_stream() -> None:
@@ -169,24 +181,72 @@ def golden_signal(case: np.lib.npyio.NpzFile) -> np.ndarray:
 def test_standard_voices_are_cut_where_the_reference_cuts(name: str) -> None:
     case = np.load(GOLDEN / f"{name}.npz")
     wav = golden_signal(case)
-    for profile, (longest, center, search, context) in PROFILES.items():
-        blocks = np.array_split(wav, 97)
-        chunks = list(split_at_centers(blocks, 16000, longest, center, search, context))
+    for profile, sizes in PROFILES.items():
+        chunks = list(split_at_centers(np.array_split(wav, 97), sizes))
         wanted = case[f"cuts_{profile}"] // 160 * 160
         assert [chunk.start for chunk in chunks] == [0, *wanted]
         assert np.array_equal(np.concatenate([chunk.core for chunk in chunks]), wav)
-        assert all((chunk.left, chunk.right) == (context * 16000,) * 2 for chunk in chunks[1:-1])
+        assert all((chunk.left, chunk.right) == (sizes[0] * 16000,) * 2 for chunk in chunks[1:-1])
 
 
 def test_where_standard_voices_are_cut_does_not_depend_on_the_blocks() -> None:
     wav = np.random.default_rng(0).normal(0, 0.1, 90 * 1600).astype(np.float32)
-    seconds = (4.1, 3.8, 0.6, 0.5)
+    sizes = (0.5, 0.6, 3.8, 4.1)
     starts = [
-        [chunk.start for chunk in split_at_centers(np.array_split(wav, count), 16000, *seconds)]
+        [chunk.start for chunk in split_at_centers(np.array_split(wav, count), sizes)]
         for count in (1, 2, 500)
     ]
     assert len(starts[0]) > 2
     assert starts[0] == starts[1] == starts[2]
-    assert list(split_at_centers([], 16000)) == []
-    with pytest.raises(ValueError, match="twice search_seconds"):
-        list(split_at_centers([wav], 16000, 4, 2, 1))
+    assert list(split_at_centers([], sizes)) == []
+
+
+@pytest.mark.parametrize("cut", [split, split_at_centers])
+def test_a_stream_up_to_x_max_is_left_whole_and_a_longer_one_is_not(
+    cut: Callable[..., Cutter],
+) -> None:
+    sizes = (0.5, 0.6, 3.8, 9.0)
+    for seconds, number in ((8.9, 1), (9.1, 3)):
+        wav = noise(int(seconds * 16000))
+        for count in (1, 100):
+            assert len(list(cut(np.array_split(wav, count), sizes))) == number
+
+
+@pytest.mark.parametrize("cut", [split, split_at_centers])
+def test_chunks_that_are_taken_back_come_again(cut: Callable[..., Cutter]) -> None:
+    wav = noise(20 * 16000 + 77)
+    sizes = (0.5, 0.6, 3.8, 4.1)
+    expected = list(cut([wav], sizes))
+    chunks = cut(blocks_of(wav, 5000), sizes)
+    taken = list(chunks)[2:]
+    for chunk in reversed(taken):
+        chunks.take_back(chunk)
+    again = list(chunks)
+    assert [chunk.place for chunk in again] == [chunk.place for chunk in expected[2:]]
+    for chunk, other in zip(again, expected[2:], strict=True):
+        assert np.array_equal(chunk.audio, other.audio)
+
+
+@pytest.mark.parametrize("cut", [split, split_at_centers])
+def test_halved_chunks_are_those_of_half_the_sizes(cut: Callable[..., Cutter]) -> None:
+    wav = noise(100 * 16000 + 77)
+    chunks = cut(blocks_of(wav, 50000), (1, 4, 20, 20))
+    kept = [next(chunks), next(chunks)]
+    chunks.halve(next(chunks))
+    kept += list(chunks)
+    assert np.array_equal(np.concatenate([chunk.core for chunk in kept]), wav)
+    assert len(kept[2].core) <= 12 * 16000 < len(kept[1].core)
+    chunks = cut(blocks_of(wav, 50000), (1, 4, 20, 20))
+    chunks.halve(next(chunks))
+    halves = list(cut([wav], (1, 2, 10, 10)))
+    assert [chunk.place for chunk in chunks] == [chunk.place for chunk in halves]
+
+
+def test_halving_makes_a_short_remainder_shorter_and_ends_where_it_makes_no_sense() -> None:
+    chunks = split([noise(9 * 16000)])
+    chunks.halve(next(chunks))
+    assert chunks.sizes.x_center == 6
+    chunks.halve(next(chunks))
+    with pytest.raises(ValueError, match="cannot be halved"):
+        chunks.halve(next(chunks))
+    assert sum(len(chunk.core) for chunk in chunks) < 9 * 16000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 
 from infer.audio import load
 from infer.checkpoint import CheckpointError
-from infer.converter import VoiceConverter
+from infer.converter import TooLittleMemory, VoiceConverter
 from infer.options import ConvertOptions
 from tests.infer.standard_voices import install_contentvec, narrow_voice, write_voice
 
@@ -135,3 +136,125 @@ def test_a_long_recording_is_as_long_as_it_was_and_has_no_hole_where_it_is_cut(
     assert len(made) == 45 * 32000
     level = np.sqrt(np.square(made).reshape(-1, 3200).mean(1))
     assert level.min() > 0.2 * np.median(level)
+
+
+SIZES = {"x_pad": 0.5, "x_query": 1.0, "x_center": 6.0, "x_max": 7.0}
+HALF = {"x_pad": 0.5, "x_query": 0.5, "x_center": 3.0, "x_max": 3.5}
+
+
+def long_recording(folder: Path, english: Path, seconds: int) -> Path:
+    speech, rate = load(english)
+    path = folder / f"{seconds}.flac"
+    soundfile.write(path, np.tile(speech, 1 + seconds // 6)[: seconds * rate], rate)
+    return path
+
+
+def refuse(kind: str) -> None:
+    """A real refusal: more memory than any machine has, or what a GPU raises."""
+    if kind == "torch":
+        torch.empty(2**55)
+    if kind == "numpy":
+        np.empty(2**55)
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def limit(converter: VoiceConverter, stage: str, seconds: float, kind: str) -> None:
+    """Let a stage of the conversion refuse what is longer than that."""
+    able = getattr(converter, stage)
+
+    def limited(first: Any, *rest: Any) -> Any:
+        length = len(first) / 100 if stage == "_synthesize" else len(first.audio) / 16000
+        if length > seconds:
+            refuse(kind)
+        return able(first, *rest)
+
+    setattr(converter, stage, limited)
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind"), [("_synthesize", "cuda"), ("_synthesize", "numpy"), ("_encode", "torch")]
+)
+def test_chunks_that_do_not_fit_are_halved_and_sound_as_if_asked_for(
+    tmp_path: Path, english: Path, downloads: Path, caplog: Any, stage: str, kind: str
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = write_voice(tmp_path / "v.pth", "v1")
+    options = options_for(voice, long_recording(tmp_path, english, 9), **SIZES)
+    converter = VoiceConverter(voice, "cpu")
+    converter.convert_file(options)
+    whole = load(options.output)[0]
+    converter.convert_file(replace(options, **HALF))
+    asked = load(options.output)[0]
+    limit(converter, stage, 5, kind)
+    converter.convert_file(options)
+    assert np.array_equal(load(options.output)[0], asked)
+    assert not np.array_equal(asked, whole)
+    assert caplog.text.count("3.0 s are converted at once instead of 6.0 s") == 1
+
+
+def test_what_was_converted_before_memory_ran_short_stays(
+    tmp_path: Path, english: Path, downloads: Path, caplog: Any
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = write_voice(tmp_path / "v.pth", "v1")
+    options = options_for(voice, long_recording(tmp_path, english, 12), **SIZES)
+    converter = VoiceConverter(voice, "cpu")
+    converter.convert_file(options)
+    undisturbed = load(options.output)[0]
+    able, calls = converter._synthesize, []
+
+    def fails_once(*arguments: Any) -> np.ndarray:
+        calls.append(arguments)
+        if len(calls) == 2:
+            refuse("torch")
+        return able(*arguments)
+
+    converter._synthesize = fails_once
+    converter.convert_file(options)
+    made = load(options.output)[0]
+    assert len(made) == len(undisturbed) == 12 * 32000
+    first = 4 * 32000
+    assert np.array_equal(made[:first], undisturbed[:first])
+    assert "s on, 3.0 s are converted at once instead of 6.0 s" in caplog.text
+    level = np.sqrt(np.square(made).reshape(-1, 3200).mean(1))
+    assert level.min() > 0.2 * np.median(level)
+
+
+def test_memory_that_never_suffices_is_one_line_with_the_way_out_and_no_file(
+    tmp_path: Path, english: Path, downloads: Path
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = write_voice(tmp_path / "v.pth", "v1")
+    options = options_for(voice, english)
+    converter = VoiceConverter(voice, "cpu")
+    limit(converter, "_synthesize", 0.5, "torch")
+    with pytest.raises(TooLittleMemory, match=r"memory of cpu.*--device cpu.*lite voice") as told:
+        converter.convert_file(options)
+    assert "\n" not in str(told.value) and len(str(told.value)) < 400
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["downloads", "v.pth"]
+
+
+def test_an_error_that_is_none_of_memory_is_not_tried_again(
+    tmp_path: Path, english: Path, downloads: Path
+) -> None:
+    install_contentvec(downloads, 256)
+    converter = VoiceConverter(write_voice(tmp_path / "v.pth", "v1"), "cpu")
+    calls = []
+
+    def broken(*arguments: Any) -> np.ndarray:
+        calls.append(arguments)
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    converter._synthesize = broken
+    with pytest.raises(RuntimeError, match="mat1"):
+        converter.convert_file(options_for(converter.path, english))
+    assert len(calls) == 1
+
+
+def test_four_numbers_that_do_not_fit_together_are_refused(
+    tmp_path: Path, english: Path, downloads: Path
+) -> None:
+    install_contentvec(downloads, 256)
+    voice = write_voice(tmp_path / "v.pth", "v1")
+    with pytest.raises(ValueError, match=r"--x-center 10 .* --x-query 6"):
+        convert(voice, options_for(voice, english, x_center=10.0))

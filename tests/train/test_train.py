@@ -16,6 +16,7 @@ import torch
 from infer.checkpoint import load_voice_model
 from infer.converter import VoiceConverter
 from infer.hparams import read_config
+from infer.models.istft import LiteSynthesizer
 from train.dataset import Dataset, bandwidth
 from train.experiment import Experiment
 from train.export_base import ExportBaseOptions, export_base
@@ -193,6 +194,22 @@ def test_nothing_to_train_on_names_the_step_before(experiment: Experiment) -> No
         train(options(experiment))
     with pytest.raises(WorkerError, match="--steps, --epochs or --minutes"):
         train(options(experiment, steps=0))
+
+
+def test_too_little_memory_names_the_batch_and_the_way_out(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize = LiteSynthesizer.forward
+
+    def limited(self: LiteSynthesizer, content: torch.Tensor, *rest: object, **named: object):
+        if len(content) > 1:
+            torch.empty(2**55)  # the allocator refuses
+        return synthesize(self, content, *rest, **named)
+
+    monkeypatch.setattr(LiteSynthesizer, "forward", limited)
+    with pytest.raises(WorkerError, match=r"batch of 2 .* memory of cpu.* --batch-size 1;"):
+        train(options(experiment, minutes=1))
+    assert train(options(experiment, batch_size=1, steps=1)).is_file()
 
 
 def test_crops_are_aligned_and_every_clip_is_seen_in_an_epoch(experiment: Experiment) -> None:

@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parse_options(ConvertOptions, argv)
     try:
         return _convert(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         return _fail(error)
     except KeyboardInterrupt:
         print("stopped; no unfinished file is left", file=sys.stderr)
@@ -100,7 +100,8 @@ def _summary(result: Conversion) -> str:
 
 
 def _fail(error: Exception) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    said = " ".join(str(error).split()) or type(error).__name__
+    print(f"error: {said}", file=sys.stderr, flush=True)
     return 1
 
 

@@ -258,4 +258,6 @@ def _about(facts: dict[str, Any]) -> str:
     if facts["num_speakers"] > 1:
         parts.append(spoken("about_speakers", count=len(speakers_of(facts))))
     parts.append(spoken("about_index" if facts["index"] else "about_no_index"))
+    if (facts["gpu_gib"] or config.SMALL_GPU) < config.SMALL_GPU:
+        parts.append(spoken("about_small_gpu", memory=f"{facts['gpu_gib']:.1f}"))
     return " · ".join(parts)
