@@ -66,20 +66,43 @@ def fine_tune(options: FineTuneOptions) -> None:
         _copy(root, files, target)
         print(f"{target}: {len(files)} clips", flush=True)
     if options.minutes:
-        for step in _workers(options, folder / "train"):
-            argv = command(step)
-            print(printable(argv), flush=True)
-            if code := _run(argv):
-                raise ValueError(f"{step.MODULE} ended with exit code {code}")
+        training = TrainOptions(
+            experiment=Experiment.named(options.speaker).root,
+            minutes=options.minutes,
+            threads=options.threads,
+        )
+        for step in workers(folder / "train", options.sample_rate, training):
+            run_step(step)
 
 
-def _run(argv: list[str]) -> int:
+def workers(dataset: Path, sample_rate: int, training: TrainOptions) -> list[Options]:
+    """The five steps from recordings to a voice with its index."""
+    root = training.experiment
+    return [
+        PreprocessOptions(experiment=root, dataset=dataset.resolve(), sample_rate=sample_rate),
+        ExtractF0Options(experiment=root),
+        ExtractFeaturesOptions(experiment=root),
+        training,
+        BuildIndexOptions(experiment=root),
+    ]
+
+
+def run_step(step: Options) -> None:
+    """Show and run a command; a stop is handed on, and waits until its state is saved.
+
+    ValueError where it fails.
+    """
+    argv = command(step)
+    print(printable(argv), flush=True)
     process = subprocess.Popen(argv, cwd=config.ROOT)
     try:
-        return process.wait()
+        code = process.wait()
     except KeyboardInterrupt:
-        process.wait()  # Ctrl-C reached the worker too; it saves its state first
+        process.terminate()
+        process.wait()
         raise
+    if code:
+        raise ValueError(f"{step.MODULE} ended with exit code {code}")
 
 
 def read_split(manifest: Path, speaker: str, seconds: float) -> Split:
@@ -123,19 +146,6 @@ def _copy(root: Path, files: list[Path], target: Path) -> None:
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             with replacing(target / file) as temporary:
                 shutil.copyfile(root / file, temporary)
-
-
-def _workers(options: FineTuneOptions, dataset: Path) -> list[Options]:
-    root = Experiment.named(options.speaker).root
-    return [
-        PreprocessOptions(
-            experiment=root, dataset=dataset.resolve(), sample_rate=options.sample_rate
-        ),
-        ExtractF0Options(experiment=root),
-        ExtractFeaturesOptions(experiment=root),
-        TrainOptions(experiment=root, minutes=options.minutes, threads=options.threads),
-        BuildIndexOptions(experiment=root),
-    ]
 
 
 def main(argv: list[str] | None = None) -> int:

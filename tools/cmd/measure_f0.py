@@ -255,10 +255,12 @@ def keep_band(audio: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.fft.irfft(spectrum * ((hz >= low) & (hz <= high)), len(audio)).astype(np.float32)
 
 
-def add_noise(audio: np.ndarray, ratio_db: float, rng: np.random.Generator) -> np.ndarray:
+def add_noise(
+    audio: np.ndarray, ratio_db: float, rng: np.random.Generator, sample_rate: int = SAMPLE_RATE
+) -> np.ndarray:
     """Add pink noise at a signal to noise ratio over the whole signal."""
     spectrum = np.fft.rfft(rng.normal(size=len(audio)))
-    hz = np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE)
+    hz = np.fft.rfftfreq(len(audio), 1 / sample_rate)
     noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(hz, 50)), len(audio))
     wanted = np.sqrt(np.mean(audio.astype(np.float64) ** 2)) / 10 ** (ratio_db / 20)
     return (audio + noise * wanted / np.sqrt(np.mean(noise**2))).astype(np.float32)

@@ -14,6 +14,7 @@ from infer.options import command
 from tools.dataset_report import read_report
 from tools.doctor import Check, run_checks, write_bundle
 from tools.options import DatasetReportOptions
+from tools.web.data_charts import data_charts
 from tools.web.frame import Frame
 from tools.web.i18n import read_texts, spoken
 from tools.web.report_view import MARKS, report_html
@@ -27,6 +28,7 @@ TABS = {
 }  # fmt: skip
 CHECKED = (4, 5, 7, 14, 16)  # answered by the check of this machine
 DATASET_QUESTION = 9
+MEASURED = {8: ("epochs",), 9: ("minutes", "noise"), 10: ("index",)}  # shown with charts
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -56,6 +58,8 @@ class HelpTab:
         """Lay out one question; returns its button if that starts the check."""
         with gr.Accordion(self._text(f"faq_{number}"), open=False):
             gr.HTML(spoken(f"faq_{number}_answer"))
+            if charts := data_charts(*MEASURED.get(number, ())):
+                gr.HTML(charts)
             if number in TABS:
                 tab = TABS[number]
                 go = gr.Button(self._text(f"help_go_{tab}"), size="sm")
