@@ -8,7 +8,7 @@ from html import escape
 
 WIDTH, HEIGHT = 320, 170
 LEFT, BOTTOM, EDGE = 40, 22, 12  # room for the numbers, for the labels, and at the other sides
-COLOURS = ("#0d9488", "#94a3b8", "#d97706")  # read on light and on dark; the first is what counts
+COLOURS = ("#0d9488", "#64748b", "#d97706")  # read on light and on dark; the first is what counts
 MOST_STEPS = 5  # of the axis
 
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from infer.checkpoint import load_voice_model
+from infer.checkpoint import load_voice_model, save_voice_model
 from infer.converter import VoiceConverter
 from infer.hparams import read_config
 from infer.models.istft import LiteSynthesizer
@@ -21,6 +21,7 @@ from train.dataset import Dataset, bandwidth
 from train.experiment import Experiment
 from train.export_base import ExportBaseOptions, export_base
 from train.filelist import complete_clips
+from train.lite import LiteTraining
 from train.metrics import read_metrics, sampled_steps
 from train.options import TrainOptions, command
 from train.train import train
@@ -150,6 +151,55 @@ def test_a_base_model_is_written_blended_and_trained_from(
         path.unlink()
     train(options(experiment, steps=1, use_base=True, base=base))
     assert experiment.saved_steps() == [1]
+
+
+def held_out_losses(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
+    """Let saves have these held-out losses, one after the other."""
+    monkeypatch.setattr(LiteTraining, "held_out_loss", lambda run: losses.pop(0))
+
+
+def test_the_base_is_the_save_of_the_lowest_held_out_loss(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out_losses(monkeypatch, [0.5, 0.6, 0.7])
+    base, given = tmp_path / "base", options(experiment)
+    export = ExportBaseOptions(experiment=experiment.root, folder=base, voice=given.voice)
+
+    def exported() -> dict[str, torch.Tensor]:
+        return torch.load(base / "base_G.pth", weights_only=True)["model"]
+
+    train(replace(given, steps=3))
+    train(replace(given, steps=4))
+    assert export_base(export) == 3  # its state is still there
+    of_state = exported()
+    train(replace(given, steps=5))
+    assert experiment.saved_steps() == [4, 5]
+    assert export_base(export) == 3  # now only the voice has it
+    assert exported().keys() == of_state.keys()
+    for name, value in exported().items():
+        torch.testing.assert_close(value, of_state[name], atol=2e-3, rtol=2e-3, msg=name)
+    assert export_base(replace(export, best=False)) == 5
+    assert not torch.equal(exported()["emb_g.weight"], of_state["emb_g.weight"])
+
+
+def test_a_best_save_that_nothing_holds_is_not_replaced_silently(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out_losses(monkeypatch, [0.5, 0.6, 0.7])
+    given = options(experiment)
+    for steps in (3, 4, 5):
+        train(replace(given, steps=steps))
+    export = ExportBaseOptions(
+        experiment=experiment.root, folder=tmp_path / "base", voice=given.voice
+    )
+    model = load_voice_model(given.voice)
+    save_voice_model(given.voice, replace(model, info="9 steps, held-out loss 0.1"))
+    with pytest.raises(WorkerError, match=r"0\.5000, was at step 3.*another voice \(9 steps"):
+        export_base(export)
+    given.voice.unlink()
+    with pytest.raises(WorkerError, match=r"was at step 3.*--no-best"):
+        export_base(export)
+    assert not (tmp_path / "base").exists()
 
 
 def test_minutes_count_over_all_runs_and_are_shown_as_one_progress(
