@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tools.web.jobs import is_held
+from train.experiment import Experiment
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
@@ -108,3 +113,27 @@ def shipped_voice(root: Path) -> None:
     """Leaves a test out where the demo voice is not here."""
     if not (root / "assets/lite/demo.pth").exists():
         pytest.skip("the demo voice is not here")
+
+
+@pytest.fixture
+def experiment(root: Path) -> Iterator[Experiment]:
+    """A name that nobody has, and everything made under it deleted at the end."""
+    experiment = Experiment(root / "logs" / f"page test 声 {os.getpid()}")
+    yield experiment
+    if experiment.root.exists():
+        experiment.stop_file.write_text("kill")
+        while is_held(experiment.lock_file("job")):
+            time.sleep(0.1)
+    for path in (experiment.root, root / "datasets" / experiment.name):
+        shutil.rmtree(path, ignore_errors=True)
+    (root / "weights" / f"{experiment.name}.pth").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def own_page(root: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """A page that may be killed and started again at the same port; its processes in order."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for page in started:
+        page.kill()
+        page.wait(20)

@@ -7,8 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,87 +14,23 @@ import pytest
 
 from infer.retrieval import find_index
 from tests.tools.web.conftest import Opens, start_page
-from tools.web.jobs import Jobs, is_held
+from tests.tools.web.training_page import (
+    STEP_MS,
+    button,
+    expect,
+    fill_in,
+    open_tab,
+    says,
+    start,
+    wait_until,
+)
+from tools.web.jobs import Jobs
 from train.experiment import Experiment
 from train.metrics import read_metrics
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = sync_api.expect
-
 PORT = "18790"
-STEP_MS = 180_000  # generous: every step imports torch first
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
-
-
-@pytest.fixture
-def experiment(root: Path) -> Iterator[Experiment]:
-    """A name that nobody has, and everything made under it deleted at the end."""
-    experiment = Experiment(root / "logs" / f"page test 声 {os.getpid()}")
-    yield experiment
-    if experiment.root.exists():
-        experiment.stop_file.write_text("kill")
-        wait_until(lambda: not is_held(experiment.lock_file("job")))
-    for path in (experiment.root, root / "datasets" / experiment.name):
-        shutil.rmtree(path, ignore_errors=True)
-    (root / "weights" / f"{experiment.name}.pth").unlink(missing_ok=True)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + STEP_MS / 1000
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def button(page: Any, name: str) -> Any:
-    return page.get_by_role("button", name=name, exact=True)
-
-
-def open_tab(page: Any, url: str = "") -> Any:
-    if url:
-        page.goto(url)
-    page.get_by_role("tab", name=re.compile("Train|训练")).first.click()
-    return page
-
-
-def fill_in(page: Any, experiment: Experiment, recordings: list[Path]) -> None:
-    """Go from top to bottom of the form."""
-    name = page.get_by_label("Name of the voice")
-    name.fill(experiment.name)
-    name.press("Enter")
-    page.locator("#dataset-files input[type=file]").set_input_files(recordings)
-    page.get_by_text(f"{len(recordings)} files added").wait_for()
-    page.get_by_text("minutes are usable").wait_for(timeout=STEP_MS)
-    page.get_by_role("button", name="More settings").last.click()
-    for label, value in (
-        ("Clips per step", "1"),
-        ("Minutes between saves", "0.1"),
-    ):
-        page.get_by_label(label).fill(value)
-        page.get_by_label(label).press("Tab")
-
-
-@pytest.fixture
-def own_page(root: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    """A page that may be killed and started again at the same port; its processes in order."""
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for page in started:
-        page.kill()
-        page.wait(20)
-
-
-def says(page: Any, text: str, timeout: float = STEP_MS) -> None:
-    """Wait until the job's view says this, in the language that is seen."""
-    expect(page.locator(".job")).to_contain_text(text, use_inner_text=True, timeout=timeout)
-
-
-def start(page: Any, name: str, experiment: Experiment) -> None:
-    """Press a button that starts the job, and wait until the training tells of its steps."""
-    button(page, name).click()
-    says(page, "Step 4 of 6: Training the voice", 3 * STEP_MS)
-    wait_until(lambda: (told := Jobs().log(experiment)[0]) and told.done > 0)
 
 
 @pytest.mark.timeout(1500)  # twelve processes that import torch, on a busy machine
