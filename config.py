@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +82,12 @@ def free_memory(device: torch.device) -> float:
     if device.type == "mps":
         return (torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()) / 2**30
     return math.inf
+
+
+def unfinished(path: Path, process: int) -> Path:
+    """Where a process writes an audio file until it is whole: hidden, beside its later name."""
+    number = zlib.crc32(os.fsencode(path.name))  # a name itself may be as long as names can be
+    return path.with_name(f".{process}-{number:08x}.tmp")
 
 
 def autocast(device: torch.device) -> torch.autocast:

@@ -7,7 +7,7 @@ and the sound of videos. soxr resamples. No ffmpeg program is needed.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
+import config
 from infer.filters import high_pass, high_pass_causal
 from infer.loudness import LoudnessMatcher, match_loudness
 
@@ -332,7 +333,7 @@ class AudioWriter:
         self._resampler = Resampler(sample_rate, self.file_rate)
         self._written = 0
         self._encoder: _Encoder | None = None
-        self._temporary = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
+        self._temporary = config.unfinished(self.path, os.getpid())
         try:
             if self.path.is_dir():
                 raise AudioError(f"{self.path}: is a folder; name a file to write")
@@ -341,7 +342,7 @@ class AudioWriter:
                     f"{self.path}: cannot be written ({self.path.parent} is a file, not a folder)"
                 )
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary.touch(exist_ok=False)  # libav would notice only when it writes
+            self._temporary.touch()  # libav would notice only when it writes
             self._encoder = encoder(self._temporary, self._suffix, self.file_rate)
         except ENCODING_ERRORS as error:
             raise self._failed(error) from error

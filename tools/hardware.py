@@ -14,7 +14,7 @@ from pathlib import Path
 import config
 from infer.hparams import read_config
 
-QUERY = ["--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+QUERY = ["--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 QUERY_SECONDS = 10.0
 CLIPS_PER_GIB = 0.5  # of GPU memory, for v1 and v2: the field's rule
 MAX_BATCH_SIZE = 32
@@ -28,17 +28,19 @@ class Gpu:
     name: str
     memory: float
     free_memory: float
+    uuid: str = ""
 
 
 @dataclass(frozen=True)
 class Choice:
     """What a training runs with here; reasons: (name of a text, its values), most important first.
 
-    devices: what may be chosen instead, names as torch gives them.
+    devices: what may be chosen instead, each with what is shown of it. A device is named as torch
+    does, several that share the work with commas: cuda:0,cuda:1.
     """
 
     device: str
-    devices: tuple[str, ...]
+    devices: tuple[tuple[str, str], ...]
     processes: int
     batch_size: int
     reasons: tuple[tuple[str, dict[str, object]], ...]
@@ -46,14 +48,15 @@ class Choice:
 
 def choose(version: str, sample_rate: int) -> Choice:
     """Pick device, processes and batch size for a voice family on this machine."""
-    gpus, build, processes = list_gpus(), torch_build(), num_processors()
+    gpus, build, processes = usable_gpus(), torch_build(), num_processors()
     hparams = read_config(version, sample_rate)
     batch_size = hparams["train"]["batch_size"]
     reasons: list[tuple[str, dict[str, object]]] = []
-    devices = ["cpu"]
+    device, devices = "cpu", [("CPU", "cpu")]
     if gpus and build != "cpu":
         best = max(gpus, key=lambda gpu: gpu.memory)
-        devices = [f"cuda:{gpu.index}" for gpu in (best, *(g for g in gpus if g != best))] + devices
+        device = f"cuda:{gpus.index(best)}"
+        devices = _gpu_choices(gpus, can_share=version != "lite") + devices
         reasons.append(
             (
                 "hardware_gpu",
@@ -65,8 +68,10 @@ def choose(version: str, sample_rate: int) -> Choice:
             reasons.append(("hardware_batch", {"size": batch_size}))
             if best.memory < config.SMALL_GPU:
                 reasons.append(("hardware_small", {"memory": f"{best.memory:.1f}"}))
+            if len(gpus) > 1:
+                reasons.append(("hardware_share", {"count": len(gpus)}))
     elif platform.system() == "Darwin" and platform.machine() == "arm64":
-        devices = ["mps", "cpu"]
+        device, devices = "mps", [("Apple GPU", "mps"), *devices]
         reasons.append(("hardware_mps", {}))
     else:
         reasons.append(("hardware_cpu", {"count": processes}))
@@ -74,14 +79,24 @@ def choose(version: str, sample_rate: int) -> Choice:
             reasons.append(("hardware_gpu_unused", {"name": gpus[0].name}))
         if version != "lite":
             reasons.append(("hardware_slow", {}))
-    return Choice(devices[0], tuple(devices), processes, batch_size, tuple(reasons))
+    return Choice(device, tuple(devices), processes, batch_size, tuple(reasons))
+
+
+def _gpu_choices(gpus: list[Gpu], can_share: bool) -> list[tuple[str, str]]:
+    """Each GPU, and all of them together, as (what is shown, device); torch numbers them anew."""
+    names = [f"cuda:{number}" for number in range(len(gpus))]
+    shown = [f"GPU {gpu.index} · {gpu.name} · {gpu.memory:.0f} GB" for gpu in gpus]
+    offered = list(zip(shown, names, strict=True))
+    if can_share and len(gpus) > 1:
+        offered.append((f"GPU {' + '.join(str(gpu.index) for gpu in gpus)}", ",".join(names)))
+    return offered
 
 
 @cache
 def has_gpu() -> bool:
     """Whether torch computes on a GPU here."""
     is_apple = platform.system() == "Darwin" and platform.machine() == "arm64"
-    return is_apple or (torch_build() != "cpu" and bool(list_gpus()))
+    return is_apple or (torch_build() != "cpu" and bool(usable_gpus()))
 
 
 def list_gpus() -> list[Gpu]:
@@ -95,15 +110,38 @@ def list_gpus() -> list[Gpu]:
     return parse_gpus(listed.stdout) if listed.returncode == 0 else []
 
 
+def usable_gpus() -> list[Gpu]:
+    """The GPUs that torch sees, in its order, once CUDA_DEVICE_ORDER is PCI_BUS_ID."""
+    return visible_gpus(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def visible_gpus(gpus: list[Gpu], wanted: str | None) -> list[Gpu]:
+    """Those that CUDA_VISIBLE_DEVICES names by number or UUID, up to the first it does not know."""
+    if wanted is None:
+        return gpus
+    found = []
+    for word in wanted.split(","):
+        name = word.strip()
+        match = [gpu for gpu in gpus if _is_called(gpu, name)]
+        if len(match) != 1:
+            break
+        found += match
+    return found
+
+
+def _is_called(gpu: Gpu, name: str) -> bool:
+    return str(gpu.index) == name or (name.startswith("GPU-") and gpu.uuid.startswith(name))
+
+
 def parse_gpus(table: str) -> list[Gpu]:
-    """Read what nvidia-smi prints: number, name, memory and free memory in MiB, a GPU a line."""
+    """Read what nvidia-smi prints, a GPU a line; the order is QUERY's, memory in MiB."""
     gpus = []
     for line in table.splitlines():
         words = [word.strip() for word in line.split(",")]
-        if len(words) >= 4 and words[0].isdecimal() and words[-2].isdecimal():
+        if len(words) >= 5 and words[0].isdecimal() and words[-2].isdecimal():
             free = float(words[-1]) if words[-1].isdecimal() else 0.0
-            name = ", ".join(words[1:-2])
-            gpus.append(Gpu(int(words[0]), name, float(words[-2]) / 1024, free / 1024))
+            name, memory = ", ".join(words[2:-2]), float(words[-2]) / 1024
+            gpus.append(Gpu(int(words[0]), name, memory, free / 1024, words[1]))
     return gpus
 
 

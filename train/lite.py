@@ -17,7 +17,7 @@ from train.dataset import Batch, Dataset
 from train.experiment import Experiment
 from train.filelist import Clip
 from train.options import TrainOptions
-from train.state import TrainState, base_files, new_state, newest_files, resume
+from train.state import TrainState, base_files, new_state, resume, saved_files
 from train.trainer import Trainer, make_discriminators
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def open_training(
 def _start(state: TrainState, options: TrainOptions, kind: Any) -> None:
     """Take the weights of another experiment, or of the base model, or leave them as they are."""
     if options.from_experiment is not None:
-        path, judges_path = newest_files(Experiment(options.from_experiment))
+        path, judges_path = saved_files(Experiment(options.from_experiment), options.from_step)
     elif options.use_base:
         path, judges_path = base_files(options.base or config.ASSETS / kind.base)
     else:

@@ -23,6 +23,8 @@ __all__ = [
 
 EXPERIMENT_HELP = "experiment folder, e.g. logs/mi"
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+DEFAULT_MINUTES = 15.0
+LAUNCHER = "torch.distributed.run"  # torchrun
 DEVICE_HELP = "torch device: auto, cpu, cuda:0, mps"
 
 
@@ -85,11 +87,18 @@ class TrainOptions(Options):
     base: Path | None = option("folder of a base model; without it the family's", None)
     use_base: bool = option("start from a base model, not from nothing", True)
     from_experiment: Path | None = option(
-        "start from the newest state of this experiment instead of a base model", None
+        "start from a saved state of this experiment instead of a base model", None
+    )
+    from_step: int = option(
+        "which state of --from-experiment, 0 = the newest", 0, within=(0, math.inf)
     )
     steps: int = option("steps to train in all, 0 = no limit", 0, within=(0, math.inf))
     epochs: int = option("epochs to train in all, 0 = no limit", 0, within=(0, math.inf))
-    minutes: float = option("minutes to train in all, 0 = no limit", 15.0, within=(0, 1e6))
+    minutes: float | None = option(
+        f"minutes to train in all, 0 = no limit; {DEFAULT_MINUTES:g} where nothing else ends it",
+        None,
+        within=(0, 1e6),
+    )
     batch_size: int = option("clips per step", 8, within=(1, 4096))
     save_minutes: float = option("minutes between saved states", 2.0, within=(0, 1e6))
     voice_epochs: int = option(
@@ -102,18 +111,28 @@ class TrainOptions(Options):
         "auto",
         choices=PRECISIONS,
     )
-    device: str = option(DEVICE_HELP, "auto")
+    device: str = option(f"{DEVICE_HELP}; under torchrun also cuda:0,cuda:2", "auto")
     seed: int = option("same seed, same order of clips", 0, within=(0, 2**63 - 1))
     threads: int = option("CPU threads, 0 = torch's own choice", 0, within=(0, 1024))
 
+    @property
+    def limit_minutes(self) -> float:
+        """Minutes after which it ends, 0 = never: a number of steps or epochs is not cut short."""
+        if self.minutes is not None:
+            return self.minutes
+        return 0.0 if self.steps or self.epochs else DEFAULT_MINUTES
 
-def train_command(options: TrainOptions, processes: int = 1) -> list[str]:
-    """The argv that trains with these options; several processes share the work by torchrun."""
+
+def train_command(options: TrainOptions, processes: int = 0) -> list[str]:
+    """The argv that trains with these options; several processes share the work by torchrun.
+
+    processes: 0 = one for each device that is named.
+    """
     argv = command(options)
+    processes = processes or len(options.device.split(","))
     if processes == 1:
         return argv
-    launcher = [argv[0], "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    return [*launcher, "-m", *argv[2:]]
+    return [argv[0], "-m", LAUNCHER, "--nproc-per-node", str(processes), *argv[1:]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,16 +17,23 @@ BUCKET_VALUES = 16_000_000  # gradients summed in one message (64 MB)
 def together(device_name: str) -> Iterator[str]:
     """Join the other processes for the block; yields the device that is this one's.
 
-    NCCL between CUDA GPUs, Gloo elsewhere. Without torchrun nothing happens.
+    device_name: for all of them, or a list with one for each process of this machine, e.g.
+    cuda:1,cuda:3. NCCL between CUDA GPUs, Gloo elsewhere. Without torchrun nothing happens.
     """
     if "WORLD_SIZE" not in os.environ:
         yield device_name
         return
+    names, number = device_name.split(","), int(os.environ["LOCAL_RANK"])
     on_gpu = device_name.startswith("cuda") or (
         device_name == "auto" and torch.cuda.device_count() > 0
     )
+    if len(names) > 1:
+        if len(names) != int(os.environ["LOCAL_WORLD_SIZE"]):
+            raise ValueError(f"--device {device_name} is not one for each of torchrun's processes")
+        device_name = names[number]
+    elif on_gpu:
+        device_name = f"cuda:{number}"
     if on_gpu:
-        device_name = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device_name)
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:

@@ -24,7 +24,7 @@ from train.options import TrainOptions
 from train.period_discriminators import MultiPeriodDiscriminator
 from train.spectrogram import SpectrogramParams
 from train.standard_trainer import StandardTrainer
-from train.state import TrainState, new_state, newest_files, resume
+from train.state import TrainState, new_state, resume, saved_files
 from train.utterances import Utterances, UtteranceSet
 from train.worker import WorkerError
 
@@ -185,7 +185,7 @@ def _check_kept_spectrograms(experiment: Experiment, params: SpectrogramParams) 
 def _start(state: TrainState, options: TrainOptions, base: str, params: StandardParams) -> None:
     """Take the weights of another experiment, or of a base model, or leave them as they are."""
     if options.from_experiment is not None:
-        paths = newest_files(Experiment(options.from_experiment))
+        paths = saved_files(Experiment(options.from_experiment), options.from_step)
     elif options.use_base:
         paths = base_files(options.base or config.ASSETS / base, params)
     else:

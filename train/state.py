@@ -155,14 +155,20 @@ def _pairs(experiment: Experiment) -> list[tuple[int, bool]]:
     return [(number, step >= 0) for _, step, number in found]
 
 
-def newest_files(experiment: Experiment) -> tuple[Path, Path]:
-    """G and D of the newest pair; FileNotFoundError where there is none."""
+def saved_files(experiment: Experiment, number: int = 0) -> tuple[Path, Path]:
+    """G and D of the pair of that number, 0 = the newest; FileNotFoundError where it is not."""
     numbers = newest_pairs(experiment)
     if not numbers:
         raise FileNotFoundError(
             f"{experiment.root} holds no pair of G_*.pth and D_*.pth; train it first"
         )
-    return experiment.generator_state(numbers[0]), experiment.discriminator_state(numbers[0])
+    number = number or numbers[0]
+    if number not in numbers:
+        raise FileNotFoundError(
+            f"{experiment.root} holds no state {number} any more; there are: "
+            f"{', '.join(map(str, numbers))}"
+        )
+    return experiment.generator_state(number), experiment.discriminator_state(number)
 
 
 def resume(state: TrainState, experiment: Experiment, steps_per_epoch: int) -> bool:

@@ -44,7 +44,7 @@ def train(options: TrainOptions) -> Path:
     Where the recipe holds clips out, the voice is the one that came nearest to them; otherwise the
     newest. Stopped (KeyboardInterrupt) saves first.
     """
-    if not (options.steps or options.epochs or options.minutes):
+    if not (options.steps or options.epochs or options.limit_minutes):
         raise WorkerError("training without an end: give --steps, --epochs or --minutes")
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -136,7 +136,7 @@ def _loop(
     recent: dict[str, list[float]] = defaultdict(list)
     total, unit = options.steps or options.epochs * run.steps_per_epoch, "steps"
     if not total:
-        total, unit = round(60 * options.minutes), "s"
+        total, unit = round(60 * options.limit_minutes), "s"
 
     def done() -> int:
         if unit == "s":
@@ -209,7 +209,7 @@ def _is_over(run: Training, options: TrainOptions) -> bool:
     return (
         bool(options.steps and state.step >= options.steps)
         or bool(options.epochs and state.epoch >= options.epochs)
-        or bool(options.minutes and state.seconds >= 60 * options.minutes)
+        or bool(options.limit_minutes and state.seconds >= 60 * options.limit_minutes)
     )
 
 

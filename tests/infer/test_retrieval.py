@@ -227,7 +227,9 @@ def test_an_index_is_found_under_the_names_that_people_use(folders: Folders, nam
     assert folders.find("mi.pth") == name
 
 
-@pytest.mark.parametrize("voice", ["mi_v2_40k_e200.pth", "Mi RVC v2.pth", "mi-final.pth"])
+@pytest.mark.parametrize(
+    "voice", ["mi_v2_40k_e200.pth", "mi_s400.pth", "Mi RVC v2.pth", "mi-final.pth"]
+)
 def test_additions_to_the_voice_name_do_not_hide_its_index(folders: Folders, voice: str) -> None:
     folders.add(MI)
     assert folders.find(voice) == MI

@@ -11,17 +11,17 @@ import pytest
 from tools import hardware
 from tools.hardware import Gpu, choose, parse_gpus
 
-TABLE = """0, NVIDIA GeForce RTX 3060, 12288, 11000
-1, NVIDIA A100-SXM4, 80GB, 81920, 500
+TABLE = """0, GPU-5f3c, NVIDIA GeForce RTX 3060, 12288, 11000
+1, GPU-9a0b, NVIDIA A100-SXM4, 80GB, 81920, 500
 [N/A]
-2, broken, [N/A], 3
+2, GPU-77, broken, [N/A], 3
 """
 
 
 def test_the_list_of_gpus_is_read_also_with_commas_in_names_and_lines_that_say_nothing() -> None:
     assert parse_gpus(TABLE) == [
-        Gpu(0, "NVIDIA GeForce RTX 3060", 12.0, 11000 / 1024),
-        Gpu(1, "NVIDIA A100-SXM4, 80GB", 80.0, 500 / 1024),
+        Gpu(0, "NVIDIA GeForce RTX 3060", 12.0, 11000 / 1024, "GPU-5f3c"),
+        Gpu(1, "NVIDIA A100-SXM4, 80GB", 80.0, 500 / 1024, "GPU-9a0b"),
     ]
     assert parse_gpus("") == []
 
@@ -35,6 +35,7 @@ def test_the_build_of_torch_is_what_torch_itself_says(root: Path) -> None:
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "list_gpus", lambda: parse_gpus(TABLE))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -43,12 +44,36 @@ def test_the_gpu_with_most_memory_is_taken_and_sets_the_batch_of_the_standard_fa
 ) -> None:
     monkeypatch.setattr(hardware, "torch_build", lambda: "cuda")
     standard = choose("v2", 48000)
-    assert (standard.device, standard.devices) == ("cuda:1", ("cuda:1", "cuda:0", "cpu"))
+    each = (
+        ("GPU 0 · NVIDIA GeForce RTX 3060 · 12 GB", "cuda:0"),
+        ("GPU 1 · NVIDIA A100-SXM4, 80GB · 80 GB", "cuda:1"),
+    )
+    together = ("GPU 0 + 1", "cuda:0,cuda:1")
+    assert (standard.device, standard.devices) == ("cuda:1", (*each, together, ("CPU", "cpu")))
     assert standard.batch_size == 32
     assert standard.reasons[0] == (
         "hardware_gpu", {"index": 1, "name": "NVIDIA A100-SXM4, 80GB", "memory": "80"},
     )  # fmt: skip
-    assert choose("lite", 24000).batch_size == 8
+    assert standard.reasons[-1] == ("hardware_share", {"count": 2})
+    lite = choose("lite", 24000)
+    assert (lite.batch_size, lite.devices) == (8, (*each, ("CPU", "cpu")))
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("variable", "numbers"),
+    [("1,0", [1, 0]), ("1", [1]), ("GPU-5f", [0]), ("1,7,0", [1]), ("", []), ("-1", [])],
+)
+def test_gpus_that_are_hidden_from_torch_are_not_offered_and_the_others_have_its_numbers(
+    monkeypatch: pytest.MonkeyPatch, variable: str, numbers: list[int]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    monkeypatch.setattr(hardware, "torch_build", lambda: "cuda")
+    assert [gpu.index for gpu in hardware.usable_gpus()] == numbers
+    shown = [name.split(" · ")[0] for name, _ in choose("lite", 24000).devices[:-1]]
+    assert shown == [f"GPU {number}" for number in numbers]
+    devices = [device for _, device in choose("lite", 24000).devices]
+    assert devices == [*(f"cuda:{position}" for position in range(len(numbers))), "cpu"]
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -62,14 +62,18 @@ def test_a_voice_without_f0_trains(experiment: Experiment) -> None:
 def test_another_experiments_networks_can_be_the_beginning(
     experiment: Experiment, caplog: pytest.LogCaptureFixture
 ) -> None:
+    train(tiny_options(experiment, steps=2))
     train(tiny_options(experiment, steps=3))
     other = make_experiment(experiment.root.parent / "more", (1.0, 1.1))
-    options = tiny_options(other, steps=1, from_experiment=experiment.root)
-    arguments = (other.read_config(), complete_clips(other, DIM), options, torch.device("cpu"))
-    run = open_training(other, *arguments)
-    saved = torch.load(experiment.generator_state(3), weights_only=True)["model"]
-    assert all(torch.equal(v, saved[k]) for k, v in run.state.synthesizer.state_dict().items())
-    assert run.state.step == 0 and not run.state.synthesizer_optimizer.state
+    for chosen, step in ((0, 3), (2, 2)):
+        options = tiny_options(other, steps=1, from_experiment=experiment.root, from_step=chosen)
+        arguments = (other.read_config(), complete_clips(other, DIM), options, torch.device("cpu"))
+        run = open_training(other, *arguments)
+        saved = torch.load(experiment.generator_state(step), weights_only=True)["model"]
+        assert all(torch.equal(v, saved[k]) for k, v in run.state.synthesizer.state_dict().items())
+        assert run.state.step == 0 and not run.state.synthesizer_optimizer.state
+    with pytest.raises(FileNotFoundError, match="holds no state 1 any more; there are: 3, 2"):
+        train(tiny_options(other, from_experiment=experiment.root, from_step=1))
     with pytest.raises(FileNotFoundError, match="holds no pair of"):
         train(tiny_options(other, from_experiment=experiment.root.parent))
 

@@ -219,6 +219,18 @@ def test_minutes_count_over_all_runs_and_are_shown_as_one_progress(
     assert "a larger --minutes" in caplog.text
 
 
+def test_a_number_of_steps_or_epochs_is_not_cut_short_by_minutes_that_nobody_gave(
+    experiment: Experiment,
+) -> None:
+    folder = experiment.root
+    assert TrainOptions(experiment=folder).limit_minutes == 15
+    assert TrainOptions(experiment=folder, epochs=3).limit_minutes == 0
+    assert TrainOptions(experiment=folder, steps=3, minutes=2).limit_minutes == 2
+    train(options(experiment, steps=0, epochs=2, minutes=None))
+    (step,) = experiment.saved_steps()
+    assert torch.load(experiment.generator_state(step), weights_only=True)["epoch"] == 2
+
+
 def test_losses_and_a_sample_are_kept_at_every_save(experiment: Experiment) -> None:
     train(options(experiment, steps=2))
     train(options(experiment, steps=3))
@@ -242,7 +254,7 @@ def test_nothing_to_train_on_names_the_step_before(experiment: Experiment) -> No
         path.unlink()
     with pytest.raises(WorkerError, match=r"train\.extract_features"):
         train(options(experiment))
-    with pytest.raises(WorkerError, match="--steps, --epochs or --minutes"):
+    with pytest.raises(WorkerError, match="--steps, --epochs or --minutes"):  # minutes=0
         train(options(experiment, steps=0))
 
 

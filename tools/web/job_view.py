@@ -8,7 +8,7 @@ from html import escape
 import config
 from tools.web.choices import from_root
 from tools.web.i18n import spoken
-from tools.web.jobs import Job, Jobs
+from tools.web.jobs import Job, Jobs, module_of
 from tools.web.units import duration_text
 from train.experiment import Experiment
 from train.worker import ProgressLine
@@ -64,7 +64,7 @@ class JobView:
         job = self.job
         total = len(job.commands)
         number = min(job.stage + 1, total)
-        step = step_name(job.commands[number - 1][0])
+        step = step_name(job.module)
         if self.is_stopping:
             return spoken("job_stopping")
         values = {"number": number, "total": total}
@@ -92,7 +92,7 @@ class JobView:
             elif number == self.job.stage:
                 kind = "now" if self.job.is_active else self.job.state
             current = ' aria-current="step"' if kind == "now" else ""
-            items.append(f'<li class="step-{kind}"{current}>{step_name(words[0])}</li>')
+            items.append(f'<li class="step-{kind}"{current}>{step_name(module_of(words))}</li>')
         return f'<ol class="job-steps">{"".join(items)}</ol>'
 
     def _way_out(self) -> str:
@@ -106,7 +106,7 @@ class JobView:
             )
             return f"<code>{escape(reason)}</code> {spoken('job_failed_way_out')}"
         if job.state in ("stopped", "interrupted", "done"):
-            last = job.commands[-1][0].split(".")[-1]
+            last = module_of(job.commands[-1]).split(".")[-1]
             if job.state == "done" and last != "verify":
                 return ""
             return spoken(f"job_{job.state}_way_out", voice=self.voice, index=self.index)

@@ -79,6 +79,27 @@ class Job:
         """Whether a process waits or works."""
         return self.state in ("waiting", "running")
 
+    @property
+    def module(self) -> str:
+        """The worker that runs, is next, or was the last."""
+        return module_of(self.commands[min(self.stage, len(self.commands) - 1)])
+
+
+def argv_of(options: Options) -> list[str]:
+    """The argv of a job's command; training on several devices is started by torchrun."""
+    is_training = isinstance(options, workers.TrainOptions)
+    return workers.train_command(options) if is_training else command(options)
+
+
+def module_of(words: Sequence[str]) -> str:
+    """The worker that a command of a job runs, also through torchrun; "" if it is none."""
+    match list(words):
+        case [workers.LAUNCHER, "--nproc-per-node", number, "-m", module, *_]:
+            return module if number.isdecimal() else ""
+        case [module, *_]:
+            return module
+    return ""
+
 
 def read_job(experiment: Experiment) -> Job | None:
     """Read job.json; None if there is none, or none that this program wrote."""
@@ -91,7 +112,7 @@ def read_job(experiment: Experiment) -> Job | None:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         logger.warning("%s is ignored: %s", experiment.job_file, error)
         return None
-    foreign = {words[0] if words else "" for words in commands} - RUNNABLE
+    foreign = {module_of(words) for words in commands} - RUNNABLE
     if foreign or not 0 <= job.stage <= len(commands):
         logger.warning("%s is ignored: it asks for %s", experiment.job_file, foreign or job.stage)
         return None
@@ -133,7 +154,7 @@ class Jobs:
         self, experiment: Experiment, commands: Sequence[Options], heavy: bool = True
     ) -> None:
         """Start a job, or queue it behind the heavy one that runs. JobError says why not."""
-        words = tuple(tuple(command(options)[2:]) for options in commands)
+        words = tuple(tuple(argv_of(options)[2:]) for options in commands)
         experiment.root.mkdir(parents=True, exist_ok=True)
         with self._exclusively():
             self._refuse_if_active(experiment)

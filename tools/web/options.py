@@ -43,7 +43,8 @@ def page_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that the page's process needs beside those it has.
 
     The page talks to itself over loopback, so a proxy must not come between; nothing is reported
-    to anyone; uploads go to a folder of this user's own.
+    to anyone; uploads go to a folder of this user's own; a GPU has the number that nvidia-smi
+    gives it, also in the processes that this one starts.
     """
     # getproxies lets the lower-case name win, so both names get the same list
     listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
@@ -56,5 +57,6 @@ def page_environment(environment: Mapping[str, str]) -> dict[str, str]:
         "NO_PROXY": without_proxy,
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "GRADIO_TEMP_DIR": environment.get("GRADIO_TEMP_DIR") or uploads,
     }

@@ -30,10 +30,13 @@ class ConversionCancelled(ConversionError):
 
 
 class Request:
-    """One thing asked of the conversion process, and the replies to it."""
+    """One thing asked of the conversion process, and the replies to it; output: file it makes."""
 
-    def __init__(self, number: int, process: subprocess.Popen[str]) -> None:
+    def __init__(
+        self, number: int, process: subprocess.Popen[str], output: Path | None = None
+    ) -> None:
         self.number = number
+        self.output = output
         self.replies: queue.Queue[dict[str, Any]] = queue.Queue()
         self.cancelled_at: float | None = None
         self.process = process
@@ -78,7 +81,8 @@ class Session:
     def convert(self, options: ConvertOptions) -> Request:
         """Convert as `printable(command(options))` would in a terminal."""
         module_at = command(options).index(options.MODULE)
-        return self._ask({"do": "convert", "arguments": command(options)[module_at + 1 :]})
+        fields = {"do": "convert", "arguments": command(options)[module_at + 1 :]}
+        return self._ask(fields, config.ROOT / options.output)
 
     def listen(self, path: Path, f0_method: str) -> Request:
         """Measure melody and loudness of a recording, see tools.listen."""
@@ -115,11 +119,11 @@ class Session:
             process, self.process = self.process, None
         _end(process)
 
-    def _ask(self, fields: dict[str, Any]) -> Request:
+    def _ask(self, fields: dict[str, Any], output: Path | None = None) -> Request:
         with self._lock:
             if self.process is None or self.process.poll() is not None:
                 self.process = self._start()
-            request = Request(next(self._numbers), self.process)
+            request = Request(next(self._numbers), self.process, output)
             self._requests[request.number] = request
             self._send({"id": request.number, **fields})
             return request
@@ -153,6 +157,8 @@ class Session:
             for number, request in list(self._requests.items()):
                 if request.process is process:
                     del self._requests[number]
+                    if request.output is not None:  # killed, it could not do so itself
+                        config.unfinished(request.output, process.pid).unlink(missing_ok=True)
                     request.replies.put({"id": number, "ended": code})
 
 

@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import config
 from infer.options import Options
-from tools.options import DatasetReportOptions
+from tools.options import DatasetReportOptions, ExtractOptions
 from tools.web.choices import from_root
+from tools.web.voice_command import run_voice_command
 from train.experiment import Experiment, plain_name, write_json
 from train.options import (
     BuildIndexOptions,
@@ -29,19 +31,22 @@ STEPS = ("preprocess", "extract_f0", "extract_features", "train", "build_index",
 class Settings:
     """What the user chose; the fields in the order of the page. kind: family and rate, `lite 24k`.
 
-    parent: experiment that this one branches from, "" = a base model.
+    lite is trained for minutes, v1 and v2 for epochs. device: as torch names it, several with
+    commas. parent: experiment that this one branches from, "" = a base model; parent_step: which of
+    its saved states, 0 = the newest.
     """
 
     kind: str = "lite 24k"
     dataset: str = ""
     minutes: float = 30.0
-    epochs: int = 0
+    epochs: int = 200
     device: str = "auto"
     batch_size: int = 8
     processes: int = 1
     f0_method: str = "swift"
     save_minutes: float = 1.0
     parent: str = ""
+    parent_step: int = 0
 
     @property
     def version(self) -> str:
@@ -52,6 +57,11 @@ class Settings:
     def sample_rate(self) -> int:
         """Hz."""
         return 1000 * int(self.kind.split()[1].removesuffix("k"))
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether epochs, not minutes, end the training."""
+        return self.version != "lite"
 
 
 def kinds() -> list[str]:
@@ -80,6 +90,7 @@ def read_settings(experiment: Experiment) -> Settings | None:
     try:
         saved = json.loads(experiment.settings_file.read_text(encoding="utf-8"))
         values = {name: type(getattr(Settings, name))(value) for name, value in saved.items()}
+        values["epochs"] = values.get("epochs") or Settings.epochs  # 0 in older files
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return None
     return Settings(**values) if values.get("kind") in kinds() else None
@@ -108,31 +119,48 @@ def report_command(experiment: Experiment, settings: Settings) -> DatasetReportO
 
 def commands(experiment: Experiment, settings: Settings) -> list[Options]:
     """All steps from recordings to a voice and its index, proven; ValueError for a bad value."""
-    folder = Path(from_root(experiment.root))
+    folder, dataset = Path(from_root(experiment.root)), dataset_of(settings)
+    device, *more_devices = settings.device.replace(" ", "").split(",")
+    if more_devices and not settings.counts_epochs:
+        raise ValueError(f"a {settings.version} voice is trained on one device; choose one")
+    limit = "epochs" if settings.counts_epochs else "minutes"
     return [
         PreprocessOptions(
             experiment=folder,
-            dataset=dataset_of(settings),
+            dataset=dataset,
             version=settings.version,
             sample_rate=settings.sample_rate,
             processes=settings.processes,
         ),
-        ExtractF0Options(experiment=folder, method=settings.f0_method, device=settings.device),
-        ExtractFeaturesOptions(experiment=folder, device=settings.device),
+        ExtractF0Options(experiment=folder, method=settings.f0_method, device=device),
+        ExtractFeaturesOptions(experiment=folder, device=device),
         TrainOptions(
             experiment=folder,
-            minutes=settings.minutes,
-            epochs=settings.epochs,
-            from_experiment=Path(from_root(config.LOGS / plain_name(settings.parent)))
-            if settings.parent
-            else None,
+            **{limit: getattr(settings, limit)},
+            **_branch(settings),
             batch_size=settings.batch_size,
             save_minutes=settings.save_minutes,
-            device=settings.device,
+            device=",".join([device, *more_devices]),
         ),
         BuildIndexOptions(experiment=folder),
-        VerifyOptions(experiment=folder, device=settings.device),
+        VerifyOptions(experiment=folder, device=device),
     ]
+
+
+def _branch(settings: Settings) -> dict[str, Any]:
+    if not settings.parent:
+        return {}
+    parent = config.LOGS / plain_name(settings.parent)
+    return {"from_experiment": Path(from_root(parent)), "from_step": settings.parent_step}
+
+
+def voice_of_state(experiment: Experiment, step: int) -> Path:
+    """Make the voice of a saved state, weights/NAME_s<step>.pth, unless it is there already."""
+    voice = config.WEIGHTS / f"{experiment.name}_s{step}.pth"
+    if not voice.exists():
+        state, info = experiment.generator_state(step), f"{experiment.name}, step {step}"
+        run_voice_command(ExtractOptions(state=state, voice=voice, info=info))
+    return voice
 
 
 def advice(held_out: Sequence[float]) -> tuple[str, dict[str, object]]:

@@ -100,12 +100,20 @@ def test_a_conversion_stopped_before_its_turn_never_starts(
     assert not options.output.exists()
 
 
-def test_a_killed_process_is_told_and_replaced(
-    session: Session, options: ConvertOptions, long_options: ConvertOptions
+def test_a_killed_process_is_told_cleaned_up_after_and_replaced(
+    session: Session, options: ConvertOptions, long_options: ConvertOptions, tmp_path: Path
 ) -> None:
-    running = session.convert(long_options)
+    running, begun = session.convert(long_options), set()
+
+    def kill(share: float) -> None:
+        begun.update(tmp_path.glob(".*.tmp"))
+        if begun:
+            session.process.kill()
+
     with pytest.raises(ConversionError, match="ended by itself"):
-        running.result(lambda share: session.process.kill())
+        running.result(kill)
+    assert len(begun) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
     session.convert(options).result()
     assert options.output.exists()
 

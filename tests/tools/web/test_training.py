@@ -10,6 +10,7 @@ import pytest
 import config
 from infer.hparams import read_config
 from infer.options import command
+from tools.web.jobs import argv_of
 from tools.web.training import (
     STEPS,
     Settings,
@@ -42,6 +43,7 @@ def test_settings_come_back_and_damaged_ones_are_none(tmp_path: Path) -> None:
         "[]",
         '{"minutes": []}',
         '{"unknown": 1}',
+        '{"parent_step": "x"}',
         '{"batch_size": "x"}',
         '{"kind": "v9"}',
     ):
@@ -60,12 +62,26 @@ def test_the_steps_say_what_was_chosen_in_words_that_a_terminal_takes(tmp_path: 
         "--experiment", "logs/some one", "--minutes", "5", "--batch-size", "3",
         "--save-minutes", "1.0", "--device", "cpu",
     ]  # fmt: skip
-    branch = replace(settings, parent="mother", epochs=7)
+    branch = replace(settings, kind="v2 48k", parent="mother", parent_step=80, epochs=7)
     words = command(commands(Experiment(config.LOGS / "some one"), branch)[3])
     assert words[words.index("--from-experiment") + 1] == "logs/mother"
-    assert words[words.index("--epochs") + 1] == "7"
+    assert words[words.index("--from-step") + 1] == "80"
+    assert words[words.index("--epochs") + 1] == "7" and "--minutes" not in words
     with pytest.raises(ValueError, match="no recordings"):
         commands(Experiment(tmp_path), Settings())
+
+
+def test_several_devices_share_the_training_of_v2_and_nothing_else() -> None:
+    experiment = Experiment(config.LOGS / "some one")
+    settings = Settings(kind="v2 48k", dataset="a", device="cuda:1, cuda:3")
+    _, f0, features, train, _, verify = commands(experiment, settings)
+    assert [f0.device, features.device, verify.device] == 3 * ["cuda:1"]
+    assert argv_of(train)[1:7] == [
+        "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "train.train",
+    ]  # fmt: skip
+    assert argv_of(train)[-2:] == ["--device", "cuda:1,cuda:3"]
+    with pytest.raises(ValueError, match="lite voice is trained on one device"):
+        commands(experiment, replace(settings, kind="lite 24k"))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import gradio as gr
 
 import config
 from infer.f0 import F0_METHODS
-from infer.options import Options, command, printable
+from infer.options import Options, printable
 from tools import hardware
 from tools.recordings import take_recordings
 from tools.web.choices import from_root
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
+from tools.web.jobs import argv_of
 from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named, refusals
 from tools.web.training import (
     STEPS,
@@ -31,6 +32,13 @@ from tools.web.training import (
 from train.experiment import Experiment, plain_name
 
 DEFAULTS = Settings()
+# runs in the browser, between two keystrokes: what was changed since it was seen stays, and a name
+# that was changed since then has an offer of its own to come
+TAKE_OFFER = """(offer, ...now) => {
+  const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+  if (!offer || !same(now[0], offer.seen[0])) return now;
+  return now.map((value, i) => same(value, offer.seen[i]) ? offer.wanted[i] : value);
+}"""
 
 
 class TrainTab:
@@ -48,7 +56,7 @@ class TrainTab:
                 self.progress = ProgressPanel(frame, self.report)
         self.settings = [
             self.kind, self.dataset, self.minutes, self.epochs, self.device, self.batch_size,
-            self.processes, self.f0_method, self.save_minutes, self.parent,
+            self.processes, self.f0_method, self.save_minutes, self.parent, self.parent_step,
         ]  # fmt: skip
         self._connect(frame)
 
@@ -80,11 +88,10 @@ class TrainTab:
         text = self._text
         gr.HTML(f"<h2 class='step-head'>3 · {spoken('train_how_head')}</h2>")
         self.hardware = gr.HTML()
-        with gr.Row():
-            self.minutes = gr.Number(
-                DEFAULTS.minutes, minimum=0, label=text("minutes"), info=text("minutes_info")
-            )
-            self.epochs = self._number("epochs", 0)
+        self.minutes = gr.Number(
+            DEFAULTS.minutes, minimum=0.1, label=text("minutes"), info=text("minutes_info")
+        )
+        self.epochs = self._number("epochs", 1, visible=False)
         with gr.Accordion(text("more_training"), open=False):
             self.device = gr.Dropdown(
                 ["auto"], value="auto", allow_custom_value=True,
@@ -101,9 +108,14 @@ class TrainTab:
                 DEFAULTS.save_minutes, minimum=0.1,
                 label=text("save_minutes"), info=text("save_minutes_info"),
             )  # fmt: skip
-            self.parent = gr.Dropdown(
-                ["", *experiments()], value="", label=text("parent"), info=text("parent_info")
-            )
+            with gr.Row():
+                self.parent = gr.Dropdown(
+                    ["", *experiments()], value="", label=text("parent"), info=text("parent_info")
+                )
+                self.parent_step = gr.Dropdown(
+                    self._states(""), value=0,
+                    label=text("parent_step"), info=text("parent_step_info"),
+                )  # fmt: skip
         with gr.Accordion(text("train_commands"), open=False):
             self.commands = gr.Textbox(
                 label=text("train_commands_info"), lines=8, interactive=False, buttons=["copy"],
@@ -115,25 +127,45 @@ class TrainTab:
                     gr.Button(text(f"button_{step}"), size="sm", min_width=120) for step in STEPS
                 ]
 
-    def _number(self, name: str, minimum: int) -> gr.Number:
+    def _number(self, name: str, minimum: int, visible: bool = True) -> gr.Number:
         label, info = self._text(name), self._text(f"{name}_info")
         value = getattr(DEFAULTS, name)
-        return gr.Number(value, minimum=minimum, precision=0, label=label, info=info)
+        return gr.Number(
+            value, minimum=minimum, precision=0, label=label, info=info, visible=visible
+        )
+
+    def _states(self, parent: str) -> list[tuple[str, int]]:
+        """The states that one can branch from."""
+        experiment = named(parent)
+        steps = experiment.saved_steps() if experiment else []
+        return [(self._text("newest_state"), 0), *((str(step), step) for step in reversed(steps))]
 
     def _connect(self, frame: Frame) -> None:
         progress, view = self.progress, self.progress.view
         progress.connect(self.name)
-        loaded = gr.State([])  # the settings that an experiment was opened with
-        self.loaded = loaded
-        shown = [self.name, *self.settings, self.hardware, self.commands, loaded]
-        frame.page.load(self.open_page, self.name, shown, **PRIVATE)
-        self.name.change(
-            self.open_experiment, [self.name, loaded, *self.settings], shown[1:], **PRIVATE
+        given = [self.name, *self.settings]
+        self.loaded = gr.State([])  # the settings that an experiment was opened with
+        self.offer = gr.JSON(visible=False)  # what is to be put into the form
+        limits = [self.minutes, self.epochs]
+        shown = [self.offer, self.device, self.parent, self.parent_step, *limits, self.hardware,
+                 self.loaded]  # fmt: skip
+        take = {"fn": None, "js": TAKE_OFFER, "inputs": [self.offer, *given], "outputs": given}
+        frame.page.load(self.open_page, given, [self.name, *shown], **PRIVATE).then(
+            **take, **PRIVATE
+        )
+        self.name.change(self.open_experiment, [*given, self.loaded], shown, **PRIVATE).then(
+            **take, **PRIVATE
         ).then(progress.look, [self.name, progress.seen], view, **PRIVATE)
-        self.kind.input(self.recommend, self.kind, [self.hardware, self.batch_size], **PRIVATE)
+        self.kind.input(
+            self.recommend, self.kind, [self.hardware, self.device, self.batch_size, *limits],
+            **PRIVATE,
+        )  # fmt: skip
+        self.parent.input(
+            lambda parent: gr.update(choices=self._states(parent), value=0),
+            self.parent, self.parent_step, **PRIVATE,
+        )  # fmt: skip
         for widget in self.settings:
             widget.change(self.preview, [self.name, *self.settings], self.commands, **PRIVATE)
-        given = [self.name, *self.settings]
         self.check.click(self.check_dataset, given, view, api_name="check_dataset")
         self.files.upload(
             self.add_files, [self.name, self.files], [self.dataset, self.files, self.added],
@@ -148,42 +180,59 @@ class TrainTab:
 
     # what the page does
 
-    def open_page(self, name: str | None) -> Updates:
+    def open_page(self, name: str | None, *values: Any) -> Updates:
         """Show the experiment that is worked on, else the one chosen, else the last one."""
         known = experiments()
         active = [each for each, job in self._jobs.all().items() if job.is_active]
         chosen = next(iter([*active, *filter(None, [name]), *known]), None)
-        return {
-            self.name: gr.update(choices=known, value=chosen),
-            **self.open_experiment(chosen, [], *astuple(DEFAULTS)),
-        }
+        updates = self.open_experiment(chosen, *values, [])
+        updates[self.offer]["seen"][0] = name
+        return {self.name: gr.update(choices=known), **updates}
 
-    def open_experiment(self, name: str | None, loaded: list[Any], *values: Any) -> Updates:
-        """Show the settings that an experiment was left with.
+    def open_experiment(self, name: str | None, *values: Any) -> Updates:
+        """Offer the settings that an experiment was left with; values: the form, what was loaded.
 
         A new one keeps what the user has filled in, but nothing that was loaded with another.
         """
+        *values, loaded = values
         experiment = named(name)
         saved = read_settings(experiment) if experiment else None
-        is_untouched = list(values) == loaded or not loaded
+        is_untouched = values == loaded or not loaded
         settings = saved or (DEFAULTS if is_untouched else Settings(*values))
         choice = hardware.choose(settings.version, settings.sample_rate)
         if settings is DEFAULTS:
-            settings = replace(DEFAULTS, batch_size=choice.batch_size, processes=choice.processes)
-        updates: Updates = dict(zip(self.settings, astuple(settings), strict=True))
-        updates[self.device] = gr.update(choices=["auto", *choice.devices], value=settings.device)
+            settings = replace(
+                DEFAULTS, batch_size=choice.batch_size, processes=choice.processes,
+                device=choice.device if len(choice.devices) > 2 else DEFAULTS.device,
+            )  # fmt: skip
         others = [each for each in experiments() if each != name]
-        updates[self.parent] = gr.update(choices=["", *others], value=settings.parent)
-        updates[self.hardware] = _reasons_html(choice)
-        updates[self.commands] = self.preview(name, *astuple(settings))
-        updates[self.loaded] = list(astuple(settings))
-        return updates
+        states = self._states(settings.parent)
+        if settings.parent not in others:  # it is gone, and so may be a state of it
+            settings = replace(settings, parent="", parent_step=0)
+        elif settings.parent_step not in [step for _, step in states]:
+            settings = replace(settings, parent_step=0)
+        return {
+            self.offer: {"seen": [name, *values], "wanted": [name, *astuple(settings)]},
+            self.parent: gr.update(choices=["", *others]),
+            self.parent_step: gr.update(choices=states),
+            self.loaded: list(astuple(settings)),
+            **self._machine(settings, choice),
+        }
 
     def recommend(self, kind: str) -> Updates:
         """Say what the chosen family runs with here."""
         settings = Settings(kind=kind)
         choice = hardware.choose(settings.version, settings.sample_rate)
-        return {self.hardware: _reasons_html(choice), self.batch_size: choice.batch_size}
+        return {**self._machine(settings, choice), self.batch_size: choice.batch_size}
+
+    def _machine(self, settings: Settings, choice: hardware.Choice) -> Updates:
+        """What a family can be trained on here, and for how long."""
+        return {
+            self.hardware: _reasons_html(choice),
+            self.device: gr.update(choices=[("auto", "auto"), *choice.devices]),
+            self.minutes: gr.update(visible=not settings.counts_epochs),
+            self.epochs: gr.update(visible=settings.counts_epochs),
+        }
 
     def preview(self, name: str | None, *values: Any) -> str:
         """Return the commands that Train runs, one a line; or what is still missing."""
@@ -191,7 +240,7 @@ class TrainTab:
             options = self._options(name, values)
         except (ValueError, TypeError) as error:
             return f"# {error}"
-        return "\n".join(printable(command(each)) for each in options)
+        return "\n".join(printable(argv_of(each)) for each in options)
 
     def add_files(self, name: str | None, files: list[str]) -> Updates:
         """Put uploaded recordings into the experiment's own dataset folder."""

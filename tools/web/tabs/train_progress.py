@@ -10,10 +10,13 @@ from typing import Any
 import gradio as gr
 
 from tools.dataset_report import read_report
+from tools.web.choices import from_root
 from tools.web.curves import held_out_html, losses_html
 from tools.web.frame import Frame
+from tools.web.i18n import spoken
 from tools.web.job_view import JobView
 from tools.web.report_view import report_html
+from tools.web.training import voice_of_state
 from train.experiment import Experiment
 from train.metrics import ORIGINAL, read_metrics, sampled_steps
 
@@ -38,7 +41,8 @@ class ProgressPanel:
         self._build_quality()
         self.view = [
             self.report, self.status, self.log, self.start, self.stop, self.resume, self.held_out,
-            self.losses, self.quality, self.sample, self.original, self.seen,
+            self.losses, self.quality, self.sample, self.original, self.state, self.try_state,
+            self.seen,
         ]  # fmt: skip
 
     def connect(self, name: gr.Dropdown) -> None:
@@ -48,6 +52,9 @@ class ProgressPanel:
         self.sample.change(self.play, [name, self.sample], self.made, **PRIVATE)
         gr.Timer(LOOK_SECONDS).tick(
             self.look, [name, self.seen], self.view, concurrency_limit=None, **PRIVATE
+        )
+        self.try_state.click(
+            self.try_saved_state, [name, self.state], self.tried, api_name="try_saved_state"
         )
         gr.api(self.training_status, api_name="training_status")
 
@@ -84,6 +91,12 @@ class ProgressPanel:
                     min_width=240,
                     buttons=["download"],
                 )
+            with gr.Row(elem_classes="inline"):
+                self.state = gr.Dropdown(
+                    [], label=text("saved_state"), info=text("saved_state_info"), scale=3
+                )
+                self.try_state = gr.Button(text("try_state"), scale=1, min_width=120)
+            self.tried = gr.HTML(elem_classes="quiet")
             with gr.Accordion(text("losses"), open=False):
                 self.losses = gr.HTML()
 
@@ -112,6 +125,7 @@ class ProgressPanel:
             "buttons": [bool(view.job and view.job.is_active), view.is_stopping, view.can_resume],
             "metrics": _modified(experiment.metrics_file),
             "samples": sampled_steps(experiment),
+            "states": experiment.saved_steps(),
             "report": _modified(experiment.report_file),
         }
         if seen.get("name") != name:
@@ -136,7 +150,20 @@ class ProgressPanel:
             original = experiment.sample_file(ORIGINAL)
             updates[self.sample] = gr.update(choices=steps, value=next(iter(steps), None))
             updates[self.original] = str(original) if original.is_file() else None
+        if "states" in changed:
+            steps = [str(step) for step in reversed(now["states"])]
+            updates[self.state] = gr.update(choices=steps, value=next(iter(steps), None))
+            updates[self.try_state] = gr.update(interactive=bool(steps))
         return updates
+
+    def try_saved_state(self, name: str, step: str | None) -> str:
+        """Make a voice of a saved state, so that Convert can use it."""
+        with refusals():
+            experiment = Experiment.named(name or "")
+            if not step or int(step) not in experiment.saved_steps():
+                raise ValueError(f"{experiment.name} has no saved state {step}")
+            voice = voice_of_state(experiment, int(step))
+        return spoken("state_tried", voice=from_root(voice))
 
     def play(self, name: str | None, step: str | None) -> str | None:
         """Return the sample of a step."""
@@ -154,7 +181,7 @@ class ProgressPanel:
         progress = view.progress
         return {
             "state": view.job.state,
-            "step": view.job.commands[min(view.job.stage, len(view.job.commands) - 1)][0],
+            "step": view.job.module,
             "step_number": view.job.stage + 1,
             "num_steps": len(view.job.commands),
             "exit_code": view.job.exit_code,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
 import time
 from html import escape
 from pathlib import Path
@@ -14,7 +13,7 @@ import gradio as gr
 import config
 from infer.options import ConvertOptions
 from tools.library import PICTURES, Library, TrainingStateError, Voice
-from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions, voice_command
+from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions
 from tools.parcel import pack, take_in
 from tools.web.choices import from_root
 from tools.web.frame import Frame
@@ -22,6 +21,7 @@ from tools.web.i18n import spoken
 from tools.web.results import RESULTS, unused_name
 from tools.web.session import ConversionError
 from tools.web.units import size_text
+from tools.web.voice_command import run_voice_command
 from train.experiment import plain_name
 
 EXAMPLE = config.ASSETS / "examples/english.flac"
@@ -267,14 +267,10 @@ class VoicesTab:
 
 
 def _run(options: VoiceOptions) -> None:
-    """Do what needs torch in a process of its own; its error line becomes the page's."""
-    ran = subprocess.run(
-        voice_command(options), cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8"
-    )
-    if ran.returncode:
-        lines = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
-        said = lines[-1].removeprefix("error: ") if lines else ran.stderr[-500:]
-        raise _error(escape(said))
+    try:
+        run_voice_command(options)
+    except ValueError as error:
+        raise _error(escape(str(error))) from error
 
 
 def _error(html: str) -> gr.Error:

@@ -25,6 +25,7 @@ from tests.tools.web.training_page import (
     wait_until,
 )
 from tools.web.jobs import Jobs
+from tools.web.training import Settings, write_settings
 from train.experiment import Experiment
 from train.metrics import read_metrics
 
@@ -124,7 +125,6 @@ def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
     name.press("Enter")
     button(page, "Train").click()
     page.get_by_text("cannot be a name").first.wait_for()
-    page.wait_for_timeout(3000)  # the name's own settings arrive before the next one is filled in
     page.get_by_label("Folder of recordings").fill("nowhere")
     name.fill(f"new {os.getpid()}")
     name.press("Enter")
@@ -136,3 +136,63 @@ def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
     button(page, "训练").wait_for()
     assert "i18n" not in page.locator("body").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_remembered_settings_never_replace_what_was_typed_after_the_name(
+    opened: Opens, experiment: Experiment
+) -> None:
+    write_settings(experiment, Settings(dataset="remembered", minutes=7, f0_method="pm"))
+    page = opened()
+    open_tab(page)
+    page.wait_for_load_state("networkidle")
+    asked: list[Any] = []
+    page.route("**/queue/join*", asked.append)  # the answer takes as long as we like
+    name, minutes = page.get_by_label("Name of the voice"), page.get_by_label("Minutes to train")
+    name.fill(experiment.name)
+    name.press("Enter")
+    page.get_by_label("Folder of recordings").fill("typed 后")
+    page.wait_for_timeout(1000)
+    assert asked
+    page.unroute("**/queue/join*")
+    for request in asked:
+        request.continue_()
+    expect(minutes).to_have_value("7", timeout=STEP_MS)  # what was not touched comes back
+    expect(page.get_by_label("Folder of recordings")).to_have_value("typed 后")
+    page.get_by_role("button", name="Commands and single steps").click()
+    expect(page.locator(".command textarea:visible")).to_have_value(
+        re.compile("--dataset 'typed 后'.*--method pm.*--minutes 7", re.DOTALL), timeout=STEP_MS
+    )
+
+
+def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_state(
+    opened: Opens, experiment: Experiment
+) -> None:
+    for step in (300, 400):
+        for path in (experiment.generator_state(step), experiment.discriminator_state(step)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    write_settings(experiment, Settings())
+    page = opened()
+    open_tab(page)
+    page.get_by_label("Name of the voice").fill(f"branch {os.getpid()}")
+    page.get_by_label("Name of the voice").press("Enter")
+    page.get_by_label("Folder of recordings").fill("some where")
+    page.get_by_label("Family and sample rate").click()
+    page.get_by_role("option", name="v2 48k").click()
+    page.get_by_label("Epochs in all").fill("33")
+    expect(page.get_by_label("Minutes to train in all")).to_be_hidden()
+    page.get_by_role("button", name="More settings").last.click()
+    page.get_by_label("Device").last.fill("cpu,cpu")
+    page.get_by_label("Device").last.press("Enter")
+    page.get_by_label("Branch from").click()
+    page.get_by_role("option", name=experiment.name).click()
+    page.get_by_label("Its saved state").click()
+    page.get_by_role("option", name="300").click()
+    page.get_by_role("button", name="Commands and single steps").click()
+    shown = page.locator(".command textarea:visible")
+    expect(shown).to_have_value(re.compile("--from-step 300"), timeout=STEP_MS)
+    training = shown.input_value().splitlines()[3]
+    assert " -m torch.distributed.run --nproc-per-node 2 -m train.train " in training
+    assert " --epochs 33 " in training and " --device cpu,cpu" in training
+    assert "--minutes" not in training
+    assert f"--from-experiment 'logs/{experiment.name}' --from-step 300" in training
