@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.tiny_standard import make_experiment, tiny_options
 from tools.web.jobs import Job, JobError, Jobs, is_held, read_job, write_job
 from train.experiment import Experiment
 from train.options import (
+    LAUNCHER,
     ExtractF0Options,
     ExtractFeaturesOptions,
     PreprocessOptions,
@@ -259,6 +261,23 @@ def test_training_that_is_stopped_and_killed_loses_seconds_and_reaches_its_end(
     assert log.count("going on from step") == 2
 
 
+@pytest.mark.slow
+def test_training_on_two_devices_is_a_job_that_stops_with_its_state_saved_and_goes_on(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    experiment = make_experiment(tmp_path / "logs" / "two")
+    jobs.start(experiment, [tiny_options(experiment, steps=10_000, batch_size=1, device="cpu,cpu")])
+    wait_until(lambda: done(jobs, experiment) >= 3)
+    job = jobs.read(experiment)
+    assert (job.commands[0][0], job.module) == (LAUNCHER, "train.train")
+    jobs.stop(experiment)
+    assert ended(jobs, experiment).state == "stopped"
+    (step,) = experiment.saved_steps()
+    jobs.resume(experiment)
+    wait_until(lambda: done(jobs, experiment) > step)
+    assert f"going on from step {step}" in jobs.log(experiment)[1]
+
+
 def test_a_job_whose_processes_are_gone_is_interrupted(
     jobs: Jobs, experiment: Experiment, english: Path
 ) -> None:
@@ -276,6 +295,9 @@ def test_a_job_whose_processes_are_gone_is_interrupted(
         '{"commands": [["os", "-c"]]}',
         '{"commands": [["tools.cmd.infer_cli", "--output", "x"]]}',
         '{"commands": [[]]}',
+        '{"commands": [["torch.distributed.run", "train.py"]]}',
+        '{"commands": [["torch.distributed.run", "--nproc-per-node", "2", "-m", "pdb"]]}',
+        '{"commands": [["torch.distributed.run", "--nproc-per-node", "2", "train.train"]]}',
         '{"commands": [["train.train"]], "stage": 2}',
         '{"commands": [["train.train"]], "more": 1}',
         "[1]",

@@ -192,6 +192,7 @@ def test_page_and_training_are_killed_at_random_moments_and_nothing_but_seconds_
     assert not [path.name for path in experiment.root.rglob("*.part")]
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("rounds", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_the_conversion_process_is_killed_at_a_random_moment_and_the_next_click_works(
     own: OwnPage, english: Path, root: Path, tmp_path: Path, moments: random.Random, rounds: int
@@ -199,9 +200,10 @@ def test_the_conversion_process_is_killed_at_a_random_moment_and_the_next_click_
     speech, rate = soundfile.read(english)
     soundfile.write(tmp_path / "long.flac", np.tile(speech, 20), rate)
     page, before = own.page, set((root / "results").glob("*"))
-    page.get_by_text("speaks around").first.wait_for()
     try:
         for _ in range(rounds):
+            page.reload()
+            page.get_by_text("speaks around").first.wait_for()
             page.locator("input[type=file]").first.set_input_files(tmp_path / "long.flac")
             page.get_by_text(re.compile("2:0[12]")).first.wait_for()
             wait_until(own.converter)

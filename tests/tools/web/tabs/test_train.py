@@ -144,17 +144,16 @@ def test_remembered_settings_never_replace_what_was_typed_after_the_name(
     write_settings(experiment, Settings(dataset="remembered", minutes=7, f0_method="pm"))
     page = opened()
     open_tab(page)
-    page.wait_for_load_state("networkidle")
-    asked: list[Any] = []
-    page.route("**/queue/join*", asked.append)  # the answer takes as long as we like
+    page.wait_for_timeout(3000)  # what the page's own load asks for is answered
+    held: list[Any] = []
+    page.route("**/queue/join*", lambda request: held.append(request))  # answers take long
     name, minutes = page.get_by_label("Name of the voice"), page.get_by_label("Minutes to train")
     name.fill(experiment.name)
     name.press("Enter")
     page.get_by_label("Folder of recordings").fill("typed 后")
     page.wait_for_timeout(1000)
-    assert asked
-    page.unroute("**/queue/join*")
-    for request in asked:
+    page.route("**/queue/join*", lambda request: request.continue_())  # the later route wins
+    for request in held:
         request.continue_()
     expect(minutes).to_have_value("7", timeout=STEP_MS)  # what was not touched comes back
     expect(page.get_by_label("Folder of recordings")).to_have_value("typed 后")
