@@ -16,7 +16,7 @@ from tools.web.api import Endpoints
 from tools.web.frame import Frame
 from tools.web.i18n import load_texts, read_texts, spoken
 from tools.web.jobs import Jobs
-from tools.web.look import SCRIPT, THEME, page_head, page_style
+from tools.web.look import THEME, page_head, page_script, page_style
 from tools.web.options import LOOPBACK, WebOptions
 from tools.web.session import Session
 from tools.web.tabs.convert import ConvertTab
@@ -104,13 +104,13 @@ def serve(options: WebOptions) -> None:
         quiet=True,
         ssr_mode=False,
         run_history=False,
-        footer_links=["settings", "api"],
+        footer_links=["api"],
         auth=options.login,
         root_path=options.root_path or None,
         mcp_server=options.mcp,
         theme=THEME,
         head=page_style(),
-        js=SCRIPT.read_text(encoding="utf-8"),
+        js=page_script(),
         i18n=text,
     )
     logger.info("The page is at %s (Ctrl-C ends it)", local_url)

@@ -2,47 +2,101 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gradio as gr
 
-from tools.web.i18n import spoken
+from tools.web.i18n import read_texts, spoken
 
 HERE = Path(__file__).parent
 STYLE = HERE / "page.css"
 SCRIPT = HERE / "page.js"  # switches language and shade
 LANGUAGES = {"en": "English", "zh-CN": "中文"}
-THEME = gr.themes.Soft(
+THEME = gr.themes.Base(
     primary_hue="teal",
     neutral_hue="slate",
+    radius_size="lg",
     font=["system-ui", "Segoe UI", "PingFang SC", "Microsoft YaHei", "sans-serif"],
     font_mono=["ui-monospace", "Consolas", "monospace"],
-).set(  # darker than the theme's own, so that text stands out 4.5 : 1
+).set(  # texts stand out 4.5 : 1 at least, borders of what can be changed 3 : 1
     body_background_fill="*neutral_50",
-    block_label_background_fill="*block_background_fill",
-    block_label_background_fill_dark="*block_background_fill",
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    link_text_color="*primary_700",
+    link_text_color_dark="*primary_300",
+    block_background_fill="white",
+    block_border_width="1px",
+    block_shadow="none",
+    block_label_background_fill="transparent",
+    block_label_background_fill_dark="transparent",
+    block_label_border_width="0px",
     block_label_shadow="none",
-    block_title_background_fill="none",
-    block_title_background_fill_dark="none",
-    block_title_padding="0",
+    block_label_text_color="*body_text_color",
+    block_label_text_color_dark="*body_text_color",
+    block_label_text_size="*text_sm",
+    block_label_text_weight="600",
+    block_title_text_color="*body_text_color",
+    block_title_text_color_dark="*body_text_color",
+    block_title_text_size="*text_sm",
+    block_title_text_weight="600",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    block_info_text_size="*text_sm",
+    input_background_fill="white",
+    input_background_fill_dark="*neutral_900",
+    input_border_color="*neutral_400",
+    input_border_color_dark="*neutral_500",
+    input_border_color_focus="*primary_600",
+    input_border_color_focus_dark="*primary_400",
+    input_border_width="1px",
+    input_shadow="none",
+    input_shadow_focus="0 0 0 3px color-mix(in srgb, *primary_500 25%, transparent)",
+    slider_color="*primary_600",
+    slider_color_dark="*primary_500",
+    button_border_width="1px",
+    button_large_text_size="*text_md",
+    button_large_text_weight="600",
+    button_small_text_weight="500",
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_800",
     button_primary_background_fill_dark="*primary_700",
     button_primary_background_fill_hover_dark="*primary_600",
-    block_info_text_color="*neutral_600",
-    block_info_text_color_dark="*neutral_300",
-    block_label_text_color="*primary_800",
-    block_label_text_color_dark="*primary_200",
-    block_title_text_color="*primary_800",
-    block_title_text_color_dark="*primary_200",
-    body_text_color_subdued="*neutral_600",
-    body_text_color_subdued_dark="*neutral_300",
+    button_primary_border_color="*primary_700",
+    button_primary_border_color_dark="*primary_700",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="white",
+    button_secondary_background_fill="white",
+    button_secondary_background_fill_hover="*neutral_100",
+    button_secondary_background_fill_dark="*neutral_800",
+    button_secondary_background_fill_hover_dark="*neutral_700",
+    button_secondary_border_color="*neutral_300",
+    button_secondary_border_color_dark="*neutral_600",
+    button_cancel_background_fill="white",
+    button_cancel_background_fill_hover="*neutral_100",
+    button_cancel_background_fill_dark="*neutral_800",
+    button_cancel_background_fill_hover_dark="*neutral_700",
+    button_cancel_border_color="#dc2626",
+    button_cancel_border_color_dark="#f87171",
+    button_cancel_text_color="#b91c1c",
+    button_cancel_text_color_dark="#fca5a5",
 )
 
 
 def page_style() -> str:
     """Return page.css for the page's <head>; gradio's own `css` rewrites its selectors."""
     return f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
+
+
+def page_script() -> str:
+    """Return page.js with the translations of the words that gradio has only in English."""
+    texts = read_texts()
+    words = {
+        said: {language: texts[language][name] for language in texts}
+        for name, said in texts["en"].items()
+        if name.startswith("gradio_")
+    }
+    return SCRIPT.read_text(encoding="utf-8").replace("WORDS", json.dumps(words))
 
 
 def page_head() -> str:

@@ -53,17 +53,24 @@ class ConvertTab:
                     with gr.Tab(frame.text("many_recordings")) as many:
                         self.batch = BatchPanel(frame)
                 self.settings = SettingsPanel(frame)
+                with gr.Row() as single_start:
+                    self._build_start()
+                with gr.Row(visible=False) as batch_start:
+                    self.batch.build_start()
+                self.settings.build_more()
             with gr.Column():
                 with gr.Column() as single_side:
                     self._build_result()
                     self.compare = ComparePanel(frame)
                 with gr.Column(visible=False) as batch_side:
                     self.batch.build_results()
-        sides = [single_side, batch_side]
-        for tab, is_visible in ((one, [True, False]), (many, [False, True])):
+        parts = [single_start, single_side, batch_start, batch_side]
+        for tab, is_single in ((one, True), (many, False)):
             tab.select(
-                lambda seen=is_visible: [gr.update(visible=each) for each in seen],
-                outputs=sides,
+                lambda single=is_single: [
+                    gr.update(visible=each) for each in (single, single, not single, not single)
+                ],
+                outputs=parts,
                 **PRIVATE,
             )
         self._connect(frame)
@@ -89,15 +96,19 @@ class ConvertTab:
                 path = str(EXAMPLES / f"{name}.flac")
                 example.click(lambda path=path: path, outputs=self.source, **PRIVATE)
 
+    def _build_start(self) -> None:
+        text = self._text
+        self.start = gr.Button(text("convert"), variant="primary", scale=3, min_width=120)
+        self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
+
     def _build_result(self) -> None:
         text = self._text
-        with gr.Row():
-            self.start = gr.Button(text("convert"), variant="primary", scale=3, min_width=120)
-            self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
         self.result = gr.Audio(
             label=text("result"), interactive=False, buttons=["download"], visible=False
         )
-        self.summary = gr.HTML(spoken("result_empty"), elem_classes="quiet summary")
+        self.summary = gr.HTML(
+            f'<p class="waiting">{spoken("result_empty")}</p>', elem_classes="quiet summary"
+        )
         self.plot = gr.HTML()
         with gr.Accordion(text("command_line"), open=False):
             self.command = gr.Textbox(

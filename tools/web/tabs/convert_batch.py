@@ -35,15 +35,20 @@ class BatchPanel:
         )
         gr.HTML(spoken("recordings_info"), elem_classes="quiet")
 
+    def build_start(self) -> None:
+        """Lay out the buttons below the settings."""
+        text = self._text
+        self.start = gr.Button(text("convert_all"), variant="primary", scale=3, min_width=120)
+        self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
+
     def build_results(self) -> None:
         """Lay out the other side."""
-        text = self._text
-        with gr.Row():
-            self.start = gr.Button(text("convert_all"), variant="primary", scale=3, min_width=120)
-            self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
-        self.status = gr.HTML(spoken("batch_empty"), elem_classes="quiet", elem_id="batch-status")
+        self.status = gr.HTML(
+            f'<p class="waiting">{spoken("batch_empty")}</p>',
+            elem_classes="quiet", elem_id="batch-status",
+        )  # fmt: skip
         self.table = gr.HTML()
-        self.zip = gr.DownloadButton(text("download_zip"), visible=False)
+        self.zip = gr.DownloadButton(self._text("download_zip"), visible=False)
         self.mine = gr.BrowserState("", storage_key="rvc-batch")
         self.timer = gr.Timer(POLL_SECONDS, active=False)
 

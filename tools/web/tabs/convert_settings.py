@@ -37,9 +37,6 @@ class SettingsPanel:
         with gr.Row(elem_classes="inline"):
             self.suggestion = gr.HTML(spoken("suggestion_empty"), elem_classes="quiet")
             self.use = gr.Button(visible=False, size="sm", scale=0, min_width=120)
-        with gr.Accordion(frame.text("more_settings"), open=False):
-            self._build_more()
-        self._build_presets()
         self.suggested = gr.State(0)
         self.use.click(lambda semitones: semitones, self.suggested, self.semitones, **PRIVATE)
 
@@ -61,7 +58,14 @@ class SettingsPanel:
         self.delete.click(self.delete_preset, [voice, self.preset], self.preset, **PRIVATE)
         self.preset.input(self.apply_preset, [voice, self.preset], self.values, **PRIVATE)
 
-    def _build_more(self) -> None:
+    def build_more(self) -> None:
+        """Lay out what most need not see, folded."""
+        with gr.Accordion(self._text("more_settings"), open=False):
+            self._build_details()
+        with gr.Accordion(self._text("presets"), open=False):
+            self._build_presets()
+
+    def _build_details(self) -> None:
         text, widgets = self._text, self.widgets
         methods = OPTIONS["f0_method"]
         widgets["f0_method"] = self._dropdown(

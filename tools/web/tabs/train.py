@@ -64,7 +64,7 @@ class TrainTab:
 
     def _build_name(self) -> None:
         text = self._text
-        gr.HTML(f"<h2 class='step-head'>1 · {spoken('train_name_head')}</h2>")
+        gr.HTML(_head(1, "train_name_head"))
         self.name = gr.Dropdown(
             experiments(), value=None, allow_custom_value=True,
             label=text("experiment"), info=text("experiment_info"),
@@ -75,7 +75,7 @@ class TrainTab:
 
     def _build_recordings(self) -> None:
         text = self._text
-        gr.HTML(f"<h2 class='step-head'>2 · {spoken('train_dataset_head')}</h2>")
+        gr.HTML(_head(2, "train_dataset_head"))
         self.dataset = gr.Textbox(label=text("dataset"), info=text("dataset_info"))
         self.files = gr.File(
             file_count="multiple", label=text("dataset_files"), height=140, elem_id="dataset-files"
@@ -86,7 +86,7 @@ class TrainTab:
 
     def _build_training(self) -> None:
         text = self._text
-        gr.HTML(f"<h2 class='step-head'>3 · {spoken('train_how_head')}</h2>")
+        gr.HTML(_head(3, "train_how_head"))
         self.hardware = gr.HTML()
         self.minutes = gr.Number(
             DEFAULTS.minutes, minimum=0.1, label=text("minutes"), info=text("minutes_info")
@@ -282,6 +282,10 @@ class TrainTab:
 
     def _options(self, name: str | None, values: tuple[Any, ...]) -> list[Options]:
         return commands(Experiment.named(name or ""), Settings(*values))
+
+
+def _head(number: int, name: str) -> str:
+    return f'<h2 class="step-head" data-step="{number}">{spoken(name)}</h2>'
 
 
 def _reasons_html(choice: hardware.Choice) -> str:
