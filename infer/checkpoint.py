@@ -16,11 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from infer.content import DEFAULT_EMBEDDER
-from infer.hparams import StandardParams, from_legacy_list, to_legacy_list
+from infer.hparams import (
+    VERSION_BY_CONTENT_DIM,
+    StandardParams,
+    from_legacy_list,
+    to_legacy_list,
+)
 from infer.models.ops import NORM_KEYS, NORM_KEYS_PARAMETRIZED
 
 OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
-VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
 SUPPORTED_VOCODER = "HiFi-GAN"  # of a public voice that names none, too
 
 # what torch's restricted reader raises on bytes that are no torch file

@@ -99,7 +99,7 @@ class StandardParams:
     @property
     def prior_stands_last(self) -> bool:
         """Public v2 checkpoints have enc_p behind all other parts, v1 ones have it first."""
-        return self.content_dim == V2_CONTENT_DIM
+        return VERSION_BY_CONTENT_DIM.get(self.content_dim) == "v2"
 
     @classmethod
     def from_groups(cls, groups: dict[str, Any], **changes: Any) -> StandardParams:
@@ -108,7 +108,7 @@ class StandardParams:
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
-V2_CONTENT_DIM = 768
+VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
 LEGACY_SEGMENT = 32  # position 1: every public voice says so, whatever it was trained with
 LEGACY_RESBLOCK = "1"  # position 9: the type of the residual blocks
 LARGEST_SIZE = 4096  # of a layer, or a number of layers; a file may not make us build more

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infer.hparams import V2_CONTENT_DIM, from_legacy_list
+from infer.hparams import VERSION_BY_CONTENT_DIM, from_legacy_list
 
 LARGEST_PICKLE = 64 * 2**20  # bytes; a training state with its optimizer has 2 MB
 VOICE, STATE, OTHER = "voice", "training state", "other"
@@ -113,7 +113,7 @@ def _from_shapes(weights: Mapping[str, Any]) -> dict[str, Any]:
     )
     dim = phone[1] if len(phone) == 2 else 0
     return {
-        "version": ("v2" if dim == V2_CONTENT_DIM else "v1") if dim else "lite",
+        "version": VERSION_BY_CONTENT_DIM.get(dim, "v1") if dim else "lite",
         "content_dim": dim,
         "use_f0": not dim or "enc_p.emb_pitch.weight" in weights,
         "num_speakers": speakers[0] if len(speakers) == 2 else 0,

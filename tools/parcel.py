@@ -24,15 +24,13 @@ from tools.library import (
     check_presets,
     check_voice,
 )
+from tools.unzip import BLOCK, ZipError, check_entries, opened_zip, unpack_entry
 from train.experiment import plain_name, replacing
 
 MANIFEST = "voice.json"
 FORMAT = 1
 MOST_FILES = 1000
 MOST_BYTES = 8 * 2**30
-MOST_RATIO = 200  # unpacked / packed bytes; weights hardly shrink at all
-FREE_RATIO_BYTES = 2**20  # below this size the ratio says nothing
-BLOCK = 2**20
 
 
 def pack(library: Library, voice: Path, output: Path) -> Path:
@@ -92,25 +90,22 @@ def take_in(library: Library, path: Path, name: str = "", replace: bool = False)
 def _open_zip(path: Path, folder: Path) -> dict[str, Path]:
     """Unpack what belongs to voices into a folder; returns name in the zip -> file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             wanted = _wanted(path, archive)
             found = {}
             for number, (name, item) in enumerate(wanted.items()):
                 found[name] = folder / f"{number}{PurePosixPath(name).suffix.lower()}"
-                _unpack_one(archive, item, found[name])
+                unpack_entry(archive, item, found[name])
             _check_manifest(archive, found)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-        raise LibraryError(f"{path.name} is no zip that can be opened: {error}") from error
+    except ZipError as error:
+        raise LibraryError(str(error)) from error
     return found
 
 
 def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The entries of voices by bare name, after every entry has been found harmless."""
     items = archive.infolist()
-    if len(items) > MOST_FILES:
-        raise LibraryError(f"{path.name} holds {len(items)} files; at most {MOST_FILES} are taken")
-    if sum(item.file_size for item in items) > MOST_BYTES:
-        raise LibraryError(f"{path.name} is larger than {MOST_BYTES >> 30} GiB unpacked")
+    check_entries(path, items, MOST_FILES, MOST_BYTES)
     wanted: dict[str, zipfile.ZipInfo] = {}
     for item in items:
         _check_entry(path, item)
@@ -129,7 +124,7 @@ def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _check_entry(path: Path, item: zipfile.ZipInfo) -> None:
-    """Refuse paths that lead out, links, secrets and bombs."""
+    """Refuse paths that lead out, links and devices."""
     name = item.filename
     parts = PurePosixPath(name).parts
     if name.startswith("/") or "\\" in name or ".." in parts or PureWindowsPath(name).drive:
@@ -137,21 +132,6 @@ def _check_entry(path: Path, item: zipfile.ZipInfo) -> None:
     mode = item.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise LibraryError(f"{path.name} is refused: {name!r} is a link or a device")
-    if item.flag_bits & 1:
-        raise LibraryError(f"{path.name} asks for a password; unpack it yourself first")
-    if item.file_size > max(FREE_RATIO_BYTES, MOST_RATIO * item.compress_size):
-        raise LibraryError(f"{path.name} is refused: {name!r} unpacks to far more than it holds")
-
-
-def _unpack_one(archive: zipfile.ZipFile, item: zipfile.ZipInfo, target: Path) -> None:
-    """Write one entry; what it says of its size is not trusted."""
-    written = 0
-    with archive.open(item) as source, target.open("xb") as file:
-        while block := source.read(BLOCK):
-            written += len(block)
-            if written > item.file_size:
-                raise LibraryError(f"{item.filename!r} is larger than it says")
-            file.write(block)
 
 
 def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:

@@ -8,14 +8,12 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from tools.unzip import ZipError, check_entries, opened_zip, unpack_entry
 from train.experiment import plain_name
 from train.preprocess import AUDIO_SUFFIXES
 
 MOST_FILES = 10_000  # in a zip
 MOST_BYTES = 16 * 2**30  # of a zip, unpacked
-MOST_RATIO = 200  # unpacked / packed bytes; recordings hardly shrink
-FREE_RATIO_BYTES = 2**20  # below this size the ratio says nothing
-BLOCK = 2**20
 
 
 def take_recordings(files: Iterable[Path], folder: Path) -> list[Path]:
@@ -41,30 +39,12 @@ def take_recordings(files: Iterable[Path], folder: Path) -> list[Path]:
 
 def _unpack(file: Path, folder: Path) -> list[Path]:
     """Unpack the recordings of a zip under their bare names, so that no path leads anywhere."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            items = _recordings(file, archive)
-            return [_unpack_one(archive, item, folder) for item in items]
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-        raise ValueError(f"{file.name} cannot be unpacked: {error}") from error
-
-
-def _recordings(file: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries that are recordings, after the zip has been found harmless."""
-    items = [item for item in archive.infolist() if _is_recording(item)]
-    if not items:
-        raise ValueError(f"{file.name} holds no recordings")
-    if len(items) > MOST_FILES or sum(item.file_size for item in items) > MOST_BYTES:
-        raise ValueError(
-            f"{file.name} holds more than {MOST_FILES} recordings or {MOST_BYTES >> 30} GiB; "
-            "unpack it yourself and name the folder"
-        )
-    for item in items:
-        if item.file_size > max(FREE_RATIO_BYTES, MOST_RATIO * item.compress_size):
-            raise ValueError(
-                f"{file.name} is refused: {item.filename!r} unpacks to far more than it holds"
-            )
-    return items
+    with opened_zip(file) as archive:
+        items = [item for item in archive.infolist() if _is_recording(item)]
+        if not items:
+            raise ZipError(f"{file.name} holds no recordings")
+        check_entries(file, items, MOST_FILES, MOST_BYTES)
+        return [_unpack_one(archive, item, folder) for item in items]
 
 
 def _is_recording(item: zipfile.ZipInfo) -> bool:
@@ -78,19 +58,14 @@ def _path_of(item: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _unpack_one(archive: zipfile.ZipFile, item: zipfile.ZipInfo, folder: Path) -> Path:
-    """Write one entry; what it says of its size is not trusted."""
+    """Write one entry under its bare name, or a plain one."""
     path = _path_of(item)
     try:
         name = plain_name(path.name)
     except ValueError:
         name = f"recording{path.suffix.lower()}"
-    target, written = _free_name(folder / name), 0
-    with archive.open(item) as source, target.open("xb") as written_file:
-        while block := source.read(BLOCK):
-            written += len(block)
-            if written > item.file_size:
-                raise ValueError(f"{item.filename!r} is larger than the zip says")
-            written_file.write(block)
+    target = _free_name(folder / name)
+    unpack_entry(archive, item, target)
     return target
 
 

@@ -79,7 +79,7 @@ def test_a_link_in_a_zip_becomes_a_plain_file(dropped: Path, tmp_path: Path) -> 
     [
         ({"bomb.wav": bytes(5_000_000)}, "far more than it holds"),
         ({"notes.txt": b"x"}, "holds no recordings"),
-        (None, "cannot be unpacked"),
+        (None, "no zip that can be opened"),
     ],
 )
 def test_a_refused_zip_leaves_nothing_and_the_reason_names_it(
