@@ -98,6 +98,11 @@ class VoiceConverter:
 
         on_progress is told the share that is done, 0..1. Raises AudioError or ValueError.
         """
+        if options.output.exists() and options.output.samefile(options.input):
+            raise ValueError(
+                f"{options.output} is the recording itself, which would be lost; choose another "
+                "output"
+            )
         seconds: dict[str, float] = defaultdict(float)
         index = self._find_index(options)
         with AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS) as reader:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeVar
 from infer.f0 import F0_METHODS, default_f0_method
 
 PLANNED = "without it from free memory, see config.py"
+OUTPUT_RATES = (8000, 192_000)  # Hz
 AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg")  # "" = the input's own, else wav
 
 
@@ -179,6 +180,14 @@ class ConvertOptions(Options):
     x_max: float | None = option(
         f"seconds up to which a recording is left whole; {PLANNED}", None, within=(2, 3600)
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = OUTPUT_RATES
+        if self.resample_rate and not low <= self.resample_rate <= high:
+            raise ValueError(
+                f"--resample-rate is {self.resample_rate}; it must be 0 or from {low} to {high}"
+            )
 
     @property
     def chunk_sizes(self) -> dict[str, float]:

@@ -37,6 +37,8 @@ def _convert(options: ConvertOptions) -> int:
     else:
         from train.preprocess import find_recordings
 
+        if options.output.resolve() == options.input.resolve():
+            raise ValueError(f"--output is the folder of the recordings, {options.output}")
         found = find_recordings(options.input, leave_out=options.output.resolve())
         if not found:
             raise FileNotFoundError(f"{options.input}: no recordings in this folder")

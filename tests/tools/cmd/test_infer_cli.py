@@ -78,6 +78,38 @@ def test_bad_voices_indexes_and_outputs(
         assert not (tmp_path / "o.wav").exists()
 
 
+def test_a_recording_is_never_replaced_by_its_conversion(
+    untrained_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", speech_like(1.0), RATE)
+    (tmp_path / "link.wav").symlink_to(folder / "a.wav")
+    before = (folder / "a.wav").read_bytes()
+    for source, output in (
+        (folder / "a.wav", folder / "a.wav"),
+        (folder / "a.wav", folder),  # a.wav in that folder
+        (folder / "a.wav", tmp_path / "link.wav"),
+        (folder, folder),
+    ):
+        argv = ["--voice", str(untrained_voice), "--input", str(source), "--output", str(output)]
+        assert main(argv) == 1, output
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("error: ") and "\n" not in error and str(output) in error
+        assert (folder / "a.wav").read_bytes() == before
+
+
+@pytest.mark.parametrize("rate", ["7", "-1", "1000000"])
+def test_an_absurd_output_rate_is_refused(
+    rate: str, untrained_voice: Path, english: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--voice", str(untrained_voice), "--input", str(english), "--output", "o.wav"]
+    with pytest.raises(SystemExit) as stop:
+        main([*argv, "--resample-rate", rate])
+    assert stop.value.code == 2
+    assert f"--resample-rate is {rate}; it must be 0 or from 8000" in capsys.readouterr().err
+
+
 def test_eight_channels_at_192_khz_convert(untrained_voice: Path, tmp_path: Path) -> None:
     wide = tmp_path / "wide.wav"
     soundfile.write(wide, speech_like(1.0, 8, 192000), 192000)
