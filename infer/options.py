@@ -172,6 +172,9 @@ class ConvertOptions(Options):
     device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
     seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
     format: str = option("output format of a folder: wav flac mp3 m4a ogg", "", AUDIO_FORMATS)
+    report: Path | None = option(
+        "note in this file what became of each recording; what it tells as done is left out", None
+    )
     x_pad: float | None = option(f"seconds of context of a chunk; {PLANNED}", None, within=(0, 60))
     x_query: float | None = option(
         f"seconds around a cut that are searched for silence; {PLANNED}", None, within=(0.1, 60)

@@ -200,7 +200,7 @@ def run_worker(function: Callable[[Any], object], options: Options) -> NoReturn:
     experiment = Experiment(options.experiment)  # type: ignore[attr-defined]
     log = _open_logs(experiment, name)
     sys.excepthook = _unexpected_error
-    _stop_on_signals()
+    stop_on_signals()
     logger.info("%s", printable(command(options)), extra={"log_only": True})
     started = time.monotonic()
     try:
@@ -258,7 +258,7 @@ def _open_logs(experiment: Experiment, worker: str) -> _ExperimentLog:
     return log
 
 
-def _stop_on_signals() -> None:
+def stop_on_signals() -> None:
     """Turn SIGINT, SIGTERM and Windows' SIGBREAK into Stopped, raised in the main thread."""
     last_time = -float("inf")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infer.converter import Conversion
+    from infer.converter import Conversion, VoiceConverter
     from infer.options import ConvertOptions
+    from tools.outcomes import Outcome
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,29 +67,46 @@ def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:
     from dataclasses import replace
 
     from infer.converter import VoiceConverter
-    from train.worker import Progress
+    from tools.outcomes import DONE, Outcome, read_outcomes
 
-    converter = VoiceConverter(options.voice, options.device)
+    converter, known = VoiceConverter(options.voice, options.device), read_outcomes(options.report)
     failed = 0
     for source, target in jobs:
-        print(f"{source} -> {target}", flush=True)
-        try:
-            with Progress(100, "%", "convert") as progress:
-                result = converter.convert_file(
-                    replace(options, input=source, output=target),
-                    lambda share, progress=progress: progress.advance(
-                        int(100 * share) - progress.done
-                    ),
-                )
-            print(_summary(result), flush=True)
-        except (ValueError, OSError) as error:
-            if len(jobs) == 1:
-                raise
-            failed += 1
-            _fail(error)
-    if failed:
+        before = known.get(str(source), Outcome(str(source), str(target)))
+        if not (before.state == DONE and target.exists()):
+            one = replace(options, input=source, output=target)
+            failed += not _convert_one(converter, one, before)
+    if failed and len(jobs) > 1:
         print(f"{failed} of {len(jobs)} recordings could not be converted", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Outcome) -> bool:
+    """Convert a recording and note what becomes of it; returns whether there is a result."""
+    from tools.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note
+    from train.worker import Progress
+
+    outcome = Outcome(before.input, before.output)
+    try:
+        if before.state == BEGUN and before.deaths:
+            raise ValueError(f"{options.input}: the process ended twice in the middle of it")
+        print(f"{options.input} -> {options.output}", flush=True)
+        note(options.report, outcome, state=BEGUN)
+        with Progress(100, "%", "convert") as progress:
+            result = converter.convert_file(
+                options, lambda share: progress.advance(int(100 * share) - progress.done)
+            )
+    except KeyboardInterrupt:
+        note(options.report, outcome, state=STOPPED)
+        raise
+    except (ValueError, OSError, MemoryError) as error:
+        note(options.report, outcome, state=FAILED, error=_one_line(error))
+        _fail(error)
+        return False
+    spent = round(sum(result.seconds.values()), 3)
+    note(options.report, outcome, state=DONE, audio_seconds=result.audio_seconds, seconds=spent)
+    print(_summary(result), flush=True)
+    return True
 
 
 def _summary(result: Conversion) -> str:
@@ -102,13 +120,19 @@ def _summary(result: Conversion) -> str:
 
 
 def _fail(error: Exception) -> int:
-    said = " ".join(str(error).split()) or type(error).__name__
-    print(f"error: {said}", file=sys.stderr, flush=True)
+    print(f"error: {_one_line(error)}", file=sys.stderr, flush=True)
     return 1
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":
     if __package__:
+        from train.worker import stop_on_signals
+
+        stop_on_signals()
         sys.exit(main())
     # started as a file: start again as a module, which finds the project's other modules
     root = Path(__file__).resolve().parents[2]

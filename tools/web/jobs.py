@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 import config
-from infer.options import Options, command, option
+from infer.options import ConvertOptions, Options, command, option
 from tools.hardware import has_gpu
 from tools.options import DatasetReportOptions
 from train import options as workers
@@ -31,7 +31,7 @@ from train.worker import ProgressLine, parse_progress
 
 RUNNABLE = frozenset(  # a job file may name these and nothing else
     value.MODULE
-    for value in [*vars(workers).values(), DatasetReportOptions]
+    for value in [*vars(workers).values(), ConvertOptions, DatasetReportOptions]
     if isinstance(value, type) and issubclass(value, Options) and value.MODULE
 )
 START_SECONDS = 30.0  # for the runner to take its job

@@ -12,7 +12,9 @@ from infer.options import ConvertOptions
 SUFFIX = ".presets.json"
 LONGEST_NAME = 60
 
-SETTINGS = {item.name for item in fields(ConvertOptions)} - {"voice", "input", "output"}
+SETTINGS = {item.name for item in fields(ConvertOptions)} - {
+    "voice", "input", "output", "report"
+}  # fmt: skip
 
 Settings = dict[str, Any]  # option name of ConvertOptions -> value
 

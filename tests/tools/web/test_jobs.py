@@ -293,7 +293,7 @@ def test_a_job_whose_processes_are_gone_is_interrupted(
     "text",
     [
         '{"commands": [["os", "-c"]]}',
-        '{"commands": [["tools.cmd.infer_cli", "--output", "x"]]}',
+        '{"commands": [["tools.cmd.voices", "--output", "x"]]}',
         '{"commands": [[]]}',
         '{"commands": [["torch.distributed.run", "train.py"]]}',
         '{"commands": [["torch.distributed.run", "--nproc-per-node", "2", "-m", "pdb"]]}',

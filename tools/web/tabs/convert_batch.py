@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from tools.web import choices
-from tools.web.batch import DONE, FAILED, RUNNING, Batch, Row
+from tools.web.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
@@ -26,9 +25,8 @@ class BatchPanel:
     """
 
     def __init__(self, frame: Frame) -> None:
-        self._session = frame.session
         self._text = text = frame.text
-        self._batches: dict[str, Batch] = {}
+        self._batches = Batches()
         self.files = gr.File(file_count="multiple", label=text("recordings"), height=220)
         self.folder = gr.UploadButton(
             text("choose_folder"), file_count="directory", size="sm", variant="secondary"
@@ -40,6 +38,7 @@ class BatchPanel:
         text = self._text
         self.start = gr.Button(text("convert_all"), variant="primary", scale=3, min_width=120)
         self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
+        self.resume = gr.Button(text("resume_job"), visible=False, scale=1, min_width=80)
 
     def build_results(self) -> None:
         """Lay out the other side."""
@@ -56,12 +55,13 @@ class BatchPanel:
         self, voice: gr.components.Component, values: list[gr.components.Component]
     ) -> None:
         """Let the buttons and the timer do their work."""
-        shown = [self.status, self.table, self.zip, self.start, self.stop, self.timer]
+        shown = [self.status, self.table, self.zip, self.start, self.stop, self.resume, self.timer]
         look = {"fn": self.look, "inputs": self.mine, "outputs": shown, **PRIVATE}
         self.folder.upload(_added, [self.files, self.folder], self.files, **PRIVATE)
         self.start.click(self.begin, [voice, self.files, *values], self.mine, **PRIVATE)
         self.mine.change(**look)  # also when the browser remembers one, after the page's load
         self.stop.click(self.cancel, self.mine, queue=False, **PRIVATE)
+        self.resume.click(self.go_on, self.mine, **PRIVATE).then(**look)
         self.timer.tick(**look, show_progress="hidden")
 
     def begin(self, voice: str | None, files: list[str] | None, *values: Any) -> str:
@@ -74,21 +74,17 @@ class BatchPanel:
         recordings = [Path(file) for file in files]
         try:
             options = options_of(values, path, recordings[0], Path("x.wav"))
-            batch = Batch(self._session, options, recordings, values[NAMES.index("format")])
+            return self._batches.start(options, recordings, values[NAMES.index("format")])
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), print_exception=False) from error
-        name = secrets.token_urlsafe(12)
-        self._batches[name] = batch
-        return name
 
     def look(self, name: str) -> list[Any]:
         """Return how far the browser's batch is."""
-        batch = self._batches.get(name)
+        batch = self._batches.find(name)
         if batch is None:
-            return [gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.Timer(active=False)]
-        is_running = batch.is_running
-        ready = not is_running and batch.zip is not None
-        size = size_text(batch.zip.stat().st_size) if ready and batch.zip.exists() else ""
+            return [*[gr.skip()] * 6, gr.Timer(active=False)]
+        is_running, ready = batch.is_running, batch.zip is not None
+        size = size_text(batch.zip.stat().st_size) if ready else ""
         return [
             _status(batch),
             _table(batch.rows),
@@ -99,13 +95,20 @@ class BatchPanel:
             ),
             gr.update(interactive=not is_running),
             gr.update(interactive=is_running),
+            gr.update(visible=batch.can_resume),
             gr.Timer(active=is_running),
         ]
 
     def cancel(self, name: str) -> None:
         """Stop the browser's batch; what is finished stays."""
-        if name in self._batches:
-            self._batches[name].stop()
+        self._batches.stop(name)
+
+    def go_on(self, name: str) -> None:
+        """Convert what an interrupted batch has left."""
+        try:
+            self._batches.resume(name)
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
 
 def _added(files: list[str] | None, more: list[str] | None) -> list[str]:
@@ -117,9 +120,10 @@ def _status(batch: Batch) -> str:
     values = {"done": counts[DONE], "failed": counts[FAILED], "all": len(batch.rows)}
     if batch.error:
         return f'<p class="warning" role="alert">{escape(batch.error)}</p>'
+    if batch.can_resume:
+        return spoken("batch_interrupted", **values)
     if not batch.is_running:
-        spent = duration_text(batch.ended - batch.started)
-        return spoken("batch_ended", **values, spent=spent)
+        return spoken("batch_ended", **values, spent=duration_text(batch.spent))
     left = batch.seconds_left
     bar = f'<progress max="1" value="{batch.share:.3f}"></progress>'
     if left is None:
