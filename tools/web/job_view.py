@@ -7,6 +7,7 @@ from html import escape
 
 import config
 from tools.web.choices import from_root
+from tools.web.errors import explained
 from tools.web.i18n import spoken
 from tools.web.jobs import Job, Jobs, module_of
 from tools.web.units import duration_text
@@ -53,7 +54,7 @@ class JobView:
         """Return the whole as HTML."""
         if self.job is None:
             return f'<p class="quiet">{spoken("job_none")}</p>'
-        parts = [f'<p class="job-state" role="status">{self._state()}</p>']
+        parts = [f'<p class="job-state" id="job-state" role="status">{self._state()}</p>']
         if self.job.state != "waiting":
             parts += [self._bar(), self._steps()]
         if way_out := self._way_out():
@@ -78,7 +79,7 @@ class JobView:
             told = f"<p>{progress_text(self.progress, is_running=self.job.state == 'running')}</p>"
         percent = round(100 * share)
         return (
-            f'<div class="job-bar" role="progressbar" aria-label="{self.job.stage + 1}" '
+            f'<div class="job-bar" role="progressbar" aria-labelledby="job-state" '
             f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100">'
             f'<div style="width:{percent}%"></div></div>{told}'
         )
@@ -104,7 +105,8 @@ class JobView:
                 (line for line in reversed(self.log.splitlines()) if line.startswith("error: ")),
                 f"exit code {job.exit_code}",
             )
-            return f"<code>{escape(reason)}</code> {spoken('job_failed_way_out')}"
+            said = explained(reason.removeprefix("error: "))
+            return f"<strong>{said}</strong> {spoken('job_failed_way_out')}"
         if job.state in ("stopped", "interrupted", "done"):
             last = module_of(job.commands[-1]).split(".")[-1]
             if job.state == "done" and last != "verify":
@@ -123,13 +125,12 @@ def progress_text(progress: ProgressLine, is_running: bool) -> str:
     if progress.unit == "s":  # work that lasts as long as it was told to
         amount = f"{duration_text(progress.done)} / {duration_text(progress.total)}"
     else:
-        unit = escape(progress.unit)
-        amount = f"{progress.done} / {progress.total} {unit}"
+        amount = spoken(f"amount_{progress.unit}", done=progress.done, total=progress.total)
         if is_running:
-            amount += f" · {progress.rate:g} {unit}/s"
+            amount += " · " + spoken(f"rate_{progress.unit}", rate=f"{progress.rate:.2g}")
     parts = [amount]
     if is_running and progress.seconds_left is not None:
         parts.append(spoken("time_left", time=duration_text(progress.seconds_left)))
     if progress.note:
-        parts.append(escape(progress.note))
+        parts.append(f'<span class="quiet">{escape(progress.note)}</span>')
     return " · ".join(parts)

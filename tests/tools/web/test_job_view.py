@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -35,12 +36,20 @@ def test_a_running_job_tells_step_share_and_time_left() -> None:
     assert "第 2 / 3 步" in html
 
 
+@pytest.mark.parametrize("unit", ["files", "clips", "vectors", "checks", "steps"])
+def test_amounts_of_every_worker_are_said_in_both_languages(root: Path, unit: str) -> None:
+    assert any(f'"{unit}"' in path.read_text("utf-8") for path in (root / "train").glob("*.py"))
+    html = JobView(JOB, parse_progress(f"x 3/9 (33%) 0.996 {unit}/s, 0:06 left"), "").html()
+    assert f"3 of 9 {unit} · 1 {unit} a second · 6.0 s left" in english(html)
+    assert f"{unit}/s" not in html
+
+
 def test_a_failed_job_names_the_step_the_reason_and_the_way_out() -> None:
     log = "error: an older one\n$ python -m train.train\nerror: no <b>clips</b> left"
     view = JobView(replace(JOB, state="failed", exit_code=1), None, log)
     text = english(view.html())
     assert "Failed in step 2 of 3: Training the voice" in text
-    assert "error: no &lt;b&gt;clips&lt;/b&gt; left" in text and "Go on repeats" in text
+    assert "no &lt;b&gt;clips&lt;/b&gt; left" in text and "Go on repeats" in text
     assert view.can_resume
     killed = english(replace(view, job=replace(view.job, exit_code=-9)).html())
     assert "memory ran out" in killed

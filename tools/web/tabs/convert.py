@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import config
 from infer.options import command, printable
 from tools.web import choices
 from tools.web.batch import without_folder
+from tools.web.errors import explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.plot import melody_plot
@@ -181,7 +181,7 @@ class ConvertTab:
                 facts = self._session.load(Path(voice)).result()
                 said = _about(facts)
             except ConversionError as error:
-                said = f'<span class="warning">{escape(str(error))}</span>'
+                said = f'<span class="warning">{explained(str(error))}</span>'
         return [said, facts, *self.settings.fit(facts, voice)]
 
     def listen(self, source: str | None) -> dict[str, Any] | None:
@@ -212,7 +212,7 @@ class ConvertTab:
         try:
             options = options_of(values, path, Path(source), output)
         except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise refusal(error) from error
         started = time.monotonic()
         request = self._session.convert(options)
         yield {
@@ -228,7 +228,7 @@ class ConvertTab:
         except ConversionError as error:
             yield over
             said = without_folder(str(error), Path(source))
-            raise gr.Error(said, duration=None, print_exception=False) from error
+            raise refusal(ConversionError(said)) from error
         else:
             said = spoken(
                 "took",
@@ -251,7 +251,7 @@ class ConvertTab:
         try:
             made = self._session.listen(Path(last["path"]), MEASURED_WITH).result()
         except ConversionError as error:
-            return f'<p class="quiet">{escape(str(error))}</p>'
+            return f'<p class="quiet">{explained(str(error))}</p>'
         return melody_plot({"source": heard, "result": made})
 
     def cancel(self, running: int | None) -> None:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from tools.web import choices
 from tools.web.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
+from tools.web.errors import explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
@@ -76,7 +77,7 @@ class BatchPanel:
             options = options_of(values, path, recordings[0], Path("x.wav"))
             return self._batches.start(options, recordings, values[NAMES.index("format")])
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise refusal(error) from error
 
     def look(self, name: str) -> list[Any]:
         """Return how far the browser's batch is."""
@@ -119,7 +120,7 @@ def _status(batch: Batch) -> str:
     counts = {state: sum(row.state == state for row in batch.rows) for state in (DONE, FAILED)}
     values = {"done": counts[DONE], "failed": counts[FAILED], "all": len(batch.rows)}
     if batch.error:
-        return f'<p class="warning" role="alert">{escape(batch.error)}</p>'
+        return f'<p class="warning" role="alert">{explained(batch.error)}</p>'
     if batch.can_resume:
         return spoken("batch_interrupted", **values)
     if not batch.is_running:
@@ -144,4 +145,4 @@ def _table(rows: list[Row]) -> str:
 def _state(row: Row) -> str:
     if row.state == RUNNING:
         return f"{spoken('state_running')} {row.share:.0%}"
-    return spoken(f"state_{row.state}") + (f": {escape(row.error)}" if row.error else "")
+    return spoken(f"state_{row.state}") + (f": {explained(row.error)}" if row.error else "")

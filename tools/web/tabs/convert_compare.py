@@ -13,6 +13,7 @@ import gradio as gr
 
 import config
 from infer.options import ConvertOptions, default_of
+from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.session import ConversionError
@@ -86,7 +87,7 @@ class ComparePanel:
         try:
             changes = self._session.match(paths, targets).result()["changes_db"]
         except ConversionError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise refusal(error) from error
         settings = {each["path"]: each["settings"] for each in made}
         told = [
             f"{escape(settings[path])} · {_turned_down(change)}"

@@ -12,6 +12,7 @@ import gradio as gr
 
 from infer.options import AUDIO_FORMATS, ConvertOptions, default_of
 from tools.web import choices
+from tools.web.errors import explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.presets import delete_preset, read_presets, save_preset
@@ -116,7 +117,7 @@ class SettingsPanel:
         try:
             names = list(read_presets(Path(voice))) if voice else []
         except ValueError as error:
-            gr.Warning(str(error))
+            gr.Warning(explained(str(error)))
             names = []
         return [
             gr.update(choices=[own, *choices.indexes()], value=""),
@@ -163,7 +164,7 @@ class SettingsPanel:
             save_preset(path, name, dict(zip(NAMES, values, strict=True)))
             known = list(read_presets(path))
         except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise refusal(error) from error
         gr.Info(spoken("preset_saved"))
         return gr.update(choices=known, value=" ".join(name.split()))
 
@@ -176,14 +177,14 @@ class SettingsPanel:
             delete_preset(path, name)
             return gr.update(choices=list(read_presets(path)), value=None)
         except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise refusal(error) from error
 
     def apply_preset(self, voice: str | None, name: str | None) -> list[Any]:
         """Set the widgets as a preset says; a name that is only being typed changes nothing."""
         try:
             preset = read_presets(choices.voice_path(voice)).get(name, {}) if voice else {}
         except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise refusal(error) from error
         return [preset[name] if name in preset else gr.skip() for name in NAMES]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tools.dataset_report import read_report
 from tools.doctor import Check, run_checks, write_bundle
 from tools.options import DatasetReportOptions
 from tools.web.data_charts import data_charts
+from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import read_texts, spoken
 from tools.web.report_view import MARKS, report_html
@@ -98,7 +98,7 @@ class HelpTab:
             )
             if ran.returncode:
                 said = (ran.stderr.strip().splitlines() or ["error: no message"])[-1]
-                raise gr.Error(escape(said.removeprefix("error: ")), print_exception=False)
+                raise refusal(ValueError(said.removeprefix("error: ")))
             return report_html(read_report(target))
         finally:
             target.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import gradio as gr
 from tools.dataset_report import read_report
 from tools.web.choices import from_root
 from tools.web.curves import held_out_html, losses_html
+from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.job_view import JobView
@@ -216,7 +217,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise refusal(error) from error
 
 
 def _report_html(experiment: Experiment) -> str:

@@ -16,6 +16,7 @@ from tools.library import PICTURES, Library, TrainingStateError, Voice
 from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions
 from tools.parcel import pack, take_in
 from tools.web.choices import from_root
+from tools.web.errors import explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.results import RESULTS, unused_name
@@ -169,7 +170,7 @@ class VoicesTab:
                 raise _error(spoken("voices_state_in_zip")) from None
             return [spoken("voices_is_state"), gr.update(visible=True), gr.skip(), gr.skip()]
         except (ValueError, OSError) as error:
-            raise _error(escape(str(error))) from error
+            raise refusal(error) from error
         names = ", ".join(path.name for path in written)
         return [spoken("voices_was_added", names=names), gr.update(visible=False), None, ""]
 
@@ -189,7 +190,7 @@ class VoicesTab:
         try:
             pack(self._library, path, target)
         except (ValueError, OSError) as error:
-            raise _error(escape(str(error))) from error
+            raise refusal(error) from error
         return gr.update(value=str(target), visible=True)
 
     def trash_voice(self, voice: str | None) -> Any:
@@ -197,7 +198,7 @@ class VoicesTab:
         try:
             self._library.trash(self._chosen(voice))
         except (ValueError, OSError) as error:
-            raise _error(escape(str(error))) from error
+            raise refusal(error) from error
         return gr.update(value=None, visible=False)
 
     def restore_voice(self, trashed: str | None) -> None:
@@ -207,7 +208,7 @@ class VoicesTab:
         try:
             self._library.restore(trashed)
         except (ValueError, OSError) as error:
-            raise _error(escape(str(error))) from error
+            raise refusal(error) from error
 
     def edit_voice(self, voice: str | None, name: str, info: str, picture: str | None) -> list[Any]:
         """Change a voice's name, the line about it, its picture; what is empty stays."""
@@ -243,7 +244,7 @@ class VoicesTab:
                 ConvertOptions(voice=trial, input=EXAMPLE, output=made, index_rate=0.0)
             ).result()
         except ConversionError as error:
-            raise _error(escape(str(error))) from error
+            raise refusal(error) from error
         return str(made)
 
     def _chosen(self, voice: str | None) -> Path:
@@ -260,7 +261,7 @@ class VoicesTab:
         try:
             path = self._library.weights / f"{plain_name(name)}.pth"
         except ValueError as error:
-            raise _error(escape(str(error))) from error
+            raise refusal(error) from error
         if path.exists():
             raise _error(spoken("voices_exists", name=name))
         return path
@@ -270,7 +271,7 @@ def _run(options: VoiceOptions) -> None:
     try:
         run_voice_command(options)
     except ValueError as error:
-        raise _error(escape(str(error))) from error
+        raise refusal(error) from error
 
 
 def _error(html: str) -> gr.Error:
@@ -290,7 +291,10 @@ def _table(voices: list[Voice]) -> str:
 def _card(voice: Voice) -> str:
     header = voice.header
     if voice.problem:
-        about = f'<span class="warning">{escape(voice.problem)}</span>'
+        is_own = voice.problem.startswith("it")  # a sentence of its own, not how one goes on
+        told = f"is no voice: {voice.problem}" if is_own else voice.problem
+        said = explained(f"{voice.path.name} {told}")
+        about = f'<span class="warning">{said}</span>'
     else:
         rate = f"{header.sample_rate / 1000:g} kHz"
         facts = [escape(header.version), rate, size_text(voice.size)]
