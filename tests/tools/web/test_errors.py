@@ -150,3 +150,9 @@ def test_an_unknown_line_gets_a_heading_and_is_shown_as_it_is() -> None:
     html = explained("something <b>new</b>")
     assert chinese(html) == f"{OTHER}something &lt;b&gt;new&lt;/b&gt;"
     assert 'lang="en">something &lt;b&gt;new&lt;/b&gt;<' in html
+
+
+def test_no_tab_shows_an_error_in_english_alone(root: Path) -> None:
+    for path in (root / "tools/web/tabs").glob("*.py"):
+        shown = re.findall(r"(?:gr\.\w+|escape)\(str\(error", path.read_text(encoding="utf-8"))
+        assert shown == [], path

@@ -109,7 +109,7 @@ class BatchPanel:
         try:
             self._batches.resume(name)
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise refusal(error) from error
 
 
 def _added(files: list[str] | None, more: list[str] | None) -> list[str]:
