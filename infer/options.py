@@ -62,6 +62,8 @@ class Options:
             if choices is not None and value not in choices:
                 known = ", ".join(choice or "''" for choice in choices)
                 raise ValueError(f"{_flag(item.name)} is {value!r}; choose one of: {known}")
+            if within is not None and not isinstance(value, int | float):
+                raise ValueError(f"{_flag(item.name)} is {value!r}; it must be a number")
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{_flag(item.name)} is {value}; it must be a finite number")
             if within is not None and not within[0] <= value <= within[1]:

@@ -10,6 +10,7 @@ import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from infer.voice_header import VoiceHeader
 from tools.library import (
@@ -152,7 +153,7 @@ def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:
 def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
     """Check every file; returns each with its name in weights/."""
     voices = {each: path for each, path in found.items() if each.lower().endswith(".pth")}
-    headers = {each: check_voice(path) for each, path in voices.items()}
+    headers = {each: _checked(check_voice, path, each) for each, path in voices.items()}
     if not voices:
         return _sort_additions(library, found, name)
     if len(voices) > 1 and name:
@@ -195,11 +196,17 @@ def _check_addition(name: str, path: Path, header: VoiceHeader) -> str:
         INDEX: lambda path: check_index(path, header.content_dim),
         PRESETS: check_presets,
     }
-    try:
-        checks.get(suffix, check_picture)(path)
-    except LibraryError as error:
-        raise LibraryError(str(error).replace(path.name, name)) from error
+    _checked(checks.get(suffix, check_picture), path, name)
     return suffix
+
+
+def _checked(check: Callable[[Path], Any], path: Path, name: str) -> Any:
+    """What a check gives; what it refuses is told by the name that the sender gave the file."""
+    try:
+        return check(path)
+    except LibraryError as error:
+        said = str(error).replace(str(path), name).replace(path.name, name)
+        raise type(error)(said) from error
 
 
 def _place(library: Library, placed: list[tuple[Path, str]], replace: bool) -> list[Path]:

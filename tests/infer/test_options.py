@@ -24,6 +24,12 @@ class ToyOptions(Options):
     where: Path | None = option("a place", None)
 
 
+@pytest.mark.parametrize("size", ["1", None, "nan", [1]])
+def test_a_number_that_is_none_is_told(size):
+    with pytest.raises(ValueError, match="--size is .*it must be a number"):
+        ToyOptions(name="x", size=size)
+
+
 def test_a_command_gives_its_options_back():
     options = ConvertOptions(
         voice=Path("my voices/小明.pth"),

@@ -171,7 +171,7 @@ def test_links_bombs_damage_and_devices_are_refused(
     refused(library, write_zip(file, {f"{i}.txt": b"" for i in range(1001)}), "1001 files")
     refused(library, write_zip(file, {"a/x.pth": voice, "b/X.pth": voice}), "two files called")
     refused(library, write_zip(file, {"readme.txt": b"hello"}), "no voice")
-    refused(library, write_zip(file, {"a.pth": b"no torch file"}), "not a torch file")
+    refused(library, write_zip(file, {"a.pth": b"no torch file"}), "^a.pth is not a torch file")
     refused(library, write_zip(file, {"a.pth": voice, "a.index": b"no index"}), "no feature index")
     wide = index_bytes(dim=768)
     refused(library, write_zip(file, {"a.pth": voice, "a.index": wide}), "768 values")
@@ -229,7 +229,10 @@ def test_a_training_state_is_recognised_by_its_content(library: Library, tmp_pat
         take_in(library, state)
     with zipfile.ZipFile(tmp_path / "shared.zip", "w") as archive:
         archive.write(state, state.name)
-    refused(library, tmp_path / "shared.zip", "training state")
+    refused(library, tmp_path / "shared.zip", "^my voice.pth is a training state")
+    alone = tmp_path / "text.pth"
+    alone.write_text("hello")
+    refused(library, alone, "^text.pth is not a torch file")
 
 
 def test_an_index_alone_joins_the_voice_of_that_name(library: Library, tmp_path: Path) -> None:

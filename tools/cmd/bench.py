@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ COLD_SECONDS = 5
 STANDARD_SECONDS = 10
 STANDARD_ROUNDS = 3
 MATMULS = 10
+BUSY = 0.5  # load average of the last minute from which on others slow this down
 TRAINING_FRAMES = 368  # of a clip of usual length
 TRAINING_STEPS = 3
 # The child prints its highest memory in KiB when it has converted. Linux hands the getrusage peak
@@ -55,7 +57,7 @@ class BenchOptions(Options):
     voice: Path = option("voice model", config.LITE / "demo.pth")
     speech: Path = option("recording that is repeated", config.ASSETS / "examples" / "english.flac")
     long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
-    runs: int = option("conversions of each length that memory is taken from", 1, within=(1, 100))
+    runs: int = option("conversions of each length, whose median memory counts", 3, within=(1, 100))
     standard: bool = option("measure the full-size v2 40k synthesizer instead", False)
     training: bool = option(
         "measure training steps of the full-size v2 40k networks instead", False
@@ -64,7 +66,8 @@ class BenchOptions(Options):
 
 
 def bench(options: BenchOptions) -> None:
-    """Print one table."""
+    """Print one table, after what else this machine had to do."""
+    _print_conditions()
     if options.standard:
         _print_standard()
         return
@@ -98,10 +101,33 @@ def bench(options: BenchOptions) -> None:
                 write(60 * minutes)
                 runs = [_peak(convert) / 1024 for _ in range(options.runs)]
                 peaks.append(float(np.median(runs)))
-                spread = f" ({min(runs):.0f}..{max(runs):.0f})" if len(runs) > 1 else ""
-                _print(f"peak memory, {minutes:g} min{spread}", f"{peaks[-1]:.0f} MiB", "")
+                _print(f"peak memory, {minutes:g} min", f"{peaks[-1]:.0f} MiB", "")
+                if len(runs) > 1:
+                    _print(f"its {len(runs)} runs", f"{min(runs):.0f}..{max(runs):.0f} MiB", "")
             growth = np.ptp(peaks) / peaks[0]
             _print("difference", f"{100 * growth:.0f} %", "15 %")
+
+
+def _print_conditions() -> None:
+    """What the figures depend on: date, processors, threads, precision, and other load."""
+    _print("date", time.strftime("%Y-%m-%d"), "")
+    _print("torch, threads", f"{torch.__version__}, {torch.get_num_threads()}", "")
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        _print("processors, of them usable", f"{os.cpu_count()}, {_usable()}", "")
+    else:
+        _print("processors", f"{os.cpu_count()}", "")
+    with config.autocast(torch.device("cpu")):
+        dtype = torch.mm(torch.ones(1, 1), torch.ones(1, 1)).dtype
+    _print("lite's matrix products", str(dtype).removeprefix("torch."), "")
+    if hasattr(os, "getloadavg"):
+        load_average = os.getloadavg()[0]
+        _print("load before", f"{load_average:.2f}", "")
+        if load_average > BUSY:
+            print("others are at work here: times by the clock are too long", flush=True)
+
+
+def _usable() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _print_standard() -> None:
@@ -122,7 +148,6 @@ def _print_standard() -> None:
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         Synthesizer(params, for_training=False).infer(*(value.to("meta") for value in inputs))
     flops = counter.get_total_flops()
-    _print("threads", f"{torch.get_num_threads()}", "")
     _print(f"synthesizer, {STANDARD_SECONDS} s of audio", f"{flops / 1e9:.0f} GFLOP", "")
     ratios = []
     for _ in range(STANDARD_ROUNDS):
@@ -164,7 +189,6 @@ def _print_training(batch_size: int) -> None:
         source_noise=torch.randn(*batch, groups["train"]["segment_frames"] * hop),
     )
     _print("device, precision", f"{device}, {str(dtype).removeprefix('torch.')}", "")
-    _print("threads", f"{torch.get_num_threads()}", "")
     for number in range(1 + TRAINING_STEPS):
         started, worked = time.perf_counter(), time.process_time()
         trainer.train_step(clips)  # ends with reading the losses, so nothing is still under way

@@ -175,7 +175,8 @@ class ProgressPanel:
 
     def training_status(self, name: str) -> dict[str, Any]:
         """State of an experiment's job, as plain values."""
-        experiment = Experiment.named(name)
+        with refusals():
+            experiment = Experiment.named(name)
         view = JobView.of(self._jobs, experiment)
         if view.job is None:
             return {"state": "none"}
