@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import re
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from infer.converter import VoiceConverter
 from infer.f0 import SAMPLE_RATE, load_f0_method
 from infer.f0.contour import median_f0
 from infer.options import ConvertOptions, Options, option, parse_options
+from infer.voice_header import read_header
 from train.experiment import replacing
 from train.preprocess import find_recordings
 
@@ -39,7 +42,9 @@ class SamplesOptions(Options):
 
     voices: Path = option("voice file, or a folder of them", config.LITE / "demo.pth")
     sources: Path = option("folder of recordings to convert", config.ASSETS / "examples")
-    targets: Path | None = option("folder of recordings named as the voices they are of", None)
+    targets: Path | None = option(
+        "folder of recordings named as the voices they are of, or one recording of all", None
+    )
     output: Path = option("folder to write", config.ROOT / "docs" / "samples")
 
 
@@ -49,6 +54,7 @@ class Voice:
 
     path: Path
     target: Path | None
+    info: str  # what its file says of its training
 
     @property
     def name(self) -> str:
@@ -91,9 +97,19 @@ def _find_voices(voices: Path, targets: Path | None) -> list[Voice]:
     if not files:
         raise FileNotFoundError(f"{voices} holds no voice file (.pth)")
     spoken: dict[str, Path] = {}
-    if targets:
+    if targets and targets.is_dir():
         spoken = {path.stem: path for path in find_recordings(targets, leave_out=targets / "none")}
-    return [Voice(file, spoken.get(file.stem)) for file in files]
+    of_all = targets if targets and targets.is_file() else None
+    return [
+        Voice(file, of_all or spoken.get(file.stem), read_header(file).info)
+        for file in sorted(files, key=_by_numbers)
+    ]
+
+
+def _by_numbers(file: Path) -> list[tuple[int, str]]:
+    """The key of an order in which base-900 comes before base-10000."""
+    return [(int(part or 0), "") if part.isdecimal() else (0, part)
+            for part in re.split(r"(\d+)", file.stem)]  # fmt: skip
 
 
 def _encode(source: Path, output: Path, seconds: float | None = None) -> None:
@@ -120,7 +136,10 @@ def _convert(voice: Voice, sources: list[Path], folder: Path) -> None:
 
 
 def _page(voices: list[Voice], sources: list[Path]) -> str:
-    heads = "".join(f"<th>{html.escape(voice.name)}</th>" for voice in voices)
+    heads = "".join(
+        f"<th>{html.escape(voice.name)}<br><small>{html.escape(voice.info)}</small></th>"
+        for voice in voices
+    )
     spoken = "".join(
         f"<td>{_player(f'{voice.name}-target.mp3') if voice.target else ''}</td>"
         for voice in voices
@@ -141,6 +160,8 @@ def _page(voices: list[Voice], sources: list[Path]) -> str:
 <p>Left the recording, right the same words in each voice. Made by <code>python -m
 {SamplesOptions.MODULE}</code>. Whose the recordings and the voices are, and what may be done with
 them: <a href="../../NOTICE.md">NOTICE.md</a>; what was made from them has the same licences.</p>
+<p>No voice is a real person's: such voices are trained to measure them
+(<a href="../evaluation.md">evaluation.md</a>), and not published, as nobody was asked for it.</p>
 <table>
 <tr><th></th><th>source</th>{heads}</tr>
 {table}
@@ -150,7 +171,7 @@ them: <a href="../../NOTICE.md">NOTICE.md</a>; what was made from them has the s
 
 
 def _player(file: str) -> str:
-    return f'<audio controls preload="none" src="{html.escape(file)}"></audio>'
+    return f'<audio controls preload="none" src="{quote(file)}"></audio>'
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import soundfile
 
+from infer.checkpoint import load_voice_model, save_voice_model
 from tools.cmd import samples as module
 from tools.cmd.samples import SamplesOptions, main, samples
 
@@ -33,11 +36,29 @@ def test_every_player_has_its_file(options: SamplesOptions) -> None:
     text = page.read_text(encoding="utf-8")
     played = re.findall(r'<audio [^>]*src="([^"]+)"', text)
     voice = options.voices.stem
-    assert played == [f"{voice}-target.mp3", "a &amp; b.mp3", f"a &amp; b-{voice}.mp3"]
+    assert played == [f"{voice}-target.mp3", "a%20%26%20b.mp3", f"a%20%26%20b-{voice}.mp3"]
     for file in played:
-        info = soundfile.info(page.parent / file.replace("&amp;", "&"))
+        info = soundfile.info(page.parent / unquote(file))
         assert info.duration == pytest.approx(2.0, abs=0.15)
     assert "NOTICE.md" in text and "<script" not in text
+
+
+def test_voices_of_several_bases_stand_side_by_side(
+    options: SamplesOptions, tmp_path: Path
+) -> None:
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    model = load_voice_model(options.voices)
+    for steps in (10000, 900):
+        told = replace(model, info=f"{steps} steps")
+        save_voice_model(voices / f"base-{steps}.pth", told)
+    target = tmp_path / "targets" / f"{options.voices.stem}.flac"
+    page = samples(replace(options, voices=voices, targets=target))
+    text = page.read_text(encoding="utf-8")
+    heads = re.findall(r"<th>(base-\d+)<br><small>(\d+ steps)", text)
+    assert heads == [("base-900", "900 steps"), ("base-10000", "10000 steps")]
+    made = [path.name for path in sorted(page.parent.glob("a & b-*.mp3"))]
+    assert made == ["a & b-base-10000.mp3", "a & b-base-900.mp3"]
 
 
 def test_a_page_that_is_too_large_is_not_written(
