@@ -30,6 +30,7 @@ GROSS_ERROR = 0.2  # a frame whose f0 is farther off than this share is a gross 
 MIN_SECONDS = 2.0  # shorter clips tell a MOS predictor little
 HIGH_BAND = 8000  # Hz; what a 16 kHz recording cannot hold
 SCORES = ("distillmos", "dnsmos")
+TIMBRE = {"speaker": "", "timbre": ", levelled"}  # judges of timbre: what their figures end in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +157,6 @@ def _high_band(path: Path, sample_rate: int) -> dict[str, float]:
     return {"energy above 8 kHz, dB": 10 * float(np.log10(max(share, 1e-12)))}
 
 
-def _voices(jury: Jury, recordings: list[Recording]) -> list[np.ndarray]:
-    return [jury.ask("speaker", recording) for recording in recordings]
-
-
 def _likeness(
     jury: Jury,
     real: list[Recording],
@@ -168,20 +165,23 @@ def _likeness(
     made: Recording,
 ) -> dict[str, float]:
     """Cosines to the target's centre, to the source clip and to the centre of its speaker."""
-    if "speaker" not in jury:
-        return {}
     same_speaker = [other for other in sources if other.path.parent == source.path.parent]
-    voice = jury.ask("speaker", made)
-    to_target = float(voice @ judges.centroid(_voices(jury, real)))
-    to_clip = float(voice @ jury.ask("speaker", source))
-    to_speaker = float(voice @ judges.centroid(_voices(jury, same_speaker)))
-    return {
-        "similarity target": to_target,
-        "similarity source clip": to_clip,
-        "similarity source speaker": to_speaker,
-        "closer to target than to the source clip": float(to_target > to_clip),
-        "closer to target than to the source speaker": float(to_target > to_speaker),
-    }
+    figures = {}
+    for judge, end in TIMBRE.items():
+        if judge not in jury:
+            continue
+        voice = jury.ask(judge, made)
+        to_target = float(voice @ judges.centroid(jury.ask_all(judge, real)))
+        to_clip = float(voice @ jury.ask(judge, source))
+        to_speaker = float(voice @ judges.centroid(jury.ask_all(judge, same_speaker)))
+        figures |= {
+            f"similarity target{end}": to_target,
+            f"similarity source clip{end}": to_clip,
+            f"similarity source speaker{end}": to_speaker,
+            f"closer to target than to the source clip{end}": float(to_target > to_clip),
+            f"closer to target than to the source speaker{end}": float(to_target > to_speaker),
+        }
+    return figures
 
 
 def _naturalness(jury: Jury, source: Recording, made: Recording) -> dict[str, float]:
@@ -213,11 +213,13 @@ def _of_real(jury: Jury, real: list[Recording], sample_rate: int) -> dict[str, f
     rows = [_high_band(recording.path, sample_rate) for recording in real]
     for row, recording in zip(rows, real, strict=True):
         row |= {name: jury.ask(name, recording) for name in SCORES if name in jury}
-    if "speaker" in jury and len(real) > 1:  # each against the centre of the others
-        voices = _voices(jury, real)
-        for i, row in enumerate(rows):
+    for judge, end in TIMBRE.items():
+        if judge not in jury or len(real) < 2:
+            continue
+        voices = jury.ask_all(judge, real)
+        for i, row in enumerate(rows):  # each against the centre of the others
             others = judges.centroid(voices[:i] + voices[i + 1 :])
-            row["similarity"] = float(voices[i] @ others)
+            row[f"similarity{end}"] = float(voices[i] @ others)
     return {f"{name}, target real": value for name, value in _summary(rows).items()}
 
 

