@@ -53,8 +53,11 @@ PANELS = {
         (0, 10),
     ),
     "likeness": Panel(
-        "similarity",
-        {"to target": "similarity target", "to source": "similarity source clip"},
+        "similarity at one loudness",
+        {
+            "to target": "similarity target, levelled",
+            "to source": "similarity source clip, levelled",
+        },
         0.2,
         (-1, 1),
     ),
