@@ -126,7 +126,8 @@ def experiment(root: Path) -> Iterator[Experiment]:
             time.sleep(0.1)
     for path in (experiment.root, root / "datasets" / experiment.name):
         shutil.rmtree(path, ignore_errors=True)
-    (root / "weights" / f"{experiment.name}.pth").unlink(missing_ok=True)
+    for path in (root / "weights").glob(f"{experiment.name}*.pth"):
+        path.unlink()
 
 
 @pytest.fixture

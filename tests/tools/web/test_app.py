@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -130,24 +129,3 @@ def test_a_page_with_a_password_behind_a_proxy_path_asks_before_it_shows_anythin
     finally:
         page.terminate()
         page.wait(20)
-
-
-@pytest.mark.slow
-def test_the_first_page_comes_at_most_two_seconds_after_gradios_own_import(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    imports, pages = [], []
-    for _ in range(3):
-        started = time.monotonic()
-        subprocess.run([sys.executable, "-c", "import gradio"], cwd=root, check=True)
-        imports.append(time.monotonic() - started)
-        started = time.monotonic()
-        page, url = start_page(root)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        assert opener.open(url, timeout=30).status == 200
-        pages.append(time.monotonic() - started)
-        page.terminate()
-        page.wait(20)
-    with capsys.disabled():
-        print(f"\nimport gradio {min(imports):.2f} s, first page {min(pages):.2f} s")
-    assert min(pages) < min(imports) + 2

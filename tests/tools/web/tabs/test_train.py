@@ -108,9 +108,18 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     voice = root / "weights" / f"{experiment.name}.pth"
     assert find_index(voice, [root / "logs"]) == experiment.indexes()[0]
     says(page, f"weights/{experiment.name}.pth")
+
+    # so does what one of its saved states makes
+    step = experiment.saved_steps()[-1]
+    button(page, "Make a voice of it").click()
+    page.get_by_text(f"{experiment.name}_s{step}.pth is ready").locator("visible=true").wait_for()
+    tried = voice.with_name(f"{experiment.name}_s{step}.pth")
+    assert find_index(tried, [root / "logs"]) == experiment.indexes()[0]
+    assert find_index(voice, [root / "logs"]) == experiment.indexes()[0]
     page.reload()
     page.get_by_label("Voice", exact=True).click()
-    page.get_by_role("option", name=experiment.name).click()
+    page.get_by_role("option", name=experiment.name, exact=True).wait_for()
+    page.get_by_role("option", name=tried.stem).click()
     page.get_by_text("with index").locator("visible=true").wait_for(timeout=STEP_MS)
 
 
