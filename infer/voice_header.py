@@ -47,6 +47,7 @@ class VoiceHeader:
     use_f0: bool = True
     num_speakers: int = 0
     info: str = ""
+    epoch: int = 0  # of a training state
     f0_median: dict[int, float] = field(default_factory=dict)
     problem: str = ""
 
@@ -97,6 +98,8 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
 def _state(content: Mapping[str, Any]) -> VoiceHeader:
     labels = _from_shapes(content["model"])
     labels["info"] = f"{content.get('iteration', '?')}epoch"
+    if isinstance(content.get("iteration"), int):
+        labels["epoch"] = content["iteration"]
     if isinstance(content.get("version"), str):
         labels["version"] = content["version"]
     if isinstance(content.get("sample_rate"), int):

@@ -227,9 +227,7 @@ def test_an_index_is_found_under_the_names_that_people_use(folders: Folders, nam
     assert folders.find("mi.pth") == name
 
 
-@pytest.mark.parametrize(
-    "voice", ["mi_v2_40k_e200.pth", "mi_s400.pth", "Mi RVC v2.pth", "mi-final.pth"]
-)
+@pytest.mark.parametrize("voice", ["mi_v2_40k_e200.pth", "Mi RVC v2.pth", "mi-final.pth"])
 def test_additions_to_the_voice_name_do_not_hide_its_index(folders: Folders, voice: str) -> None:
     folders.add(MI)
     assert folders.find(voice) == MI
@@ -277,6 +275,10 @@ def test_the_index_of_another_present_voice_is_left_alone(folders: Folders) -> N
     assert folders.find("mi.pth") == "weights/mi_sad.index"
     (folders.root / "weights/mi_sad.pth").touch()
     assert folders.find("mi.pth") is None
+    folders.add(MI)
+    (folders.root / "weights/mi.pth").touch()
+    for snapshot in ("mi_e20.pth", "mi_e20_s400.pth"):
+        assert folders.find(snapshot) == MI
 
 
 def test_an_index_of_another_version_or_width_is_never_found(folders: Folders) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import zipfile
 from collections.abc import Iterable
@@ -45,7 +46,8 @@ def zip_files(files: Iterable[Path], target: Path) -> Path:
 
 
 def _moment() -> str:
-    return time.strftime("%Y%m%d-%H%M%S")
+    """Time, and a few letters: in one second several users, or pages, may convert the same."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def _unused(path: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 import config
 from infer.options import Options
+from infer.voice_header import read_header
 from tools.options import DatasetReportOptions, ExtractOptions
 from tools.web.choices import from_root
 from tools.web.voice_command import run_voice_command
@@ -155,10 +156,15 @@ def _branch(settings: Settings) -> dict[str, Any]:
 
 
 def voice_of_state(experiment: Experiment, step: int) -> Path:
-    """Make the voice of a saved state, weights/NAME_s<step>.pth, unless it is there already."""
-    voice = config.WEIGHTS / f"{experiment.name}_s{step}.pth"
+    """Make the voice of a saved state, weights/NAME_e<epoch>_s<step>.pth, unless it is there.
+
+    Voices that training keeps on the way have that name too. ValueError, FileNotFoundError.
+    """
+    state = experiment.generator_state(step)
+    name = f"{experiment.name}_e{read_header(state).epoch}_s{step}"
+    voice = config.WEIGHTS / f"{name}.pth"
     if not voice.exists():
-        state, info = experiment.generator_state(step), f"{experiment.name}, step {step}"
+        info = f"{experiment.name}, step {step}"
         run_voice_command(ExtractOptions(state=state, voice=voice, info=info))
     return voice
 

@@ -31,6 +31,10 @@ def test_uploads_go_to_a_folder_of_this_user_unless_one_is_named() -> None:
     assert "rvc-webui" in page_environment({})["GRADIO_TEMP_DIR"]
 
 
+def test_gpus_have_the_numbers_of_nvidia_smi() -> None:
+    assert page_environment({})["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
 def test_a_taken_port_gives_the_next_free_one() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
