@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from infer.options import Options, command, printable
-from train.experiment import Experiment
+from train.experiment import Experiment, replacing
 
 CONSOLE_SECONDS = 1.0  # between two progress lines on stdout
 LOG_SECONDS = 10.0  # between two progress lines in the log
@@ -161,7 +161,8 @@ def only_worker(experiment: Experiment) -> Iterator[None]:
             f"another command is at work on {experiment.root}; wait for it, or stop it"
         ) from error
     try:
-        experiment.pid_file.write_text(str(os.getpid()), encoding="ascii")
+        with replacing(experiment.pid_file) as temporary:  # never seen empty
+            temporary.write_text(str(os.getpid()), encoding="ascii")
         yield
     finally:
         lock.release()

@@ -49,6 +49,13 @@ def test_files_written_by_the_reference_are_recognised(
     assert header.num_speakers == 109
 
 
+def test_the_epoch_of_a_state_is_read_and_one_without_is_none(tmp_path: Path) -> None:
+    for content, epoch in (({"iteration": 37}, 37), ({}, 0), ({"iteration": "x"}, 0)):
+        torch.save({"model": {"emb_g.weight": torch.zeros(2, 3)}, **content}, tmp_path / "G_9.pth")
+        header = read_header(tmp_path / "G_9.pth")
+        assert (header.kind, header.epoch, header.num_speakers) == (STATE, epoch, 2)
+
+
 def test_base_models_are_states_and_discriminators_are_said_to_be_none(root: Path) -> None:
     assert read_header(root / "assets/lite/base_G.pth").kind == STATE
     assert read_header(root / "assets/lite/base_G.pth").problem == ""

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -175,10 +176,12 @@ class Jobs:
         job = self.read(experiment)
         if job is None or not job.is_active:
             return
-        file = experiment.stop_file
-        is_second = file.exists()
-        if is_second and time.time() - file.stat().st_mtime < PRESS_SECONDS:
+        file, pressed = experiment.stop_file, None
+        with suppress(FileNotFoundError):
+            pressed = file.stat().st_mtime
+        if pressed is not None and time.time() - pressed < PRESS_SECONDS:
             return
+        is_second = pressed is not None
         wish = "kill" if is_second else "stop"
         file.write_text(wish, encoding="ascii")
         if not is_held(experiment.lock_file("job")):  # its runner died, nobody reads the file
