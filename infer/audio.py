@@ -185,7 +185,8 @@ def _open_source(path: Path) -> _Source:
 
 
 def _open_lossless(path: Path) -> _LibsndfileSource | None:
-    if path.suffix.lower() == ".raw":  # libsndfile would take any bytes for samples
+    # libsndfile would take any bytes for samples, or search them for mp3 and say so on stderr
+    if path.suffix.lower() in (".raw", ".mp3"):
         return None
     try:
         file = soundfile.SoundFile(str(path))

@@ -319,12 +319,17 @@ def test_a_file_cut_short_is_an_error_where_its_length_is_known(tmp_path: Path) 
     ],
 )
 def test_what_is_not_audio_is_refused_in_one_line_that_names_the_file(
-    tmp_path: Path, name: str, content: bytes | None, message: str
+    tmp_path: Path,
+    name: str,
+    content: bytes | None,
+    message: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(AudioError, match=message) as caught:
         load(tmp_path / name)
+    assert capfd.readouterr().err == ""  # the decoders say nothing of their own
     assert str(caught.value).startswith(str(tmp_path / name))
     assert "\n" not in str(caught.value)
 
