@@ -137,7 +137,7 @@ class VoiceConverter:
     ) -> Iterator[np.ndarray]:
         """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
         self._check_speaker(options.speaker)
-        retrieval = self._open_index(index) if index and options.index_rate > 0 else None
+        retrieval = self.open_index(index) if index and options.index_rate > 0 else None
         f0_method = self._f0_method(options.f0_method) if self.params.use_f0 else None
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
@@ -250,14 +250,14 @@ class VoiceConverter:
         return wav.float().cpu().numpy()
 
     def _find_index(self, options: ConvertOptions) -> Path | None:
-        if options.index_rate == 0:
-            return None
-        return options.index or find_index(
-            self.path, [config.LOGS], self.model.version, self.params.content_dim
-        )
+        return None if options.index_rate == 0 else options.index or self.own_index()
 
-    def _open_index(self, path: Path) -> Retrieval:
-        """The index, read again when it was built anew."""
+    def own_index(self) -> Path | None:
+        """The index that belongs to the voice, None if there is none or it is not certain which."""
+        return find_index(self.path, [config.LOGS], self.model.version, self.params.content_dim)
+
+    def open_index(self, path: Path) -> Retrieval:
+        """The index, read again when it was built anew. FileNotFoundError, ValueError."""
         if not path.is_file():
             raise FileNotFoundError(f"index {path} does not exist")
         return self._retrieval(path, path.stat().st_mtime_ns)

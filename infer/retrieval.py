@@ -73,6 +73,19 @@ class Retrieval:
             rows[is_found] += np.float32(index_rate) * (retrieved - rows)[is_found]
         return blended
 
+    def nearest(self, content: np.ndarray) -> np.ndarray:
+        """How far the nearest training feature is from each row: (T, dim) -> (T,), RMS of a value.
+
+        A row without any neighbour is left out.
+        """
+        found = [np.zeros(0)]
+        for start in range(0, len(content), QUERY_ROWS):
+            rows = content[start : start + QUERY_ROWS]
+            _, ids, vectors = self._index.search_and_reconstruct(rows, 1)
+            squares = np.square(vectors[:, 0] - rows).mean(axis=1, dtype=np.float64)
+            found.append(np.sqrt(squares[ids[:, 0] >= 0]))
+        return np.concatenate(found)
+
     def _retrieve(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The weighted mean of each row's neighbours (R, dim) and whether it has any (R,)."""
         _, ids, vectors = self._index.search_and_reconstruct(rows, NUM_NEIGHBOURS)

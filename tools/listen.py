@@ -34,7 +34,7 @@ def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
     values of f0 (at most PLOT_POINTS, Hz, 0 = unvoiced); f0_median: Hz over all voiced frames, 0 if
     there are none; loudness_db: see `loudness_db`. Raises AudioError.
     """
-    audio, seconds = _beginning(path, SAMPLE_RATE)
+    audio, seconds = beginning(path, SAMPLE_RATE)
     f0 = f0_method(high_pass(audio, SAMPLE_RATE))
     voiced = f0[f0 > 0]
     group = max(1, math.ceil(len(f0) / PLOT_POINTS))
@@ -43,7 +43,7 @@ def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
         "f0_step": group / F0_RATE,
         "f0": [round(float(value), 1) for value in _thin(f0, group)],
         "f0_median": round(float(np.median(voiced)), 1) if len(voiced) else 0.0,
-        "loudness_db": round(loudness_db(_beginning(path, LOUDNESS_RATE)[0]), 1),
+        "loudness_db": round(loudness_db(beginning(path, LOUDNESS_RATE)[0]), 1),
     }
 
 
@@ -68,7 +68,7 @@ def match_loudness_of(paths: Sequence[Path], targets: Sequence[Path]) -> list[fl
 
     Only turned down, so nothing is cut off. Raises AudioError.
     """
-    levels = [loudness_db(_beginning(path, LOUDNESS_RATE)[0]) for path in paths]
+    levels = [loudness_db(beginning(path, LOUDNESS_RATE)[0]) for path in paths]
     changes = [min(levels) - level for level in levels]
     for path, target, change in zip(paths, targets, changes, strict=True):
         with (
@@ -80,7 +80,7 @@ def match_loudness_of(paths: Sequence[Path], targets: Sequence[Path]) -> list[fl
     return [round(change, 1) for change in changes]
 
 
-def _beginning(path: Path, sample_rate: int) -> tuple[np.ndarray, float | None]:
+def beginning(path: Path, sample_rate: int) -> tuple[np.ndarray, float | None]:
     """The first minute (N,) float32, and the seconds that the file states."""
     blocks: list[np.ndarray] = []
     missing = LISTENED_SECONDS * sample_rate

@@ -5,7 +5,7 @@ Levels are in dB relative to full scale, frames are 10 ms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,6 +265,26 @@ def voice_statistics(power: np.ndarray, f0: np.ndarray) -> list[VoiceStatistics]
     frames = np.column_stack([cepstra, np.log(f0[is_voiced])]).astype(np.float64)
     parts = [frames[i : i + VOICE_FRAMES] for i in range(0, len(frames), VOICE_FRAMES)]
     return [VoiceStatistics(len(part), part.sum(axis=0), part.T @ part) for part in parts]
+
+
+def mean_cepstrum(recordings: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray | None:
+    """(NUM_CEPSTRA,) mean over the voiced frames of recordings, None where there are none.
+
+    recordings: audio (N,) at 16 kHz and its f0 (N // 160,) in Hz, of each.
+    """
+    parts: list[VoiceStatistics] = []
+    for audio, f0 in recordings:
+        bands = _Bands()
+        bands.push(audio, len(f0))
+        power = bands.power()
+        parts += voice_statistics(power, f0[: len(power)])
+    count = sum(part.count for part in parts)
+    return sum(part.sum for part in parts)[:NUM_CEPSTRA] / count if count else None
+
+
+def spectrum_distance_db(one: np.ndarray, other: np.ndarray) -> float:
+    """How far two smooth spectra, given by their cepstra, lie apart: RMS over the bands in dB."""
+    return float(10 / np.log(10) * np.linalg.norm(one - other) / np.sqrt(NUM_BANDS))
 
 
 def fingerprint(bands: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from infer.options import Options, command, option
+from infer.options import ConvertOptions, Options, command, option
 from tools.assets import GROUPS, hub_address
 
 
@@ -18,6 +18,18 @@ class DatasetReportOptions(Options):
 
     dataset: Path = option("folder of recordings (subfolders too), or one recording")
     json: Path | None = option("also write the report to this file", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRatesOptions(ConvertOptions):
+    """Convert a recording with the index rates 0, 0.25, 0.5, 0.75 and 1, and measure the results.
+
+    Its own index_rate counts for nothing.
+    """
+
+    MODULE = "tools.cmd.index_rates"
+
+    output: Path = option("folder for the five results")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 Requests, one a line on standard input:
   {"id": 1, "do": "load", "voice": PATH}          have a voice ready; its result describes it
   {"id": 2, "do": "convert", "arguments": [...]}  arguments of tools.cmd.infer_cli
+  {"id": 2, "do": "index_rates", "arguments": [...]}  arguments of tools.cmd.index_rates
   {"id": 3, "do": "listen", "path": PATH, "f0_method": NAME}      melody and loudness
   {"id": 4, "do": "match", "paths": [...], "targets": [...]}     copies of the same loudness
   {"id": 2, "do": "cancel"}                       give up request 2, waiting or running
@@ -29,6 +30,7 @@ import config
 from infer.f0 import F0Method, load_f0_method
 from infer.options import ConvertOptions, parse_options
 from infer.retrieval import find_index
+from tools.options import IndexRatesOptions
 
 if TYPE_CHECKING:
     from infer.converter import VoiceConverter
@@ -85,6 +87,7 @@ class Worker:
             self._reply(number, result=result)
 
     def _work(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
+        from tools.index_rates import compare_index_rates
         from tools.listen import listen, match_loudness_of
 
         if request["do"] == "load":
@@ -94,15 +97,17 @@ class Worker:
         if request["do"] == "match":
             paths, targets = ([Path(path) for path in request[key]] for key in ("paths", "targets"))
             return {"changes_db": match_loudness_of(paths, targets)}
-        return self._convert(number, request["arguments"])
-
-    def _convert(self, number: int, arguments: list[str]) -> dict[str, Any]:
-        options = parse_options(ConvertOptions, arguments)
 
         def on_progress(share: float) -> None:
             self._stop_if_cancelled(number)
             self._reply(number, progress=share)
 
+        if request["do"] == "index_rates":
+            options = parse_options(IndexRatesOptions, request["arguments"])
+            converter = self._voice(options.voice, options.device)
+            rows = compare_index_rates(converter, options, on_progress)
+            return {"rows": [row.plain() for row in rows]}
+        options = parse_options(ConvertOptions, request["arguments"])
         converter = self._voice(options.voice, options.device)
         conversion = converter.convert_file(options, on_progress)
         return {"audio_seconds": conversion.audio_seconds, "seconds": conversion.seconds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +14,9 @@ from typing import Any
 import gradio as gr
 
 from infer.options import ConvertOptions, default_of
+from tools.options import IndexRatesOptions
 from tools.web import choices, presets
-from tools.web.results import new_result
+from tools.web.results import new_folder, new_result
 from tools.web.session import ConversionError, Session
 from tools.web.tabs.convert_settings import OPTIONS, speakers_of, suggested_semitones
 
@@ -37,6 +39,8 @@ class Endpoints:
         voice = gr.Textbox("demo", visible=False, label="voice")
         number = gr.Number(0, visible=False, label="speaker", precision=0)
         self._add(self.convert, [recording, voice, *_settings()], made)
+        shift = gr.Number(0, visible=False, label="semitones")
+        self._add(self.compare_index_rates, [recording, voice, shift], told)
         self._add(self.listen, [recording], told)
         self._add(self.suggest_semitones, [recording, voice, number], told)
         self._add(self.match_loudness, [recording, other], [made, louder])
@@ -101,6 +105,27 @@ class Endpoints:
         output = new_result(Path(recording), path, format or "wav")
         self._session.convert(replace(options, output=output)).result()
         return str(output)
+
+    def compare_index_rates(
+        self, recording: str, voice: str, semitones: float
+    ) -> list[dict[str, Any]]:
+        """Convert with the index rates 0, 0.25, 0.5, 0.75 and 1; gives files and their figures.
+
+        Args:
+            recording: audio or video file
+            voice: name of a voice with an index
+            semitones: shift of the melody, 12 = one octave up
+        """
+        path = choices.voice_path(voice)
+        folder = new_folder(path)
+        try:
+            options = IndexRatesOptions(
+                voice=path, input=_recording(recording), output=folder, semitones=semitones
+            )
+            return self._session.index_rates(options).result()["rows"]
+        except (ValueError, ConversionError):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def listen(self, recording: str) -> dict[str, Any]:
         """Measure the melody and the loudness of a recording's first minute.

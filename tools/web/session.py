@@ -16,6 +16,7 @@ from typing import Any
 
 import config
 from infer.options import ConvertOptions, command
+from tools.options import IndexRatesOptions
 
 CANCEL_SECONDS = 30.0  # a process that has not given up by then is ended
 CLOSE_SECONDS = 5.0  # the same when the page itself ends
@@ -80,9 +81,12 @@ class Session:
 
     def convert(self, options: ConvertOptions) -> Request:
         """Convert as `printable(command(options))` would in a terminal."""
-        module_at = command(options).index(options.MODULE)
-        fields = {"do": "convert", "arguments": command(options)[module_at + 1 :]}
+        fields = {"do": "convert", "arguments": _arguments(options)}
         return self._ask(fields, config.ROOT / options.output)
+
+    def index_rates(self, options: IndexRatesOptions) -> Request:
+        """Convert with several index rates, see tools.index_rates; gives its rows."""
+        return self._ask({"do": "index_rates", "arguments": _arguments(options)})
 
     def listen(self, path: Path, f0_method: str) -> Request:
         """Measure melody and loudness of a recording, see tools.listen."""
@@ -160,6 +164,11 @@ class Session:
                     if request.output is not None:  # killed, it could not do so itself
                         config.unfinished(request.output, process.pid).unlink(missing_ok=True)
                     request.replies.put({"id": number, "ended": code})
+
+
+def _arguments(options: ConvertOptions) -> list[str]:
+    argv = command(options)
+    return argv[argv.index(options.MODULE) + 1 :]
 
 
 def _end(process: subprocess.Popen[str] | None) -> None:

@@ -19,8 +19,8 @@ import soundfile
 from tests.tools.web.conftest import start_page
 
 OWN = (
-    "voices describe_voice convert listen suggest_semitones match_loudness presets save_preset "
-    "delete_preset"
+    "voices describe_voice convert compare_index_rates listen suggest_semitones "
+    "match_loudness presets save_preset delete_preset"
 ).split()
 
 

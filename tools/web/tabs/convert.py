@@ -158,11 +158,20 @@ class ConvertTab:
         ).success(
             self.compare.add,
             [self.compare.made, self.last],
-            [self.compare.made, *self.compare.pickers],
+            self.compare.made,
             **PRIVATE,
-        ).then(
-            self.draw, [self.heard, self.last], self.plot, show_progress="hidden", **PRIVATE
-        ).then(**self.compare.matched)
+        ).then(self.draw, [self.heard, self.last], self.plot, show_progress="hidden", **PRIVATE)
+        self.compare.connect(
+            self.voice,
+            self.source,
+            settings.values,
+            {
+                "running": self.running,
+                "stop": self.stop,
+                "command": self.command,
+                "summary": self.summary,
+            },
+        )
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
         self.batch.connect(self.voice, settings.values)
 

@@ -1,33 +1,48 @@
-"""The last results side by side, equally loud, each with its settings."""
+"""The last results side by side, equally loud, each with its settings; and index rates compared."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 import config
-from infer.options import ConvertOptions, default_of
+from infer.options import ConvertOptions, command, default_of, printable
+from tools.options import IndexRatesOptions
+from tools.web import choices, results
+from tools.web.batch import without_folder
 from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.session import ConversionError
+from tools.web.session import ConversionCancelled, ConversionError
+from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
 
-KEPT = 12  # results of this page that can be compared
+KEPT = 12  # results of a browser that can be compared
+FIGURES = {"to_index": 3, "to_source": 2, "to_training": 2, "melody": 1, "voiced": 3}  # digits
+
+Result = dict[str, Any]  # as `result_of` makes it
 
 
 class ComparePanel:
-    """Two pickers over what this page has converted, and a player for each."""
+    """Two pickers over what this browser has converted, and a player for each.
+
+    The browser remembers its results. What it says of them is looked at before it is believed.
+    """
 
     def __init__(self, frame: Frame) -> None:
         self._session = frame.session
         text = frame.text
-        self.made = gr.State([])  # newest first, as `result_of` makes them
+        # newest first; the secret is fixed so that the list outlives a restart of the program
+        self.made = gr.BrowserState([], storage_key="rvc-results", secret="results")
+        self.sweep = gr.Button(text("compare_rates"), size="sm")
         with gr.Accordion(text("compare"), open=False) as self.panel:
             gr.HTML(spoken("compare_info"), elem_classes="quiet")
             self.players: list[gr.Audio] = []
@@ -44,42 +59,69 @@ class ComparePanel:
                             )
                         )  # fmt: skip
                         self.told.append(gr.HTML(elem_classes="quiet"))
+            self.table = gr.HTML()
         self.is_open = gr.State(False)
-        self.matched = {
+        matched = {
             "fn": self.match,
             "inputs": [self.is_open, self.made, *self.pickers],
             "outputs": [*self.players, *self.told],
-            "api_visibility": "private",
+            **PRIVATE,
         }
         for picker in self.pickers:
-            picker.input(**self.matched)
-        self.panel.expand(lambda: True, outputs=self.is_open, api_visibility="private").then(
-            **self.matched
+            picker.input(**matched)
+        self.panel.expand(lambda: True, outputs=self.is_open, **PRIVATE).then(**matched)
+        self.panel.collapse(lambda: False, outputs=self.is_open, **PRIVATE)
+        # also when the browser remembers some, after the page's load
+        self.made.change(self.offer, self.made, [*self.pickers, self.table], **PRIVATE).then(
+            **matched
         )
-        self.panel.collapse(lambda: False, outputs=self.is_open, api_visibility="private")
 
-    def add(
-        self, made: list[dict[str, Any]], last: dict[str, Any] | None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-        """Put a new result in front; offer it against the one before, or against its source."""
-        if last is None or (made and made[0] == last):
-            return made, gr.skip(), gr.skip()
-        made = [last, *made][:KEPT]
-        offered = [(each["name"], each["path"]) for each in made]
-        sources = dict.fromkeys(each["source"] for each in made)
-        offered += [(Path(source).name, source) for source in sources]
-        other = made[1]["path"] if len(made) > 1 else last["source"]
-        return (
-            made,
-            gr.update(choices=offered, value=last["path"]),
-            gr.update(choices=offered, value=other),
+    def connect(
+        self,
+        voice: gr.components.Component,
+        source: gr.components.Component,
+        values: list[gr.components.Component],
+        shown: dict[str, gr.components.Component],
+    ) -> None:
+        """Let the button work; shown: the tab's running, stop, command and summary."""
+        self._shown = shown
+        self.sweep.click(
+            self.compare_rates,
+            [voice, source, self.made, *values],
+            [self.made, self.panel, self.is_open, *shown.values()],
+            show_progress_on=shown["summary"],
+            concurrency_limit=1,
+            concurrency_id="conversion",
+            **PRIVATE,
         )
+
+    def add(self, made: list[Result], last: Result | None) -> list[Result]:
+        """Put a new result in front."""
+        made = believed(made)
+        return made if last is None or last in made else [last, *made][:KEPT]
+
+    def offer(self, made: list[Result]) -> list[Any]:
+        """Offer the newest result against the one before, or against its source."""
+        made = believed(made)
+        if not made:
+            return [gr.skip(), gr.skip(), ""]
+        offered = [(each["name"], each["path"]) for each in made]
+        sources = dict.fromkeys(each["source"] for each in made if _is_ours(each["source"]))
+        offered += [(Path(source).name, source) for source in sources]
+        together = [each for each in made if each["group"] == made[0]["group"]]
+        other = together[-1] if len(together) > 1 else made[1] if len(made) > 1 else made[0]
+        second = other["path"] if other is not made[0] else offered[-1][1]
+        return [
+            gr.update(choices=offered, value=made[0]["path"]),
+            gr.update(choices=offered, value=second),
+            _table(together[::-1]),
+        ]
 
     def match(
-        self, is_open: bool, made: list[dict[str, Any]], first: str | None, second: str | None
+        self, is_open: bool, made: list[Result], first: str | None, second: str | None
     ) -> list[Any]:
         """Give copies of both that are equally loud, and what each was made with."""
-        if not is_open or not first or not second:
+        if not is_open or not _is_ours(first) or not _is_ours(second):
             return [gr.skip()] * 4
         folder = Path(tempfile.mkdtemp(prefix="rvc-webui-compare-"))
         paths = [Path(first), Path(second)]
@@ -88,7 +130,7 @@ class ComparePanel:
             changes = self._session.match(paths, targets).result()["changes_db"]
         except ConversionError as error:
             raise refusal(error) from error
-        settings = {each["path"]: each["settings"] for each in made}
+        settings = {each["path"]: each["settings"] for each in believed(made)}
         told = [
             f"{escape(settings[path])} · {_turned_down(change)}"
             if path in settings
@@ -97,22 +139,144 @@ class ComparePanel:
         ]
         return [*map(str, targets), *told]
 
+    def compare_rates(
+        self,
+        voice: str | None,
+        source: str | None,
+        made: list[Result],
+        progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
+        *values: Any,
+    ) -> Iterator[dict[Any, Any]]:
+        """Convert with several index rates; gives the results, newest first, with their figures."""
+        if not voice or not source:
+            missing = "source_missing" if voice else "voice_missing"
+            raise gr.Error(spoken(missing), print_exception=False)
+        shown, path = self._shown, choices.voice_path(voice)
+        try:
+            options = options_of(values, path, Path(source), Path("unnamed"))
+        except ValueError as error:
+            raise refusal(error) from error
+        folder = results.new_folder(path)
+        options = _rates_options(options, folder, values[NAMES.index("format")])
+        request = self._session.index_rates(options)
+        yield {
+            shown["running"]: request.number,
+            shown["stop"]: gr.update(interactive=True),
+            shown["command"]: printable(command(options)),
+        }
+        over = {shown["running"]: None, shown["stop"]: gr.update(interactive=False)}
+        try:
+            rows = request.result(progress)["rows"]
+        except ConversionCancelled:
+            shutil.rmtree(folder, ignore_errors=True)
+            yield {**over, shown["summary"]: spoken("result_stopped")}
+        except ConversionError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            yield over
+            said = without_folder(str(error), Path(source))
+            raise refusal(ConversionError(said)) from error
+        else:
+            found = [_rate_result(options, row, rows[0]) for row in rows[1:]]
+            yield {
+                **over,
+                self.made: [*reversed(found), *believed(made)][:KEPT],
+                self.panel: gr.update(open=True),
+                self.is_open: True,
+                shown["summary"]: spoken("rates_made", folder=choices.from_root(folder)),
+            }
 
-def result_of(options: ConvertOptions) -> dict[str, str]:
-    """Return name, path, source and settings of a result that was just made."""
-    common = ("voice", "input", "output")
-    changed = [
-        f"{item.name.replace('_', ' ')} {getattr(options, item.name)}"
-        for item in fields(options)
-        if item.name not in common and getattr(options, item.name) != default_of(item)
-    ]
-    settings = ", ".join(changed) or "semitones 0"
+
+def _rates_options(options: ConvertOptions, folder: Path, format: str) -> IndexRatesOptions:
+    """The same options for all index rates at once."""
+    settings = {**vars(options), "output": Path(choices.from_root(folder)), "format": format}
+    del settings["index_rate"]
+    return IndexRatesOptions(**settings)
+
+
+def result_of(options: ConvertOptions) -> Result:
+    """Return name, path, source, settings and group of a result that was just made."""
+    return _result(options, _changed(options) or "semitones 0", str(options.output))
+
+
+def _rate_result(options: IndexRatesOptions, row: dict[str, Any], source: dict[str, Any]) -> Result:
+    others = _changed(options)
+    settings = f"index rate {row['index_rate']:g}" + (f", {others}" if others else "")
+    made = _result(options, settings, str(options.output))
+    figures = {name: row[name] for name in FIGURES}
+    rate = f"{row['index_rate']:g}"
+    heard = {name: source[name] for name in FIGURES}
+    return {
+        **made, "path": str(config.ROOT / row["path"]),
+        "rate": rate, "figures": figures, "source_figures": heard,
+    }  # fmt: skip
+
+
+def _result(options: ConvertOptions, settings: str, group: str) -> Result:
     return {
         "name": f"{time.strftime('%H:%M:%S')} {options.voice.stem}, {settings}",
         "path": str(config.ROOT / options.output),
         "source": str(options.input),
         "settings": settings,
+        "group": group,
     }
+
+
+def _changed(options: ConvertOptions) -> str:
+    """Settings that are not the defaults, except those that stand in the file's name anyway."""
+    common = ("voice", "input", "output", "format")
+    return ", ".join(
+        f"{item.name.replace('_', ' ')} {getattr(options, item.name)}"
+        for item in fields(options)
+        if item.name not in common and getattr(options, item.name) != default_of(item)
+    )
+
+
+def believed(made: Any) -> list[Result]:
+    """What a browser remembers, without what is gone, or was never a result of this program."""
+    texts = ("name", "path", "source", "settings", "group")
+    return [
+        each
+        for each in (made if isinstance(made, list) else [])[:KEPT]
+        if isinstance(each, dict)
+        and all(isinstance(each.get(name), str) for name in texts)
+        and _is_ours(each["path"])
+    ]
+
+
+def _is_ours(path: Any) -> bool:
+    """Whether a file is there and a browser may hear it: a result, an example or an upload."""
+    if not isinstance(path, str) or not path:
+        return False
+    folders = (results.RESULTS, config.ASSETS / "examples", Path(get_upload_folder()))
+    resolved = Path(path).resolve()
+    return resolved.is_file() and any(
+        resolved.is_relative_to(folder.resolve()) for folder in folders
+    )
+
+
+def _table(made: list[Result]) -> str:
+    """The figures of results with different index rates, the recording itself first."""
+    made = [each for each in made if isinstance(each.get("figures"), dict)]
+    if not made:
+        return ""
+    rows = [(spoken("rates_source"), made[0].get("source_figures"))]
+    rows += [(escape(str(each.get("rate"))), each["figures"]) for each in made]
+    heads = "".join(f"<th>{spoken(f'rates_{name}')}</th>" for name in ("rate", *FIGURES))
+    lines = "".join(
+        f"<tr><td>{head}</td>"
+        + "".join(f"<td>{_figure(figures, name)}</td>" for name in FIGURES)
+        + "</tr>"
+        for head, figures in rows
+    )
+    return (
+        f'<table class="batch"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+        f'<p class="quiet">{spoken("rates_info")}</p>'
+    )
+
+
+def _figure(figures: Any, name: str) -> str:
+    value = figures.get(name) if isinstance(figures, dict) else None
+    return f"{value:.{FIGURES[name]}f}" if isinstance(value, int | float) else "–"
 
 
 def _turned_down(change: float) -> str:

@@ -17,6 +17,7 @@ import soundfile
 from infer.f0 import load_f0_method
 from tests.tools.web.conftest import Opens, start_browser, watched
 from tools.listen import listen
+from tools.web.tabs.convert_compare import believed
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -132,6 +133,46 @@ def test_the_last_two_results_are_compared_equally_loud_with_their_settings(
         download.value.save_as(copy)
         levels.append(listen(copy, load_f0_method("pm"))["loudness_db"])
     assert levels[0] == pytest.approx(levels[1], abs=0.3)
+
+
+def test_index_rates_are_compared_and_found_again_after_a_reload(
+    opened: Opens, root: Path, made: list[Path]
+) -> None:
+    page = opened()
+    page.get_by_text("speaks around").first.wait_for(timeout=CONVERT_MS)
+    button(page, "English, a woman").click()
+    page.get_by_text(re.compile("0:06")).first.wait_for()
+    button(page, "Compare index rates").click()
+    rows = page.locator("table.batch tbody tr:visible")
+    for _ in range(2):
+        expect(rows).to_have_count(6, timeout=CONVERT_MS)
+        cells = [row.split() for row in rows.all_inner_texts()]
+        assert [row[0] for row in cells] == ["recording", "0", "0.25", "0.5", "0.75", "1"]
+        to_index = [float(row[1]) for row in cells]
+        assert to_index == sorted(to_index, reverse=True)
+        assert all(0 < float(row[2]) < 12 and float(row[4]) < 20 for row in cells[1:])
+        expect(page.get_by_text(re.compile("^index rate 1 ·|^index rate 1$"))).to_be_visible(
+            timeout=CONVERT_MS
+        )
+        expect(page.get_by_text(re.compile("^index rate 0( |$)"))).to_be_visible()
+        page.reload()
+        page.get_by_text("Compare the last results").click()
+    (folder,) = {path.parent for path in (root / "results").glob("*/english_index1.00.wav")}
+    assert len(list(folder.iterdir())) == 5
+
+
+def test_a_browser_is_only_believed_what_this_program_made(
+    root: Path, tmp_path: Path, english: Path
+) -> None:
+    secret = tmp_path / "secret.wav"
+    shutil.copy(english, secret)
+    result = {"name": "x", "path": str(english), "source": "", "settings": "", "group": ""}
+    assert believed([result]) == [result]
+    (root / "results").mkdir(exist_ok=True)
+    for path in (secret, root / "results/../infer-web.py", root / "results", "", 5, None):
+        assert believed([{**result, "path": path if path in (5, None) else str(path)}]) == []
+    for forged in (None, "text", {"path": "x"}, [5], [{"path": str(english)}]):
+        assert believed(forged) == []
 
 
 def test_presets_are_kept_for_the_voice(opened: Opens, root: Path) -> None:
