@@ -74,6 +74,21 @@ def load_encoder(name: str, device: torch.device) -> ContentEncoder:
     return HubertContent(embedder_file(match[1]), int(match[2]), device)
 
 
+def installed_embedders() -> list[str]:
+    """The HuBERT models that are here, ContentVec first."""
+    found = (
+        [DEFAULT_EMBEDDER]
+        if any((config.DOWNLOADS / f).is_file() for f in CONTENTVEC_FILES)
+        else []
+    )
+    places = {Path(file).parent.name for file in CONTENTVEC_FILES}
+    for path in sorted(config.DOWNLOADS.glob("*/*")):
+        name = path.parent.name
+        if path.name in EMBEDDER_FILES and name not in (*found, *places):
+            found.append(name)
+    return found
+
+
 def embedder_file(embedder: str) -> Path:
     """The weights of a HuBERT model; FileNotFoundError tells where they belong."""
     folder = config.DOWNLOADS / embedder

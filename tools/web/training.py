@@ -34,7 +34,7 @@ class Settings:
 
     lite is trained for minutes, v1 and v2 for epochs. device: as torch names it, several with
     commas. parent: experiment that this one branches from, "" = a base model; parent_step: which of
-    its saved states, 0 = the newest.
+    its saved states, 0 = the newest. embedder: content encoder of v1 and v2, "" = the usual one.
     """
 
     kind: str = "lite 24k"
@@ -48,6 +48,7 @@ class Settings:
     save_minutes: float = 1.0
     parent: str = ""
     parent_step: int = 0
+    embedder: str = ""
 
     @property
     def version(self) -> str:
@@ -132,6 +133,7 @@ def commands(experiment: Experiment, settings: Settings) -> list[Options]:
             version=settings.version,
             sample_rate=settings.sample_rate,
             processes=settings.processes,
+            embedder=(settings.counts_epochs and settings.embedder) or None,
         ),
         ExtractF0Options(experiment=folder, method=settings.f0_method, device=device),
         ExtractFeaturesOptions(experiment=folder, device=device),

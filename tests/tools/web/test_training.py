@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import config
+from infer.content import installed_embedders
 from infer.hparams import read_config
 from infer.options import command
 from tools.web.jobs import argv_of
@@ -49,6 +50,23 @@ def test_settings_come_back_and_damaged_ones_are_none(tmp_path: Path) -> None:
     ):
         experiment.settings_file.write_text(text)
         assert read_settings(experiment) is None
+
+
+def test_a_content_encoder_can_be_chosen_where_there_are_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "DOWNLOADS", tmp_path)
+    assert installed_embedders() == []
+    for file in ("hubert_base/pytorch_model.bin", "spin-v2/model.safetensors", "rmvpe/rmvpe.pt"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    (tmp_path / "spin-v2/pytorch_model.bin").touch()
+    assert installed_embedders() == ["contentvec", "spin-v2"]
+    experiment = Experiment(config.LOGS / "some one")
+    chosen = Settings(kind="v2 40k", dataset="x", embedder="spin-v2")
+    assert commands(experiment, chosen)[0].embedder == "spin-v2"
+    for usual in (replace(chosen, embedder=""), replace(chosen, kind="lite 24k")):
+        assert commands(experiment, usual)[0].embedder is None
 
 
 def test_the_steps_say_what_was_chosen_in_words_that_a_terminal_takes(tmp_path: Path) -> None:

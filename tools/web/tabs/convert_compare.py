@@ -269,7 +269,8 @@ def _table(made: list[Result]) -> str:
         for head, figures in rows
     )
     return (
-        f'<table class="batch"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+        f'<div class="wide"><table class="batch"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
         f'<p class="quiet">{spoken("rates_info")}</p>'
     )
 

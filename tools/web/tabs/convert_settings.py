@@ -32,6 +32,7 @@ class SettingsPanel:
 
     def __init__(self, frame: Frame) -> None:
         self._text = frame.text
+        self._page = frame.page
         self.widgets: dict[str, gr.components.Component] = {
             "semitones": self._slider("semitones", -SEMITONES, SEMITONES, 1)
         }
@@ -69,9 +70,12 @@ class SettingsPanel:
     def _build_details(self) -> None:
         text, widgets = self._text, self.widgets
         methods = OPTIONS["f0_method"]
-        widgets["f0_method"] = self._dropdown(
-            "f0_method", methods.metadata["choices"], default_of(methods)
-        )
+        built = default_of(methods)
+        widgets["f0_method"] = self._dropdown("f0_method", methods.metadata["choices"], built)
+        self._page.load(  # since the start, weights may have come
+            lambda chosen: default_of(methods) if chosen == built else gr.skip(),
+            widgets["f0_method"], widgets["f0_method"], **PRIVATE,
+        )  # fmt: skip
         own = (text("index_own"), "")
         widgets["index"] = self._dropdown("index", [own, *choices.indexes()], "")
         for name in ("index_rate", "protect", "rms_mix_rate"):

@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 import config
-from infer.f0 import F0_METHODS
+from infer.content import installed_embedders
+from infer.f0 import F0_METHODS, default_f0_method
 from infer.options import Options, printable
 from tools import hardware
 from tools.recordings import take_recordings
@@ -57,6 +58,7 @@ class TrainTab:
         self.settings = [
             self.kind, self.dataset, self.minutes, self.epochs, self.device, self.batch_size,
             self.processes, self.f0_method, self.save_minutes, self.parent, self.parent_step,
+            self.embedder,
         ]  # fmt: skip
         self._connect(frame)
 
@@ -116,6 +118,9 @@ class TrainTab:
                     self._states(""), value=0,
                     label=text("parent_step"), info=text("parent_step_info"),
                 )  # fmt: skip
+            self.embedder = gr.Dropdown(
+                [""], value="", label=text("embedder"), info=text("embedder_info"), visible=False
+            )
         with gr.Accordion(text("train_commands"), open=False):
             self.commands = gr.Textbox(
                 label=text("train_commands_info"), lines=8, interactive=False, buttons=["copy"],
@@ -148,7 +153,7 @@ class TrainTab:
         self.offer = gr.JSON(visible=False)  # what is to be put into the form
         limits = [self.minutes, self.epochs]
         shown = [self.offer, self.device, self.parent, self.parent_step, *limits, self.hardware,
-                 self.loaded]  # fmt: skip
+                 self.loaded, self.embedder]  # fmt: skip
         take = {"fn": None, "js": TAKE_OFFER, "inputs": [self.offer, *given], "outputs": given}
         frame.page.load(self.open_page, given, [self.name, *shown], **PRIVATE).then(
             **take, **PRIVATE
@@ -157,7 +162,8 @@ class TrainTab:
             **take, **PRIVATE
         ).then(progress.look, [self.name, progress.seen], view, **PRIVATE)
         self.kind.input(
-            self.recommend, self.kind, [self.hardware, self.device, self.batch_size, *limits],
+            self.recommend, self.kind,
+            [self.hardware, self.embedder, self.device, self.batch_size, *limits],
             **PRIVATE,
         )  # fmt: skip
         self.parent.input(
@@ -203,6 +209,7 @@ class TrainTab:
         if settings is DEFAULTS:
             settings = replace(
                 DEFAULTS, batch_size=choice.batch_size, processes=choice.processes,
+                f0_method=default_f0_method(),
                 device=choice.device if len(choice.devices) > 2 else DEFAULTS.device,
             )  # fmt: skip
         others = [each for each in experiments() if each != name]
@@ -227,7 +234,10 @@ class TrainTab:
 
     def _machine(self, settings: Settings, choice: hardware.Choice) -> Updates:
         """What a family can be trained on here, and for how long."""
+        embedders = installed_embedders()
+        is_free = settings.version != "lite" and len(embedders) > 1
         return {
+            self.embedder: gr.update(choices=["", *embedders], visible=is_free),
             self.hardware: _reasons_html(choice),
             self.device: gr.update(choices=[("auto", "auto"), *choice.devices]),
             self.minutes: gr.update(visible=not settings.counts_epochs),

@@ -299,3 +299,26 @@ def loudness_db(audio: np.ndarray) -> float:
     frames = audio[: len(audio) // 800 * 800].reshape(-1, 800)
     levels = np.sort((frames**2).mean(1))
     return float(10 * np.log10(levels[-len(levels) // 10 :].mean() + 1e-12))
+
+
+def test_the_melody_method_follows_the_weights_that_came_since_the_start(
+    opened: Opens, root: Path
+) -> None:
+    weights = root / "assets/downloads/rmvpe/rmvpe.pt"
+    if weights.exists() or weights.with_suffix(".onnx").exists():
+        pytest.skip("RMVPE's own weights are here")
+    new = [folder for folder in (weights.parent.parent, weights.parent) if not folder.exists()]
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    page = opened()
+    try:
+        for is_here, method in ((False, "swift"), (True, "rmvpe")):
+            if is_here:
+                weights.touch()
+                page.reload()
+            page.get_by_text("speaks around").first.wait_for(timeout=CONVERT_MS)
+            page.get_by_role("button", name="More settings").click()
+            expect(page.get_by_label("Melody").first).to_have_value(method)
+    finally:
+        weights.unlink(missing_ok=True)
+        for folder in reversed(new):
+            folder.rmdir()
