@@ -7,6 +7,7 @@ the melody.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,8 +82,7 @@ def compare_index_rates(
     training = _training_timbre(index, options.speaker)
     rows = [Row(options.input, None, source.to_index, None, _distance(source.timbre, training))]
     wanted = transpose(source.f0, options.semitones)
-    targets: list[Path] = []
-    try:
+    with ExitStack() as undo:  # stopped, or failed: half a comparison is none
         for number, rate in enumerate(RATES):
 
             def tell(share: float, number: int = number) -> None:
@@ -94,7 +94,7 @@ def compare_index_rates(
             )
             settings = {**vars(options), "index": index, "index_rate": rate, "output": target}
             converter.convert_file(ConvertOptions(**settings), tell)
-            targets.append(target)
+            undo.callback(target.unlink, missing_ok=True)
             made = _listen(converter, target, index, f0_method)
             rows.append(
                 Row(
@@ -103,10 +103,7 @@ def compare_index_rates(
                     *_melody(wanted, made.f0),
                 )
             )  # fmt: skip
-    except BaseException:  # stopped, or failed: half a comparison is none
-        for target in targets:
-            target.unlink(missing_ok=True)
-        raise
+        undo.pop_all()
     return rows
 
 
