@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infer.audio import load
 from infer.loudness import LoudnessMatcher, match_loudness
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -90,3 +91,15 @@ def test_silence_stays_finite() -> None:
     silence, sound = np.zeros(16000, np.float32), speech_like(1.0, 16000, 0)
     assert not match_loudness(silence, sound, 16000, 16000, 0.0).any()
     assert not match_loudness(sound, silence, 16000, 16000, 0.0).any()
+
+
+def test_true_places_and_rvcs_differ_by_less_than_a_decibel_on_speech(root: Path) -> None:
+    source = load(root / "assets/examples/english.flac", 16000)[0]
+    output = (np.tanh(6 * source) / 6).astype(np.float32)  # flatter, as conversions are
+    matcher = LoudnessMatcher(16000, 16000, 0.0)
+    true = np.concatenate([matcher.push(source, output), matcher.flush()])
+    stretched = match_loudness(source, output, 16000, 16000, 0.0)
+    loud = np.abs(output) > 0.01
+    differences = np.abs(20 * np.log10(np.abs(true[loud]) / np.abs(stretched[loud])))
+    assert 0 < np.median(differences) < 0.3
+    assert differences.max() < 1.0
