@@ -203,7 +203,7 @@ class TrainTab:
         *values, loaded = values
         experiment = named(name)
         saved = read_settings(experiment) if experiment else None
-        is_untouched = values == loaded or not loaded
+        is_untouched = values == (loaded or list(astuple(DEFAULTS)))
         settings = saved or (DEFAULTS if is_untouched else Settings(*values))
         choice = hardware.choose(settings.version, settings.sample_rate)
         if settings is DEFAULTS:

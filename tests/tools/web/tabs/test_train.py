@@ -7,9 +7,11 @@ import re
 import shutil
 import signal
 import subprocess
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from infer.retrieval import find_index
@@ -24,7 +26,12 @@ from tests.tools.web.training_page import (
     start,
     wait_until,
 )
+from tools.hardware import Gpu
+from tools.web.frame import Frame
+from tools.web.i18n import load_texts
 from tools.web.jobs import Jobs
+from tools.web.session import Session
+from tools.web.tabs.train import TrainTab
 from tools.web.training import Settings, write_settings
 from train.experiment import Experiment
 from train.metrics import read_metrics
@@ -204,3 +211,49 @@ def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_
     assert " --epochs 33 " in training and " --device cpu,cpu" in training
     assert "--minutes" not in training
     assert f"--from-experiment 'logs/{experiment.name}' --from-step 300" in training
+
+
+def built_tab() -> TrainTab:
+    with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab():
+        return TrainTab(Frame(page, tabs, load_texts(), Session(), Jobs()))
+
+
+def test_a_new_name_keeps_what_was_filled_in_and_an_old_one_forgets_what_is_gone(
+    experiment: Experiment,
+) -> None:
+    tab = built_tab()
+    form = list(astuple(Settings()))
+    typed = list(astuple(Settings(dataset="typed", epochs=33)))
+
+    def wanted(values: list[Any], loaded: list[Any]) -> list[Any]:
+        offer = tab.open_experiment(experiment.name, *values, loaded)[tab.offer]
+        assert offer["seen"] == [experiment.name, *values]
+        return offer["wanted"][1:]
+
+    assert wanted(typed, []) == wanted(typed, form) == typed  # also before the page has answered
+    assert wanted(typed, typed)[1] == ""  # loaded with another name, not filled in
+    write_settings(experiment, Settings(minutes=3, parent="gone", parent_step=7))
+    assert wanted(typed, form) == list(astuple(Settings(minutes=3)))
+
+
+def test_several_gpus_are_offered_alone_and_together_and_the_largest_is_chosen(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = [Gpu(0, "RTX 3060", 12, 11, "GPU-a"), Gpu(1, "A100", 80, 79, "GPU-b")]
+    monkeypatch.setattr("tools.hardware.usable_gpus", lambda: gpus)
+    monkeypatch.setattr("tools.hardware.torch_build", lambda: "cuda")
+    tab = built_tab()
+    form = list(astuple(Settings()))
+    opened = tab.open_experiment(experiment.name, *form, [])
+    assert opened[tab.offer]["wanted"][5] == "cuda:1"
+    assert "cuda:0,cuda:1" not in dict(opened[tab.device]["choices"]).values()  # lite
+    told = tab.recommend("v2 48k")
+    assert told[tab.device]["choices"] == [
+        ("auto", "auto"),
+        ("GPU 0 · RTX 3060 · 12 GB", "cuda:0"),
+        ("GPU 1 · A100 · 80 GB", "cuda:1"),
+        ("GPU 0 + 1", "cuda:0,cuda:1"),
+        ("CPU", "cpu"),
+    ]
+    assert told[tab.epochs]["visible"] and not told[tab.minutes]["visible"]
+    assert "2 GPUs can share this" in told[tab.hardware]
