@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +16,87 @@ from tools.web.i18n import read_texts
 
 LANGUAGES = {"en": "en-US", "zh-CN": "zh-CN"}  # of the page -> of the browser
 SERIOUS = ("serious", "critical")
+MARKS = {"convert": ".modes", "train": "#dataset-files", "voices": "#voices", "help": "#search"}
+MAIN = {"convert": "convert", "train": "train", "voices": "voices_add_button", "help": "help_check"}
+RUN_MS = 120_000
+NAME_OF = """e => (e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.title
+  || document.getElementById(e.getAttribute('aria-labelledby'))?.innerText || '').trim()"""
+UNNAMED = f"""() => [...document.querySelectorAll('button, input, textarea, select, [role=button]')]
+  .filter((e) => e.checkVisibility() && !({NAME_OF})(e)).map((e) => e.outerHTML.slice(0, 200))"""
+RING = """() => { const focused = document.activeElement;
+  return [focused, focused.closest('.wrap-inner') || focused].map((e) => getComputedStyle(e))
+    .some((style) => style.outlineStyle !== 'none' || style.boxShadow !== 'none'); }"""
+UNFOLD = "document.querySelectorAll('.label-wrap:not(.open)').forEach((fold) => fold.click())"
 
 
-def show(page: Any, tab: str, language: str) -> None:
-    """Open a tab of the page."""
-    page.get_by_role("tab", name=read_texts()[language][f"{tab}_tab"], exact=True).click()
-    page.wait_for_timeout(300)
+def text_of(language: str, name: str) -> str:
+    return read_texts()[language][name]
+
+
+def show(page: Any, tab: str, language: str = "en") -> None:
+    """Open a tab of the page and see that it is the one."""
+    page.get_by_role("tab", name=text_of(language, f"{tab}_tab"), exact=True).click()
+    page.locator(MARKS[tab]).wait_for()
+    assert [page.locator(mark).is_visible() for mark in MARKS.values()].count(True) == 1
+    page.wait_for_timeout(150)
+
+
+def faults_of(page: Any, axe: Any, language: str, width: int) -> Iterator[str]:
+    """What is wrong with what is seen now."""
+    found = page.evaluate("document.documentElement.scrollWidth")
+    if found > width:
+        yield f"is {found} pixels wide"
+    yield from (f"has no name: {each}" for each in page.evaluate(UNNAMED))
+    seen = page.locator("body").inner_text()
+    if "i18n" in seen:
+        yield "shows the name of a text"
+    chinese = re.findall(r"[\u4e00-\u9fff]+", seen.replace("中文", ""))
+    if language == "en":
+        yield from (f"says {each}" for each in chinese)
+    else:
+        own = "\n".join(read_texts()[language].values())  # quotes error messages, for instance
+        sentences = re.findall(r"[A-Za-z']+(?: [A-Za-z']+){2,}", seen)
+        yield from (f"says {each}" for each in sentences if each not in own)
+        if not chinese:
+            yield "says nothing in Chinese"
+    for fault in axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]:
+        if fault["impact"] in SERIOUS:
+            yield from (f"{fault['id']} {node['target']}" for node in fault["nodes"])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_tab_is_whole_and_in_one_language(
-    opened: Opens, tmp_path: Path, language: str, width: int
-) -> None:
-    page = opened(LANGUAGES[language], width)
-    for tab in TABS:
-        show(page, tab, language)
-        seen = page.locator("body").inner_text()
-        assert "i18n" not in seen
-        has_chinese = re.search(r"[\u4e00-\u9fff]", seen.replace("中文", "")) is not None
-        assert has_chinese == (language == "zh-CN")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
-        page.screenshot(path=tmp_path / f"{tab}-{language}-{width}.png", full_page=True)
-        assert (tmp_path / f"{tab}-{language}-{width}.png").stat().st_size > 10_000
-
-
 @pytest.mark.parametrize("shade", ["light", "dark"])
-def test_axe_finds_no_serious_fault_in_any_tab(opened: Opens, shade: str) -> None:
+def test_every_tab_is_whole_readable_named_and_in_one_language(
+    opened: Opens, tmp_path: Path, language: str, shade: str
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
-    page = opened(shade=shade)
-    faults = {}
-    for tab in TABS:
-        show(page, tab, "en")
-        found = axe.Axe().run(page).response["violations"]
-        faults[tab] = [
-            (fault["id"], node["target"], node["failureSummary"])
-            for fault in found
-            if fault["impact"] in SERIOUS
-            for node in fault["nodes"]
-        ]
-    assert faults == {tab: [] for tab in TABS}
+    page = opened(LANGUAGES[language], shade=shade)
+    assert page.evaluate("document.body.classList.contains('dark')") == (shade == "dark")
+    faults = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        for tab in TABS:
+            show(page, tab, language)
+            page.evaluate(UNFOLD)
+            page.wait_for_timeout(150)
+            found = faults_of(page, axe.Axe(), language, width)
+            faults += [f"{tab} {width} {fault}" for fault in found]
+            picture = tmp_path / f"{tab}-{language}-{width}-{shade}.png"
+            page.screenshot(path=picture, full_page=True)
+            assert picture.stat().st_size > 10_000
+    assert faults == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_main_action_of_a_tab_is_seen_without_scrolling(opened: Opens, language: str) -> None:
+    page = opened(LANGUAGES[language])
+    page.set_viewport_size({"width": 1280, "height": 800})
+    for tab, name in MAIN.items():
+        show(page, tab, language)
+        main = page.get_by_role("button", name=text_of(language, name), exact=True).first
+        box = main.bounding_box()
+        assert box["y"] > 0 and box["y"] + box["height"] <= 800, tab
+        assert "primary" in main.get_attribute("class"), tab
 
 
 def test_language_and_shade_are_switched_in_place_and_remembered(opened: Opens) -> None:
@@ -61,38 +104,66 @@ def test_language_and_shade_are_switched_in_place_and_remembered(opened: Opens) 
     page.get_by_role("slider", name="Semitones").wait_for()
     page.get_by_label("Semitones").first.fill("5")
     page.get_by_role("button", name="中文").click()
-    convert = page.get_by_role("button", name=read_texts()["zh-CN"]["convert"], exact=True)
+    convert = page.get_by_role("button", name=text_of("zh-CN", "convert"), exact=True)
     convert.wait_for()
     assert page.locator("html").get_attribute("lang") == "zh-CN"
     assert page.get_by_label("变调").first.input_value() == "5"  # nothing was loaded again
+    assert page.get_by_role("button", name="用麦克风录音").is_visible()  # gradio's own word
     page.get_by_role("button", name="明 / 暗").click()
     assert "dark" in page.locator("body").get_attribute("class")
     page.reload()
     convert.wait_for()
     assert "dark" in page.locator("body").get_attribute("class")
+    page.get_by_role("button", name="English").click()
+    page.get_by_role("button", name="Record audio").wait_for()
 
 
 @pytest.mark.parametrize("code", ["zh", "zh-TW", "de-DE"])
 def test_other_languages_get_the_nearest_one(opened: Opens, code: str) -> None:
     page = opened(code)
     nearest = "zh-CN" if code.startswith("zh") else "en"
-    page.get_by_role("button", name=read_texts()[nearest]["convert"], exact=True).wait_for()
+    page.get_by_role("button", name=text_of(nearest, "convert"), exact=True).wait_for()
 
 
-def test_everything_in_convert_is_reached_with_the_keyboard_and_has_a_name(opened: Opens) -> None:
-    page = opened()
-    page.get_by_role("button", name="Convert", exact=True).wait_for()
-    reached = []
-    for _ in range(60):
+def walk_to(page: Any, name: str, steps: int = 60) -> list[str]:
+    """Press Tab until something of that name has the focus, which is seen at every stop."""
+    passed = []
+    for _ in range(steps):
         page.keyboard.press("Tab")
-        reached.append(
-            page.evaluate(
-                "(e => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.tagName)"
-                "(document.activeElement)"
-            ).strip()
-        )
-        if reached[-1] == "BODY":
-            break
-    text = " | ".join(reached)
-    wanted = ("English", "Convert", "Voice", "Refresh", "Semitones", "More settings", "Presets")
-    assert [name for name in wanted if name not in text] == [], text
+        passed.append(page.evaluate(f"() => ({NAME_OF})(document.activeElement)"))
+        if passed[-1] == name:
+            assert page.evaluate(RING), f"no ring around {name}"
+            return passed
+    pytest.fail(f"{name} is not reached with Tab: {passed}")
+
+
+def test_a_recording_is_chosen_and_converted_with_the_keyboard_alone(
+    opened: Opens, shipped_voice: None, english: Path, tmp_path: Path, root: Path
+) -> None:
+    recording = tmp_path / f"keyboard {tmp_path.name}.flac"
+    shutil.copy(english, recording)
+    page = opened()
+    page.get_by_text(re.compile("speaks around")).first.wait_for(timeout=RUN_MS)
+    passed = walk_to(page, "Drop an audio file here to upload")
+    assert [name for name in ("English", "Convert", "Train", "Voice") if name not in passed] == []
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(recording)
+    page.get_by_text("0:06").first.wait_for(timeout=RUN_MS)
+    passed = walk_to(page, "Convert")
+    assert any("Semitones" in name for name in passed)
+    page.keyboard.press("Space")
+    made = page.locator(".summary code:visible")
+    made.wait_for(timeout=RUN_MS)
+    path = root / made.inner_text()
+    assert path.stat().st_size > 10_000
+    path.unlink()
+
+
+def test_the_main_action_of_every_other_tab_is_reached_with_the_keyboard(opened: Opens) -> None:
+    page = opened()
+    for tab in ("train", "voices", "help"):
+        page.get_by_role("tab", name=text_of("en", f"{tab}_tab"), exact=True).focus()
+        page.keyboard.press("Enter")
+        page.locator(MARKS[tab]).wait_for()
+        walk_to(page, text_of("en", MAIN[tab]))

@@ -2,76 +2,96 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
+import json
+from html import unescape
 from typing import Any
 
 import gradio as gr
 
-import config
-from infer.options import command
-from tools.dataset_report import read_report
 from tools.doctor import Check, run_checks, write_bundle
-from tools.options import DatasetReportOptions
 from tools.web.data_charts import data_charts
-from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import read_texts, spoken
-from tools.web.report_view import MARKS, report_html
+from tools.web.report_view import MARKS
 from tools.web.results import RESULTS, unused_name
+from tools.web.tabs.help_answers import PRIVATE, Answers
 
 QUESTIONS = range(1, 19)
-# question -> the tab in which it is done
-TABS = {
-    1: "train", 2: "train", 3: "voices", 6: "train", 8: "train", 10: "convert", 11: "train",
-    12: "voices", 13: "train", 15: "train", 17: "train", 18: "train",
-}  # fmt: skip
-CHECKED = (4, 5, 7, 14, 16)  # answered by the check of this machine
+CHECKED = (4, 5, 7, 11, 14, 16)  # answered by the check of this machine
 DATASET_QUESTION = 9
+TO_DATASET = (8, 17)  # answered by what checks the recordings there
 MEASURED = {8: ("epochs",), 9: ("minutes", "noise"), 10: ("index",)}  # shown with charts
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+SEARCH = """const texts = TEXTS;
+element.addEventListener("input", (event) => {
+  const words = event.target.value.toLowerCase().split(/\\s+/).filter(Boolean);
+  const found = [...document.querySelectorAll(".question")].map((question, i) => {
+    const fits = words.every((word) => texts[i].includes(word));
+    question.style.display = fits ? "" : "none";
+    return fits;
+  });
+  element.querySelector(".waiting").style.display = found.some(Boolean) ? "none" : "";
+});"""  # in the browser alone
+SHOW = "() => document.querySelectorAll('.question')[NUMBER].scrollIntoView({block: 'center'})"
 
 
 class HelpTab:
     """Eighteen questions, each with what answers it here."""
 
     def __init__(self, frame: Frame) -> None:
-        self._text = text = frame.text
+        self._text = frame.text
+        self.leads: list[gr.Button] = []  # to the question about recordings
+        answers = Answers(frame)
         with gr.Row():
             with gr.Column():
-                gr.HTML(spoken("help_doctor_info"), elem_classes="quiet")
-                self.check = gr.Button(text("help_check"), variant="primary")
-                self.report = gr.HTML(elem_id="doctor")
-                self.bundle = gr.Button(text("help_bundle"))
-                gr.HTML(spoken("help_bundle_info"), elem_classes="quiet")
-                self.parcel = gr.File(
-                    label=text("help_bundle_file"), visible=False, interactive=False
-                )
+                self._build_check()
             with gr.Column():
-                checks = [self._build_question(frame, number) for number in QUESTIONS]
+                self._build_search()
+                self.questions = {
+                    number: self._build_question(answers, number) for number in QUESTIONS
+                }
+        dataset = self.questions[DATASET_QUESTION]
+        show = SHOW.replace("NUMBER", str(DATASET_QUESTION - QUESTIONS[0]))
+        for lead in self.leads:
+            lead.click(lambda: gr.update(open=True), None, dataset, **PRIVATE).then(
+                None, js=show, **PRIVATE
+            )
+        answers.connect(frame)
+
+    def _build_check(self) -> None:
+        text = self._text
+        self.check = gr.Button(text("help_check"), variant="primary")
+        gr.HTML(spoken("help_doctor_info"), elem_classes="quiet")
+        self.report = gr.HTML(elem_id="doctor")
+        self.bundle = gr.Button(text("help_bundle"))
+        gr.HTML(spoken("help_bundle_info"), elem_classes="quiet")
+        self.parcel = gr.File(label=text("help_bundle_file"), visible=False, interactive=False)
         self.check.click(self.doctor, outputs=self.report, api_name="doctor")
-        for button in filter(None, checks):
-            button.click(self.doctor, outputs=self.report, **PRIVATE)
         self.bundle.click(self.support_bundle, outputs=self.parcel, api_name="support_bundle")
 
-    def _build_question(self, frame: Frame, number: int) -> gr.Button | None:
-        """Lay out one question; returns its button if that starts the check."""
-        with gr.Accordion(self._text(f"faq_{number}"), open=False):
+    def _build_search(self) -> None:
+        found = json.dumps([_searched(number) for number in QUESTIONS], ensure_ascii=False)
+        gr.HTML(
+            f'<label class="search">{spoken("help_search")}<input type="search"></label>'
+            f'<p class="waiting" style="display: none">{spoken("help_search_none")}</p>',
+            js_on_load=SEARCH.replace("TEXTS", found),
+            elem_id="search",
+        )
+
+    def _build_question(self, answers: Answers, number: int) -> gr.Accordion:
+        question = gr.Accordion(self._text(f"faq_{number}"), open=False, elem_classes="question")
+        with question:
             gr.HTML(spoken(f"faq_{number}_answer"))
             if charts := data_charts(*MEASURED.get(number, ())):
                 gr.HTML(charts)
-            if number in TABS:
-                tab = TABS[number]
-                go = gr.Button(self._text(f"help_go_{tab}"), size="sm")
-                go.click(lambda tab=tab: gr.Tabs(selected=tab), outputs=frame.tabs, **PRIVATE)
-            elif number == DATASET_QUESTION:
-                folder = gr.Textbox(label=self._text("help_dataset"), max_lines=1)
-                start = gr.Button(self._text("help_dataset_check"), size="sm")
-                found = gr.HTML(elem_id="dataset-report")
-                start.click(self.dataset_report, folder, found, api_name="dataset_report")
-            elif number in CHECKED:
-                return gr.Button(self._text("help_check"), size="sm")
-        return None
+            if number in CHECKED:
+                check = gr.Button(self._text("help_check"), size="sm")
+                found = gr.HTML()
+                check.click(self.doctor, outputs=found, **PRIVATE)
+            elif number in TO_DATASET:
+                self.leads.append(gr.Button(self._text("help_to_dataset"), size="sm"))
+            else:
+                answers.build(number)
+        return question
 
     def doctor(self) -> str:
         """Check this machine and this copy of the program; gives HTML."""
@@ -84,24 +104,15 @@ class HelpTab:
         checks: list[Check] = run_checks()
         return gr.update(value=str(write_bundle(target, checks, read_texts()["en"])), visible=True)
 
-    def dataset_report(self, folder: str) -> str:
-        """Say what a folder of recordings is good for; gives HTML."""
-        folder = folder.strip().strip("\"'")
-        if not folder:
-            raise gr.Error(spoken("help_dataset_none"), print_exception=False)
-        RESULTS.mkdir(exist_ok=True)
-        target = unused_name(RESULTS, "dataset-report", "json")
-        options = DatasetReportOptions(dataset=Path(folder), json=target)
-        try:
-            ran = subprocess.run(
-                command(options), cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8"
-            )
-            if ran.returncode:
-                said = (ran.stderr.strip().splitlines() or ["error: no message"])[-1]
-                raise refusal(ValueError(said.removeprefix("error: ")))
-            return report_html(read_report(target))
-        finally:
-            target.unlink(missing_ok=True)
+
+def _searched(number: int) -> str:
+    """What a search looks through: question and answer in every language."""
+    texts = [
+        said[name]
+        for said in read_texts().values()
+        for name in (f"faq_{number}", f"faq_{number}_answer")
+    ]
+    return unescape(" ".join(texts)).lower()
 
 
 def _list(checks: list[Check]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import time
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +10,23 @@ import gradio as gr
 
 import config
 from infer.options import ConvertOptions
-from tools.library import PICTURES, Library, TrainingStateError, Voice
+from tools.library import PICTURES, Library, TrainingStateError
 from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions
 from tools.parcel import pack, take_in
 from tools.web.choices import from_root
-from tools.web.errors import explained, refusal
+from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.results import RESULTS, unused_name
 from tools.web.session import ConversionError
-from tools.web.units import size_text
+from tools.web.voice_cards import CHOOSE, voice_cards
 from tools.web.voice_command import run_voice_command
 from train.experiment import plain_name
 
 EXAMPLE = config.ASSETS / "examples/english.flac"
 TRIALS = RESULTS / "merge"  # merged voices that were only listened to
 TRIALS_KEPT = 3
-PICTURE_BYTES = 2**20  # larger ones are not put into the page
 TYPES = [".zip", ".pth", ".index"]
-MIME = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -43,7 +39,7 @@ class VoicesTab:
         self._library = Library()
         with gr.Row():
             with gr.Column():
-                self.table = gr.HTML(elem_id="voices")
+                self.cards = gr.HTML(elem_id="voices", js_on_load=CHOOSE)
                 self._build_adding()
             with gr.Column():
                 self._build_one()
@@ -53,6 +49,7 @@ class VoicesTab:
 
     def _build_adding(self) -> None:
         text = self._text
+        gr.HTML(f"<h2 class='step-head'>{spoken('voices_add_head')}</h2>")
         self.upload = gr.File(label=text("voices_add"), file_types=TYPES, height=140)
         gr.HTML(spoken("voices_add_info"), elem_classes="quiet")
         with gr.Row(elem_classes="inline"):
@@ -99,9 +96,11 @@ class VoicesTab:
             self.restore = gr.Button(text("voices_restore"))
 
     def _connect(self, frame: Frame) -> None:
-        lists = [self.table, self.voice, self.first, self.second, self.trashed]
-        chosen = lists[1:]
-        look = {"fn": self.look, "inputs": chosen, "outputs": lists, **PRIVATE}
+        chosen = [self.voice, self.first, self.second, self.trashed]
+        shown = [self.cards, self.trash, self.save, *chosen]
+        look = {"fn": self.look, "inputs": chosen, "outputs": shown, **PRIVATE}
+        self.cards.select(self.choose, None, self.voice, **PRIVATE).then(**look)
+        self.voice.input(**look, show_progress="hidden")
         for event in (frame.page.load, frame.tabs.change):
             event(**look, show_progress="hidden")
         for button, function, inputs, outputs, name in (
@@ -140,7 +139,14 @@ class VoicesTab:
             known = [each for _, each in offered]
             first = known[0] if known else None
             updates.append(gr.update(choices=offered, value=value if value in known else first))
-        return [_table(voices), *updates]
+        selected = updates[0]["value"]
+        is_own = any(from_root(voice.path) == selected and not voice.is_shipped for voice in voices)
+        changeable = gr.update(interactive=is_own)
+        return [voice_cards(voices, selected), changeable, changeable, *updates]
+
+    def choose(self, event: gr.EventData) -> str:
+        """Work on the voice whose card was pressed."""
+        return event.voice
 
     def list_voices(self) -> list[dict[str, Any]]:
         """List the voices: name, file, version, rate in Hz, f0, speakers, info, index, problem."""
@@ -199,6 +205,7 @@ class VoicesTab:
             self._library.trash(self._chosen(voice))
         except (ValueError, OSError) as error:
             raise refusal(error) from error
+        gr.Info(spoken("voices_was_trashed"))
         return gr.update(value=None, visible=False)
 
     def restore_voice(self, trashed: str | None) -> None:
@@ -280,44 +287,3 @@ def _error(html: str) -> gr.Error:
 
 def _trashed_name(name: str, deleted: float) -> str:
     return f"{name} ({time.strftime('%Y-%m-%d %H:%M', time.localtime(deleted))})"
-
-
-def _table(voices: list[Voice]) -> str:
-    if not voices:
-        return f'<p class="quiet">{spoken("voices_empty")}</p>'
-    return f'<ul class="voices">{"".join(map(_card, voices))}</ul>'
-
-
-def _card(voice: Voice) -> str:
-    header = voice.header
-    if voice.problem:
-        is_own = voice.problem.startswith("it")  # a sentence of its own, not how one goes on
-        told = f"is no voice: {voice.problem}" if is_own else voice.problem
-        said = explained(f"{voice.path.name} {told}")
-        about = f'<span class="warning">{said}</span>'
-    else:
-        rate = f"{header.sample_rate / 1000:g} kHz"
-        facts = [escape(header.version), rate, size_text(voice.size)]
-        if not header.use_f0:
-            facts.append(spoken("voices_without_f0"))
-        if header.num_speakers > 1:
-            facts.append(spoken("voices_speakers", count=header.num_speakers))
-        facts.append(spoken("voices_with_index" if voice.index else "voices_without_index"))
-        if voice.is_shipped:
-            facts.append(spoken("voices_shipped"))
-        about = " · ".join(facts)
-    info = f"<small>{escape(header.info)}</small>" if header.info else ""
-    return (
-        f"<li>{_picture(voice)}<div><strong>{escape(voice.name)}</strong>"
-        f"<span>{about}</span>{info}</div></li>"
-    )
-
-
-def _picture(voice: Voice) -> str:
-    path = voice.picture
-    if path is None or path.stat().st_size > PICTURE_BYTES:
-        letter = escape(voice.name[:1].upper())
-        return f'<div class="voice-picture" aria-hidden="true">{letter}</div>'
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    source = f"data:image/{MIME[path.suffix.lower()]};base64,{data}"
-    return f'<img class="voice-picture" alt="" src="{source}">'

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import time
 import zipfile
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.tools.web.conftest import Opens
+from tools.web.jobs import Jobs
+from tools.web.training import Settings, write_settings
+from train.experiment import Experiment
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = sync_api.expect
 
 RUN_MS = 120_000  # the check starts torch
 
@@ -31,18 +43,73 @@ def test_the_check_runs_and_the_bundle_comes(opened: Opens, tmp_path: Path, root
         made.unlink()
 
 
-def test_every_question_is_answered_and_recordings_can_be_checked(
+def open_question(page: Any, number: int) -> Any:
+    """Open Help and one question's fold; gives the fold."""
+    page.get_by_role("tab", name="Help", exact=True).click()
+    question = page.locator(".question").nth(number - 1)
+    question.get_by_role("button", name=re.compile(rf"^{number}\. ")).click()
+    return question
+
+
+def test_questions_are_found_by_words_and_recordings_can_be_checked(
     opened: Opens, english: Path
 ) -> None:
     page = opened()
-    page.get_by_role("tab", name="Help", exact=True).click()
-    for number in range(1, 19):
-        page.get_by_role("button", name=re.compile(rf"^{number}\. ")).first.click()
-    page.get_by_text("In Voices, “Share as zip” makes one file").first.wait_for()
-    page.get_by_label("Folder of recordings").last.fill(str(english))
-    page.get_by_role("button", name="Check these recordings", exact=True).click()
+    question = open_question(page, 8)
+    question.get_by_role("button", name=re.compile("question 9")).click()
+    dataset = page.locator(".question").nth(8)
+    dataset.get_by_label("Folder of recordings").fill(str(english))
+    dataset.get_by_role("button", name="Check these recordings", exact=True).click()
     page.locator("#dataset-report").get_by_text(re.compile("minutes are usable")).first.wait_for(
         timeout=RUN_MS
     )
-    page.get_by_role("button", name="Open Voices", exact=True).first.click()
-    page.locator("#voices").wait_for()
+    search = page.get_by_label(re.compile("Search the questions"))
+    search.press_sequentially("tensor 17280")
+    expect(page.locator(".question:visible")).to_have_count(1)
+    search.fill("显存")  # what only the Chinese answer says
+    expect(page.locator(".question:visible").first).to_contain_text("CUDA")
+    search.fill("no such words")
+    expect(page.locator(".question:visible")).to_have_count(0)
+    page.locator("#search").get_by_text("No question has these words").wait_for()
+
+
+def test_every_question_has_a_button_that_works_or_commands_to_copy(opened: Opens) -> None:
+    page = opened()
+    page.get_by_role("tab", name="Help", exact=True).click()
+    for number in range(1, 19):
+        question = page.locator(".question").nth(number - 1)
+        question.get_by_role("button", name=re.compile(rf"^{number}\. ")).click()
+        answer = question.locator("button:not(.label-wrap):visible, .command textarea:visible")
+        expect(answer.first).to_be_visible()
+        question.get_by_role("button", name=re.compile(rf"^{number}\. ")).click()
+    commands = open_question(page, 6).locator(".command textarea").input_value()
+    steps = ("preprocess", "extract_f0", "extract_features", "train", "build_index", "infer_cli")
+    assert all(f".{step} " in commands for step in steps)
+
+
+def test_an_index_that_is_missing_is_named_and_built_and_a_voice_is_shared(
+    opened: Opens, root: Path, shipped_voice: None
+) -> None:
+    experiment = Experiment(root / "logs" / f"help test {os.getpid()}")
+    voice = root / "weights" / f"{experiment.name}.pth"
+    write_settings(experiment, Settings(dataset="x"))
+    shutil.copy(root / "assets/lite/demo.pth", voice)
+    try:
+        page = opened()
+        first = open_question(page, 1)
+        first.get_by_role("button", name="Check my trainings", exact=True).click()
+        first.get_by_text(re.compile("its index is not")).first.wait_for()
+        third = open_question(page, 3)
+        third.get_by_role("button", name="Share as zip", exact=True).click()
+        third.get_by_role("link").first.wait_for(timeout=RUN_MS)
+        first.get_by_role("button", name="Build what index is missing", exact=True).click()
+        first.get_by_text(re.compile("is being worked on|ended before")).first.wait_for()
+        deadline = time.monotonic() + RUN_MS / 1000
+        while "run train.preprocess first" not in Jobs().log(experiment)[1]:  # it really tries
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    finally:
+        shutil.rmtree(experiment.root, ignore_errors=True)
+        voice.unlink(missing_ok=True)
+        for made in (root / "results").glob("help test*.zip"):
+            made.unlink()

@@ -1,0 +1,230 @@
+"""What the Help tab does for a question: checks that run, and work that is done in place."""
+
+from __future__ import annotations
+
+import subprocess
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+import config
+from infer.options import ConvertOptions, command, printable
+from tools.dataset_report import read_report
+from tools.library import Library
+from tools.options import DatasetReportOptions
+from tools.parcel import pack
+from tools.web import choices
+from tools.web.errors import refusal
+from tools.web.frame import Frame
+from tools.web.i18n import spoken
+from tools.web.job_view import JobView, step_name
+from tools.web.report_view import MARKS, report_html
+from tools.web.results import RESULTS, new_result, unused_name
+from tools.web.session import ConversionError
+from tools.web.training import Settings, commands, experiments, read_settings
+from train.experiment import Experiment
+from train.options import BuildIndexOptions
+
+EXAMPLE = config.ASSETS / "examples/english.flac"
+RATES = (0.0, 1.0)  # of the index, to be compared
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+
+
+class Answers:
+    """Builds what stands below an answer; `connect` keeps its lists of voices new."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._session = frame.session
+        self._jobs = frame.jobs
+        self._text = frame.text
+        self._voices: list[gr.Dropdown] = []
+        self._parts = {
+            1: self._build_index, 2: self._build_trainings, 3: self._build_share,
+            6: self._build_commands, 9: self._build_dataset, 10: self._build_compare,
+            12: self._build_go, 13: self._build_trainings, 15: self._build_go,
+            18: self._build_trainings,
+        }  # fmt: skip
+
+    def build(self, number: int) -> None:
+        """Lay out what a question is answered with, inside its fold."""
+        self._parts[number]()
+
+    def connect(self, frame: Frame) -> None:
+        """Read the voices again when the page or a tab is opened."""
+        for event in (frame.page.load, frame.tabs.change):
+            event(self._refresh, outputs=self._voices, show_progress="hidden", **PRIVATE)
+
+    # layout
+
+    def _build_go(self) -> None:
+        go = gr.Button(self._text("help_go_train"), size="sm")
+        go.click(lambda: gr.Tabs(selected="train"), outputs=self._frame.tabs, **PRIVATE)
+
+    def _build_trainings(self) -> gr.HTML:
+        check = gr.Button(self._text("help_trainings"), size="sm")
+        found = gr.HTML()
+        check.click(self.trainings, outputs=found, **PRIVATE)
+        return found
+
+    def _build_index(self) -> None:
+        found = self._build_trainings()
+        build = gr.Button(self._text("help_build_indexes"), size="sm")
+        build.click(self.build_indexes, outputs=found, **PRIVATE)
+
+    def _build_voice(self) -> gr.Dropdown:
+        self._voices.append(gr.Dropdown([], label=self._text("help_voice")))
+        return self._voices[-1]
+
+    def _build_share(self) -> None:
+        voice = self._build_voice()
+        share = gr.Button(self._text("voices_share"), size="sm")
+        parcel = gr.File(label=self._text("voices_parcel"), visible=False, interactive=False)
+        share.click(self.share, voice, parcel, **PRIVATE)
+
+    def _build_commands(self) -> None:
+        gr.Textbox(
+            _example_commands(), label=self._text("help_commands"), lines=8, interactive=False,
+            buttons=["copy"], elem_classes="command",
+        )  # fmt: skip
+
+    def _build_dataset(self) -> None:
+        folder = gr.Textbox(label=self._text("help_dataset"), max_lines=1)
+        start = gr.Button(self._text("help_dataset_check"), size="sm")
+        found = gr.HTML(elem_id="dataset-report")
+        start.click(self.dataset_report, folder, found, api_name="dataset_report")
+
+    def _build_compare(self) -> None:
+        voice = self._build_voice()
+        start = gr.Button(self._text("help_compare"), size="sm")
+        with gr.Row(visible=False) as made:
+            players = [
+                gr.Audio(
+                    label=f"{self._text('index_rate')} {rate:g}", interactive=False, buttons=[]
+                )
+                for rate in RATES
+            ]
+        start.click(
+            self.compare_index_rates, voice, [made, *players],
+            concurrency_limit=1, concurrency_id="conversion", **PRIVATE,
+        )  # fmt: skip
+
+    # what is done
+
+    def _refresh(self) -> list[dict[str, Any]]:
+        known = choices.voices()
+        first = known[0][1] if known else None
+        return [gr.update(choices=known, value=first) for _ in self._voices]
+
+    def trainings(self) -> str:
+        """Say of every training what there is of voice and index, and where it failed."""
+        rows = [self._training(Experiment.named(name)) for name in experiments()]
+        if not rows:
+            return f'<p class="waiting">{spoken("training_none")}</p>'
+        items = (
+            f'<li class="report-{level}" data-mark="{MARKS[level]}">{said}</li>'
+            for level, said in rows
+        )
+        return f'<ul class="report">{"".join(items)}</ul>'
+
+    def _training(self, experiment: Experiment) -> tuple[str, str]:
+        settings = read_settings(experiment)
+        view = JobView.of(self._jobs, experiment)
+        kind = settings.kind if settings else ""
+        head = f"<strong>{escape(experiment.name)}</strong> {escape(kind)}: "
+        job = view.job
+        if job is not None and job.is_active:
+            return "ok", f"{head}{spoken('training_runs')}"
+        if job is not None and job.state in ("failed", "interrupted", "stopped"):
+            step = step_name(job.commands[min(job.stage, len(job.commands) - 1)][0])
+            return (
+                "problem",
+                f"{head}{spoken('training_ended_in')} {step}. {spoken('training_go_on')}",
+            )
+        voice, indexes = _voice_of(experiment), experiment.indexes()
+        if not voice.is_file():
+            return "warning", f"{head}{spoken('training_no_voice')}"
+        if not indexes:
+            return "problem", f"{head}{spoken('training_no_index')}"
+        there = spoken("training_ready", voice=choices.from_root(voice), index=indexes[0].name)
+        return "ok", f"{head}{there}"
+
+    def build_indexes(self) -> str:
+        """Start building the index of every voice that lacks one; says what every training has."""
+        lacking = [
+            experiment
+            for experiment in map(Experiment.named, experiments())
+            if _voice_of(experiment).is_file() and not experiment.indexes()
+        ]
+        if not lacking:
+            gr.Info(spoken("training_none_lacks"))
+        for experiment in lacking:
+            folder = Path(choices.from_root(experiment.root))
+            try:
+                self._jobs.start(experiment, [BuildIndexOptions(experiment=folder)])
+            except ValueError as error:
+                raise refusal(error) from error
+        return self.trainings()
+
+    def share(self, voice: str | None) -> Any:
+        """Write a zip of voice, index, presets and picture."""
+        if not voice:
+            raise gr.Error(spoken("voices_choose"), print_exception=False)
+        path = choices.voice_path(voice)
+        target = unused_name(RESULTS, path.stem, "zip")
+        try:
+            pack(Library(), path, target)
+        except (ValueError, OSError) as error:
+            raise refusal(error) from error
+        return gr.update(value=str(target), visible=True)
+
+    def compare_index_rates(self, voice: str | None) -> list[Any]:
+        """Convert the example once without the index and once with it alone."""
+        if not voice:
+            raise gr.Error(spoken("voices_choose"), print_exception=False)
+        path = choices.voice_path(voice)
+        made = []
+        for rate in RATES:
+            output = new_result(EXAMPLE, path, "wav")
+            options = ConvertOptions(voice=path, input=EXAMPLE, output=output, index_rate=rate)
+            try:
+                self._session.convert(options).result()
+            except ConversionError as error:
+                raise refusal(error) from error
+            made.append(str(output))
+        return [gr.update(visible=True), *made]
+
+    def dataset_report(self, folder: str) -> str:
+        """Say what a folder of recordings is good for; gives HTML."""
+        folder = folder.strip().strip("\"'")
+        if not folder:
+            raise gr.Error(spoken("help_dataset_none"), print_exception=False)
+        RESULTS.mkdir(exist_ok=True)
+        target = unused_name(RESULTS, "dataset-report", "json")
+        options = DatasetReportOptions(dataset=Path(folder), json=target)
+        try:
+            ran = subprocess.run(
+                command(options), cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8"
+            )
+            if ran.returncode:
+                said = (ran.stderr.strip().splitlines() or ["error: no message"])[-1]
+                raise refusal(ValueError(said.removeprefix("error: ")))
+            return report_html(read_report(target))
+        finally:
+            target.unlink(missing_ok=True)
+
+
+def _voice_of(experiment: Experiment) -> Path:
+    return config.WEIGHTS / f"{experiment.name}.pth"
+
+
+def _example_commands() -> str:
+    """Training and converting from a terminal, with names to be replaced."""
+    voice, recordings = Path("weights/NAME.pth"), Settings(dataset="FOLDER")
+    steps = [
+        *commands(Experiment.named("NAME"), recordings),
+        ConvertOptions(voice=voice, input=Path("INPUT.wav"), output=Path("OUTPUT.wav")),
+    ]
+    return "\n".join(printable(command(each)) for each in steps)
