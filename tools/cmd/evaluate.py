@@ -58,8 +58,8 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
         torch.set_num_threads(options.threads)
     jury, f0_method = Jury(options.memory), load_f0_method("swift")
     converter = VoiceConverter(options.voice)
-    real = [Recording(path) for path in _choose(options.target, options.limit)]
-    sources = [Recording(path) for path in _choose(options.sources, options.limit)]
+    real = [Recording(path) for path in choose_clips(options.target, options.limit)]
+    sources = [Recording(path) for path in choose_clips(options.sources, options.limit)]
     target_f0 = _median_of_medians([f0_method(recording.audio) for recording in real])
     texts = _texts(options.manifest)
     rows = []
@@ -83,7 +83,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
     return figures
 
 
-def _choose(folder: Path, limit: int) -> list[Path]:
+def choose_clips(folder: Path, limit: int) -> list[Path]:
     """Recordings that are long enough to judge: each subfolder's share of limit, evenly spaced."""
     groups: dict[Path, list[Path]] = defaultdict(list)
     for path in find_recordings(folder, leave_out=folder / "none"):

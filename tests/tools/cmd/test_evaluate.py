@@ -58,7 +58,7 @@ def test_every_speaker_of_the_sources_gets_its_share(tmp_path: Path) -> None:
         for number in range(count):
             soundfile.write(tmp_path / speaker / f"{number}.wav", np.zeros(32000), 16000)
     soundfile.write(tmp_path / "few" / "short.wav", np.zeros(8000), 16000)
-    chosen = module._choose(tmp_path, 6)
+    chosen = module.choose_clips(tmp_path, 6)
     assert [path.parent.name for path in chosen] == ["few"] * 2 + ["many"] * 4
     assert len(set(chosen)) == 6
 
