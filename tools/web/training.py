@@ -106,7 +106,7 @@ def write_settings(experiment: Experiment, settings: Settings) -> None:
 
 def dataset_of(settings: Settings) -> Path:
     """The recordings, seen from the program's folder; ValueError where none are named."""
-    dataset = settings.dataset.strip().strip("\"'")
+    dataset = (settings.dataset or "").strip().strip("\"'")
     if not dataset:
         raise ValueError("no recordings: name a folder of them, or add files")
     return Path(dataset).expanduser()

@@ -89,6 +89,12 @@ def test_the_steps_say_what_was_chosen_in_words_that_a_terminal_takes(tmp_path: 
         commands(Experiment(tmp_path), Settings())
 
 
+@pytest.mark.parametrize("dataset", ["", "  ", None])
+def test_training_without_recordings_is_refused(dataset: str | None) -> None:
+    with pytest.raises(ValueError, match="name a folder of them, or add files"):
+        commands(Experiment.named("mi"), Settings(dataset=dataset))
+
+
 def test_several_devices_share_the_training_of_v2_and_nothing_else() -> None:
     experiment = Experiment(config.LOGS / "some one")
     settings = Settings(kind="v2 48k", dataset="a", device="cuda:1, cuda:3")
