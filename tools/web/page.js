@@ -24,6 +24,7 @@
   const rename = (element) => {
     const label = element.getAttribute("aria-label");
     if (!label) return;
+    if (element.matches("div.empty")) return element.removeAttribute("aria-label"); // a plain box
     if (label !== element.dataset.said) element.dataset.english = label;
     const said = say(element.dataset.english);
     element.dataset.said = said;

@@ -22,7 +22,8 @@ RUN_MS = 120_000
 NAME_OF = """e => (e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.title
   || document.getElementById(e.getAttribute('aria-labelledby'))?.innerText || '').trim()"""
 UNNAMED = f"""() => [...document.querySelectorAll('button, input, textarea, select, [role=button]')]
-  .filter((e) => e.checkVisibility() && !({NAME_OF})(e)).map((e) => e.outerHTML.slice(0, 200))"""
+  .filter((e) => !e.disabled && e.checkVisibility() && !({NAME_OF})(e))
+  .map((e) => e.outerHTML.slice(0, 200))"""
 RING = """() => { const focused = document.activeElement;
   return [focused, focused.closest('.wrap-inner') || focused].map((e) => getComputedStyle(e))
     .some((style) => style.outlineStyle !== 'none' || style.boxShadow !== 'none'); }"""
