@@ -8,9 +8,13 @@ import sys
 
 import torch
 
-# what the allocators of torch (GPU, Apple's GPU, processor) and of onnxruntime say
-REFUSALS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
-            "bad allocation", "failed to allocate memory")  # fmt: skip
+# what the allocators of torch (GPU, Apple's GPU, processor), onnxruntime and C++ say; oneDNN has no
+# better words for it than the last two
+REFUSALS = (
+    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
+    "bad allocation", "bad_alloc", "failed to allocate memory",
+    "could not create a primitive", "could not execute a primitive",
+)  # fmt: skip
 
 
 def is_out_of_memory(error: BaseException) -> bool:
