@@ -10,5 +10,5 @@ for python in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 p
   fi
 done
 echo "Python 3.10 to 3.14 is needed and was not found. Install it (Debian, Ubuntu:" >&2
-echo "sudo apt install python3 python3-venv), or name it: PYTHON=/path/to/python3 bash $0" >&2
+echo "sudo apt install python3 python3-venv), or name yours: PYTHON=/path/to/python3 bash go-web.sh" >&2
 exit 1
