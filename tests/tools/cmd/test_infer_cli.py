@@ -13,6 +13,7 @@ import soundfile
 
 from infer.checkpoint import load_voice_model, save_voice_model
 from tools.cmd.infer_cli import main
+from tools.outcomes import BEGUN, DONE, FAILED, Outcome, note, read_outcomes
 
 RATE = 16000
 
@@ -129,6 +130,28 @@ def test_a_folder_with_one_broken_file_converts_the_others_and_says_so(
     assert main(argv) == 1
     assert [path.name for path in out.iterdir()] == ["a.flac"]
     assert "1 of 2" in capsys.readouterr().err
+
+
+def test_what_a_report_tells_as_done_is_left_out_and_what_ended_the_process_twice_too(
+    untrained_voice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out, report = tmp_path / "in 录", tmp_path / "out", tmp_path / "report.jsonl"
+    folder.mkdir()
+    argv = ["--voice", untrained_voice, "--input", folder, "--output", out, "--report", report]
+    argv = [*map(str, argv), "--f0-method", "pm"]
+    soundfile.write(folder / "a.wav", speech_like(1.0), RATE)
+    assert main(argv) == 0
+    first = (out / "a.wav").stat().st_mtime_ns
+    for name in ("b.wav", "c.wav"):
+        soundfile.write(folder / name, speech_like(1.0), RATE)
+    for _ in range(2):
+        note(report, Outcome(str(folder / "b.wav"), str(out / "b.wav")), state=BEGUN)
+    assert main(argv) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["a.wav", "c.wav"]
+    assert (out / "a.wav").stat().st_mtime_ns == first
+    states = [outcome.state for outcome in read_outcomes(report).values()]
+    assert states == [DONE, FAILED, DONE]
+    assert "b.wav: the process ended twice in the middle of it" in capsys.readouterr().err
 
 
 def test_it_runs_as_a_file_from_any_folder(
