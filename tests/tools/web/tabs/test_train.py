@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -157,22 +158,25 @@ def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
 def test_remembered_settings_never_replace_what_was_typed_after_the_name(
     opened: Opens, experiment: Experiment
 ) -> None:
-    write_settings(experiment, Settings(dataset="remembered", minutes=7, f0_method="pm"))
     page = opened()
     open_tab(page)
     page.wait_for_timeout(3000)  # what the page's own load asks for is answered
+    write_settings(experiment, Settings(dataset="remembered", minutes=7, f0_method="pm"))
     held: list[Any] = []
     page.route("**/queue/join*", lambda request: held.append(request))  # answers take long
-    name, minutes = page.get_by_label("Name of the voice"), page.get_by_label("Minutes to train")
+    name, dataset = page.get_by_label("Name of the voice"), page.get_by_label("Folder of rec")
     name.fill(experiment.name)
     name.press("Enter")
-    page.get_by_label("Folder of recordings").fill("typed 后")
-    page.wait_for_timeout(1000)
+    wanted = json.dumps(experiment.name)[1:-1]
+    while not any(wanted in json.dumps(each.request.post_data_json) for each in held):
+        page.wait_for_timeout(100)
+    dataset.fill("typed 后")
     page.route("**/queue/join*", lambda request: request.continue_())  # the later route wins
     for request in held:
         request.continue_()
+    minutes = page.get_by_label("Minutes to train")
     expect(minutes).to_have_value("7", timeout=STEP_MS)  # what was not touched comes back
-    expect(page.get_by_label("Folder of recordings")).to_have_value("typed 后")
+    expect(dataset).to_have_value("typed 后")
     page.get_by_role("button", name="Commands and single steps").click()
     expect(page.locator(".command textarea:visible")).to_have_value(
         re.compile("--dataset 'typed 后'.*--method pm.*--minutes 7", re.DOTALL), timeout=STEP_MS
