@@ -8,9 +8,9 @@ import config
 
 
 def voices() -> list[tuple[str, str]]:
-    """Return (name shown, path) of every voice: the user's newest first, the shipped one last."""
+    """Return (name shown, path) of every voice: the user's newest first, shipped ones last."""
     own = sorted(config.WEIGHTS.glob("*.pth"), key=lambda path: -path.stat().st_mtime)
-    shipped = [path for path in [config.LITE / "demo.pth"] if path.exists()]
+    shipped = sorted(config.LITE.glob("demo*.pth"))
     return [(path.stem, from_root(path)) for path in own + shipped]
 
 

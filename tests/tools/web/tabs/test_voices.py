@@ -24,7 +24,7 @@ def voice(root: Path, shipped_voice: None) -> Iterator[Path]:
     """A copy of the demo voice with its index in weights/, gone afterwards."""
     path = root / f"weights/{NAME}.pth"
     shutil.copy(root / "assets/lite/demo.pth", path)
-    (index,) = (root / "assets/lite").glob("added_*demo*.index")
+    (index,) = (root / "assets/lite").glob("added_*_demo_lite.index")
     shutil.copy(index, path.with_suffix(".index"))
     yield path
     for made in (root / "weights").rglob(f"*{NAME}*"):
