@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -90,6 +91,14 @@ def _gpu_choices(gpus: list[Gpu], can_share: bool) -> list[tuple[str, str]]:
     if can_share and len(gpus) > 1:
         offered.append((f"GPU {' + '.join(str(gpu.index) for gpu in gpus)}", ",".join(names)))
     return offered
+
+
+def with_names(devices: Iterable[str]) -> list[tuple[str, str]]:
+    """(What is shown, device) of each device that torch names: a GPU's name and memory."""
+    devices = list(devices)
+    gpus = usable_gpus() if any(device.startswith("cuda:") for device in devices) else []
+    shown = {device: label for label, device in _gpu_choices(gpus, can_share=False)}
+    return [(shown.get(device, device), device) for device in devices]
 
 
 @cache

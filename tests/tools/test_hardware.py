@@ -90,3 +90,13 @@ def test_a_gpu_that_torch_cannot_use_is_named(monkeypatch: pytest.MonkeyPatch) -
 def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert hardware.list_gpus() == []
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_device_to_convert_on_is_shown_by_its_name_and_memory() -> None:
+    assert hardware.with_names(["auto", "cuda:1", "cpu"]) == [
+        ("auto", "auto"),
+        ("GPU 1 · NVIDIA A100-SXM4, 80GB · 80 GB", "cuda:1"),
+        ("cpu", "cpu"),
+    ]
+    assert hardware.with_names(["cuda:7"]) == [("cuda:7", "cuda:7")]

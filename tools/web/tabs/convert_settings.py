@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from infer.options import AUDIO_FORMATS, ConvertOptions, default_of
+from tools import hardware
 from tools.web import choices
 from tools.web.errors import explained, refusal
 from tools.web.frame import Frame
@@ -117,7 +118,7 @@ class SettingsPanel:
         """
         own = (self._text("index_own"), "")
         speakers = speakers_of(facts) if facts else [0]
-        devices = ["auto", *(facts["devices"] if facts else ["cpu"])]
+        devices = hardware.with_names(["auto", *(facts["devices"] if facts else ["cpu"])])
         try:
             names = list(read_presets(Path(voice))) if voice else []
         except ValueError as error:
