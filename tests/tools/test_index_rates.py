@@ -74,7 +74,7 @@ def test_the_training_clips_are_compared_with_where_they_are(
     for path in (experiment.wav_16k("0_0"), experiment.target_wav("0_0")):
         soundfile.write(path, audio, 16000)
     np.save(experiment.f0_hz_file("0_0"), load_f0_method("swift")(audio))
-    (own,) = options.voice.parent.glob("*.index")
+    (own,) = options.voice.parent.glob("*_demo_lite.index")
     (experiment.root / own.name).write_bytes(own.read_bytes())
     options = IndexRatesOptions(**{**vars(options), "index": experiment.root / own.name})
     source, *rows = compare_index_rates(VoiceConverter(options.voice, "cpu"), options)

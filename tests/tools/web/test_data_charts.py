@@ -16,7 +16,7 @@ def test_measured_curves_are_shown_in_both_languages(
     monkeypatch.setattr(module, "FOLDER", tmp_path)
     assert module.data_charts("minutes") == ""
     settings = {"data_minutes": 10.0, "speaker": "<mi>", "steps": 300}
-    figures = {"similarity target": 0.8, "similarity source clip": 0.6}
+    figures = {"similarity target, levelled": 0.8, "similarity source clip, levelled": 0.6}
     for minutes in (1, 5):
         append_row(tmp_path / "points.jsonl", settings, Point(minutes), figures)
     shown = module.data_charts("minutes", "noise")

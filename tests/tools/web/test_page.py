@@ -102,7 +102,7 @@ def test_the_main_action_of_a_tab_is_seen_without_scrolling(opened: Opens, langu
 
 def test_language_and_shade_are_switched_in_place_and_remembered(opened: Opens) -> None:
     page = opened()
-    page.get_by_role("slider", name="Semitones").wait_for()
+    page.get_by_text(re.compile("speaks around")).first.wait_for(timeout=RUN_MS)  # all has come
     page.get_by_label("Semitones").first.fill("5")
     page.get_by_role("button", name="中文").click()
     convert = page.get_by_role("button", name=text_of("zh-CN", "convert"), exact=True)
@@ -147,7 +147,7 @@ def test_a_recording_is_chosen_and_converted_with_the_keyboard_alone(
     page.get_by_text(re.compile("speaks around")).first.wait_for(timeout=RUN_MS)
     passed = walk_to(page, "Drop an audio file here to upload")
     assert [name for name in ("English", "Convert", "Train", "Voice") if name not in passed] == []
-    with page.expect_file_chooser() as chooser:
+    with page.expect_file_chooser(timeout=RUN_MS) as chooser:
         page.keyboard.press("Space")  # gradio's box does not listen to Enter
     chooser.value.set_files(recording)
     page.get_by_text("0:06").first.wait_for(timeout=RUN_MS)
