@@ -148,7 +148,7 @@ def test_a_recording_is_chosen_and_converted_with_the_keyboard_alone(
     passed = walk_to(page, "Drop an audio file here to upload")
     assert [name for name in ("English", "Convert", "Train", "Voice") if name not in passed] == []
     choosers: list[Any] = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     for _ in range(5):  # the first press after loading is at times lost in gradio's box
         page.keyboard.press("Space")  # which does not listen to Enter
         page.wait_for_timeout(3000)
