@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -292,11 +291,8 @@ def plain_name(name: str) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the place of `path` when all went well.
-
-    No other writer of the same file has it: the last one's content stays, whole.
-    """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    """Yield a temporary path beside `path`; it takes the place of `path` when all went well."""
+    temporary = path.with_name(f"{path.name}.part")
     try:
         yield temporary
         temporary.replace(path)

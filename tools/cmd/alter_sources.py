@@ -18,6 +18,7 @@ from infer.f0 import SAMPLE_RATE
 from infer.options import Options, option, parse_options
 from tools.cmd.evaluate import choose_clips
 from tools.cmd.measure_f0 import QUIET_GAIN, add_noise, keep_band
+from tools.cmd.terminal import exit_code
 from train.experiment import replacing
 
 PHONE_RATE, PHONE_BAND = 8000, (300, 3400)  # Hz
@@ -107,12 +108,7 @@ def alter_sources(options: AlterSourcesOptions) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; returns the exit code."""
     options = parse_options(AlterSourcesOptions, argv)
-    try:
-        print(f"{options.output}: {alter_sources(options)} recordings")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: print(f"{options.output}: {alter_sources(options)} recordings"))
 
 
 if __name__ == "__main__":

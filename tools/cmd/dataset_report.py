@@ -7,6 +7,7 @@ import sys
 
 import config
 from infer.options import parse_options
+from tools.cmd.terminal import exit_code
 from tools.dataset_report import DatasetReport, report_dataset, write_report
 from tools.options import DatasetReportOptions
 from train.worker import Progress
@@ -19,24 +20,20 @@ FILES_SHOWN = 5
 def main(argv: list[str] | None = None) -> int:
     """Print the report; returns the exit code, 1 where the dataset cannot be read."""
     options = parse_options(DatasetReportOptions, argv)
-    try:
-        with Progress(1, "files", "dataset_report") as progress:
+    return exit_code(lambda: _report(options), "stopped; nothing was changed")
 
-            def on_progress(done: int, total: int) -> None:
-                progress.total = total
-                progress.advance(done - progress.done)
 
-            report = report_dataset(options.dataset, on_progress)
-        if options.json is not None:
-            write_report(report, options.json)
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was changed", file=sys.stderr)
-        return 130
+def _report(options: DatasetReportOptions) -> None:
+    with Progress(1, "files", "dataset_report") as progress:
+
+        def on_progress(done: int, total: int) -> None:
+            progress.total = total
+            progress.advance(done - progress.done)
+
+        report = report_dataset(options.dataset, on_progress)
+    if options.json is not None:
+        write_report(report, options.json)
     _show(report)
-    return 0
 
 
 def _show(report: DatasetReport) -> None:

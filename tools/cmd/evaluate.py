@@ -23,6 +23,7 @@ from infer.f0.contour import median_f0, transpose
 from infer.options import ConvertOptions, Options, command, option, parse_options, printable
 from tools.cmd import judges
 from tools.cmd.jury import Jury, Recording
+from tools.cmd.terminal import exit_code
 from train.experiment import write_json
 from train.preprocess import find_recordings
 
@@ -243,17 +244,16 @@ def _line(row: dict[str, float]) -> str:
 def main() -> int:
     """Judge what the command line names; returns the exit code."""
     options = parse_options(EvaluateOptions)
-    try:
+
+    def work() -> None:
         figures = evaluate(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"\n{printable(command(options))}")
-    for name, value in figures.items():
-        print(f"{name:44} {value:7.3f}")
-    if options.json:
-        write_json(options.json, figures)
-    return 0
+        print(f"\n{printable(command(options))}")
+        for name, value in figures.items():
+            print(f"{name:44} {value:7.3f}")
+        if options.json:
+            write_json(options.json, figures)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import config
 from infer.options import Options, command, option, parse_options, printable
+from tools.cmd.terminal import exit_code
 from train.experiment import Experiment, plain_name, replacing
 from train.options import (
     BuildIndexOptions,
@@ -151,15 +152,7 @@ def _copy(root: Path, files: list[Path], target: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; returns the exit code."""
     options = parse_options(FineTuneOptions, argv)
-    try:
-        fine_tune(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: fine_tune(options), "stopped; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from infer.options import parse_options
+from tools.cmd.terminal import exit_code
 from tools.options import IndexRatesOptions
 
 MEANING = """to index: distance of what is heard from the voice's own features; lower = more its own
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         ]  # fmt: skip
         return " ".join([f"{rate:>10}", *(f"{figure:>11}" for figure in figures), f" {row.path}"])
 
-    try:
+    def work() -> None:
         converter = VoiceConverter(options.voice, options.device)
         with Progress(100, "%", "index_rates") as progress:
             rows = compare_index_rates(
@@ -39,19 +40,13 @@ def main(argv: list[str] | None = None) -> int:
                 options,
                 lambda share: progress.advance(int(100 * share) - progress.done),
             )
-    except (ValueError, OSError, MemoryError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        print(f"error: {said}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; no file is left", file=sys.stderr)
-        return 130
-    heads = ("index rate", "to index", "to source", "to training", "melody", "voiced")
-    print(" ".join([f"{heads[0]:>10}", *(f"{head:>11}" for head in heads[1:]), " file"]))
-    for row in rows:
-        print(line(row))
-    print(MEANING)
-    return 0
+        heads = ("index rate", "to index", "to source", "to training", "melody", "voiced")
+        print(" ".join([f"{heads[0]:>10}", *(f"{head:>11}" for head in heads[1:]), " file"]))
+        for row in rows:
+            print(line(row))
+        print(MEANING)
+
+    return exit_code(work, "stopped; no file is left")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,10 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Convert what the command line asks for; returns the exit code."""
     from infer.options import ConvertOptions, parse_options
+    from tools.cmd.terminal import exit_code
 
     options = parse_options(ConvertOptions, argv)
-    try:
-        return _convert(options)
-    except (ValueError, OSError, MemoryError) as error:
-        return _fail(error)
-    except KeyboardInterrupt:
-        print("stopped; no unfinished file is left", file=sys.stderr)
-        return 130
+    return exit_code(lambda: _convert(options), "stopped; no unfinished file is left")
 
 
 def _convert(options: ConvertOptions) -> int:
@@ -83,6 +78,7 @@ def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:
 
 def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Outcome) -> bool:
     """Convert a recording and note what becomes of it; returns whether there is a result."""
+    from tools.cmd.terminal import fail, one_line
     from tools.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note
     from train.worker import Progress
 
@@ -100,8 +96,8 @@ def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Out
         note(options.report, outcome, state=STOPPED)
         raise
     except (ValueError, OSError, MemoryError) as error:
-        note(options.report, outcome, state=FAILED, error=_one_line(error))
-        _fail(error)
+        note(options.report, outcome, state=FAILED, error=one_line(error))
+        fail(error)
         return False
     spent = round(sum(result.seconds.values()), 3)
     note(options.report, outcome, state=DONE, audio_seconds=result.audio_seconds, seconds=spent)
@@ -117,15 +113,6 @@ def _summary(result: Conversion) -> str:
         f"{result.audio_seconds:.1f} s of audio in {spent:.1f} s ({stages}), {index}, "
         f"{result.sample_rate} Hz"
     )
-
-
-def _fail(error: Exception) -> int:
-    print(f"error: {_one_line(error)}", file=sys.stderr, flush=True)
-    return 1
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from infer.options import Options, command, option, parse_options, printable
 from tools.cmd.evaluate import EvaluateOptions, evaluate
 from tools.cmd.fine_tune import run_step, workers
 from tools.cmd.measure_f0 import add_noise
+from tools.cmd.terminal import exit_code
 from tools.learning_curves import (
     CURVES,
     FOLDER,
@@ -285,16 +286,12 @@ def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; returns the exit code."""
     options = parse_options(LearningCurvesOptions, argv)
     signal.signal(signal.SIGTERM, _stop)
-    try:
+
+    def work() -> None:
         learning_curves(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    print(options.output / "README.md")
-    return 0
+        print(options.output / "README.md")
+
+    return exit_code(work, "stopped; the same command goes on")
 
 
 if __name__ == "__main__":

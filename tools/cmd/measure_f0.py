@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.audio import AudioError, load
+from infer.audio import load
 from infer.f0 import F0_METHODS, HOP_LENGTH, SAMPLE_RATE, F0Method, load_f0_method
 from infer.options import Options, option, parse_options
+from tools.cmd.terminal import exit_code
 
 DEFAULT_METHODS = "swift,fcpe,crepe-tiny,pm,harvest,dio"
 NOISES_DB = (None, 20, 10, 0)  # signal to noise ratios of the synthetic voice
@@ -298,8 +299,5 @@ def table_row(cells: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        print(measure_f0(parse_options(MeasureF0Options)))
-    except (AudioError, FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    options = parse_options(MeasureF0Options)
+    sys.exit(exit_code(lambda: print(measure_f0(options))))

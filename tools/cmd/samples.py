@@ -19,6 +19,7 @@ from infer.f0 import SAMPLE_RATE, load_f0_method
 from infer.f0.contour import median_f0
 from infer.options import ConvertOptions, Options, option, parse_options
 from infer.voice_header import read_header
+from tools.cmd.terminal import exit_code
 from train.experiment import replacing
 from train.preprocess import find_recordings
 
@@ -176,12 +177,8 @@ def _player(file: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the page that the command line asks for; returns the exit code."""
-    try:
-        print(samples(parse_options(SamplesOptions, argv)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    options = parse_options(SamplesOptions, argv)
+    return exit_code(lambda: print(samples(options)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 from infer.options import parse_options
 from infer.voice_header import read_header
+from tools.cmd.terminal import exit_code
 from tools.library import Library, LibraryError, Voice
 from tools.options import (
     VOICE_ACTIONS,
@@ -35,12 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"usage: {usage}\n  --help after an action tells what it takes", file=sys.stderr)
         return 0 if action in ("-h", "--help") else 2
     options = parse_options(VOICE_ACTIONS[action], rest)
-    try:
-        DO[action](options)
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: DO[action](options))
 
 
 def _list(options: ListOptions) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import config
 from infer.options import Options
 from infer.voice_header import read_header
-from tools.options import DatasetReportOptions, ExtractOptions
+from tools.options import DatasetReportOptions, ExtractOptions, voice_command
 from tools.web.choices import from_root
-from tools.web.voice_command import run_voice_command
+from tools.web.run_command import run_command
 from train.experiment import Experiment, plain_name, write_json
 from train.options import (
     BuildIndexOptions,
@@ -167,7 +167,7 @@ def voice_of_state(experiment: Experiment, step: int) -> Path:
     voice = config.WEIGHTS / f"{name}.pth"
     if not voice.exists():
         info = f"{experiment.name}, step {step}"
-        run_voice_command(ExtractOptions(state=state, voice=voice, info=info))
+        run_command(voice_command(ExtractOptions(state=state, voice=voice, info=info)))
     return voice
 
 

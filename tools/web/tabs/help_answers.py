@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tools.web.i18n import spoken
 from tools.web.job_view import JobView, step_name
 from tools.web.report_view import MARKS, report_html
 from tools.web.results import RESULTS, new_result, unused_name
+from tools.web.run_command import run_command
 from tools.web.session import ConversionError
 from tools.web.training import Settings, commands, experiments, read_settings
 from train.experiment import Experiment
@@ -138,7 +138,7 @@ class Answers:
         if job is not None and job.is_active:
             return "ok", f"{head}{spoken('training_runs')}"
         if job is not None and job.state in ("failed", "interrupted", "stopped"):
-            step = step_name(job.commands[min(job.stage, len(job.commands) - 1)][0])
+            step = step_name(job.module)
             return (
                 "problem",
                 f"{head}{spoken('training_ended_in')} {step}. {spoken('training_go_on')}",
@@ -205,13 +205,10 @@ class Answers:
         target = unused_name(RESULTS, "dataset-report", "json")
         options = DatasetReportOptions(dataset=Path(folder), json=target)
         try:
-            ran = subprocess.run(
-                command(options), cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8"
-            )
-            if ran.returncode:
-                said = (ran.stderr.strip().splitlines() or ["error: no message"])[-1]
-                raise refusal(ValueError(said.removeprefix("error: ")))
+            run_command(command(options))
             return report_html(read_report(target))
+        except ValueError as error:
+            raise refusal(error) from error
         finally:
             target.unlink(missing_ok=True)
 

@@ -287,8 +287,8 @@ class TrainTab:
         dataset = config.ROOT / dataset_of(settings)
         if not dataset.exists():
             raise ValueError(f"no folder {dataset}; give one that exists, or add files")
-        write_settings(experiment, settings)
         self._jobs.start(experiment, steps, heavy)
+        write_settings(experiment, settings)  # those of who was refused are not remembered
 
     def _options(self, name: str | None, values: tuple[Any, ...]) -> list[Options]:
         return commands(Experiment.named(name or ""), Settings(*values))

@@ -11,16 +11,16 @@ import gradio as gr
 import config
 from infer.options import ConvertOptions
 from tools.library import PICTURES, Library, TrainingStateError
-from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions
+from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions, voice_command
 from tools.parcel import pack, take_in
 from tools.web.choices import from_root
 from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.results import RESULTS, unused_name
+from tools.web.run_command import run_command
 from tools.web.session import ConversionError
 from tools.web.voice_cards import CHOOSE, voice_cards
-from tools.web.voice_command import run_voice_command
 from train.experiment import plain_name
 
 EXAMPLE = config.ASSETS / "examples/english.flac"
@@ -276,7 +276,7 @@ class VoicesTab:
 
 def _run(options: VoiceOptions) -> None:
     try:
-        run_voice_command(options)
+        run_command(voice_command(options))
     except ValueError as error:
         raise refusal(error) from error
 

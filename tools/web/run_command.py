@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 
 import config
-from tools.options import VoiceOptions, voice_command
 
 
-def run_voice_command(options: VoiceOptions) -> None:
-    """Do what `python -m tools.cmd.voices ...` does; ValueError: its own error line."""
-    ran = subprocess.run(
-        voice_command(options), cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8"
-    )
+def run_command(argv: Sequence[str]) -> None:
+    """Run a command of the program to its end; ValueError: its own error line."""
+    ran = subprocess.run(argv, cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8")
     if ran.returncode:
         lines = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
         raise ValueError(lines[-1].removeprefix("error: ") if lines else ran.stderr[-500:])

@@ -1,0 +1,32 @@
+"""How a command of tools/cmd ends: an error is one line, Ctrl-C no trace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def exit_code(work: Callable[[], int | None], stopped: str = "stopped") -> int:
+    """Do the work of a command and return its exit code: what work gives (None = 0).
+
+    Bad input, a fault of the disk and too little memory are said in one line and give 1; Ctrl-C
+    says stopped and gives 130.
+    """
+    try:
+        return work() or 0
+    except (ValueError, OSError, MemoryError) as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        return 130
+
+
+def fail(error: Exception) -> int:
+    """Say an error in one line; returns 1."""
+    print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+    return 1
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, without line breaks; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
