@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +24,7 @@ WEIGHTS = ROOT / "weights"  # voice models the user makes or drops in
 
 DOWNLOADS = ASSETS / "downloads"  # what is fetched by tools.cmd.download_assets
 LITE = ASSETS / "lite"  # everything the offline default needs
+UNFINISHED = ".part"  # ends the names of files that are being written
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,20 @@ def unfinished(path: Path, process: int) -> Path:
     """Where a process writes an audio file until it is whole: hidden, beside its later name."""
     number = zlib.crc32(os.fsencode(path.name))  # a name itself may be as long as names can be
     return path.with_name(f".{process}-{number:08x}.tmp")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the place of `path` when all went well.
+
+    No other writer of the same file has it: the last one's content stays, whole.
+    """
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def autocast(device: torch.device) -> torch.autocast:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 import config
+from config import replacing
 from infer.audio import AudioError
 from infer.f0 import load_f0_method
 from tools.alike import find_duplicates, find_other_voices
 from tools.measure import Measures, measure
-from train.experiment import replacing
 from train.preprocess import TOO_SHORT, find_recordings
 
 # faults of a recording

@@ -25,11 +25,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import config
+from config import replacing
 from tools.assets import assets
 from tools.hardware import list_gpus, torch_build
 from tools.library import Library, LibraryError, check_index
 from tools.web.options import LOOPBACK, WebOptions, page_environment
-from train.experiment import Experiment, replacing
+from train.experiment import Experiment
 
 OLDEST_PYTHON = (3, 10)
 LITTLE_MEMORY, LEAST_MEMORY = 6.0, 3.0  # GiB in all

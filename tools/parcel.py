@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from config import replacing
 from infer.voice_header import VoiceHeader
 from tools.library import (
     COMPANIONS,
@@ -26,7 +27,7 @@ from tools.library import (
     check_voice,
 )
 from tools.unzip import BLOCK, ZipError, check_entries, opened_zip, unpack_entry
-from train.experiment import plain_name, replacing
+from train.experiment import plain_name
 
 MANIFEST = "voice.json"
 FORMAT = 1

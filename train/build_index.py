@@ -12,8 +12,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from config import replacing
 from infer.retrieval import Retrieval
-from train.experiment import Experiment, replacing
+from train.experiment import Experiment
 from train.options import BuildIndexOptions, parse_options
 from train.worker import Progress, WorkerError, run_worker
 

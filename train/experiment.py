@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from config import LOGS
+from config import LOGS, UNFINISHED, replacing
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
@@ -223,6 +222,13 @@ class Experiment:
             for path in folder.glob(f"{number}_*"):
                 path.unlink()
 
+    def remove_unfinished(self) -> None:
+        """Delete what killed workers left half-written; only for the one that holds their lock."""
+        others = self.job_file.name, self.settings_file.name, self.report_file.name  # take no lock
+        for path in self.root.rglob(f"*{UNFINISHED}"):
+            if not path.name.startswith(others):
+                path.unlink(missing_ok=True)
+
     # config.json and the other small files
 
     def read_config(self) -> dict[str, Any]:
@@ -287,17 +293,6 @@ def plain_name(name: str) -> str:
             f"{name!r} cannot be a name; use letters, digits, spaces, - and _ (at most 100)"
         )
     return name
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the place of `path` when all went well."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from config import pick_device
+from config import pick_device, replacing
 from infer.audio import load
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import quantize
-from train.experiment import Experiment, replacing, write_json
+from train.experiment import Experiment, write_json
 from train.options import ExtractF0Options, parse_options
 from train.worker import Progress, WorkerError, run_worker
 

@@ -12,9 +12,10 @@ import soundfile
 import soxr
 
 import config
+from config import replacing
 from infer.content import ContentEncoder, load_encoder
 from infer.content.statistics import Statistics
-from train.experiment import Experiment, replacing
+from train.experiment import Experiment
 from train.filelist import silent_clip
 from train.neighbours import Neighbours
 from train.options import ExtractFeaturesOptions, parse_options

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.experiment import Experiment, replacing
+from config import replacing
+from train.experiment import Experiment
 from train.worker import WorkerError
 
 

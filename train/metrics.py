@@ -6,7 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from train.experiment import Experiment, replacing
+from config import replacing
+from train.experiment import Experiment
 
 if TYPE_CHECKING:
     import numpy as np  # the page reads the losses only

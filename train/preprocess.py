@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from config import replacing
 from infer.audio import AudioError, AudioReader, high_pass_causal, resample
 from infer.content import CONTENT_ENCODERS, DEFAULT_EMBEDDER, EMBEDDER_NAME, embedder_file
 from infer.f0 import SAMPLE_RATE
 from infer.hparams import read_config
 from infer.options import command, printable
-from train.experiment import Experiment, Source, replacing
+from train.experiment import Experiment, Source
 from train.options import PreprocessOptions, parse_options
 from train.reuse import copy_features
 from train.slicer import cut_to_clips, slice_at_silence

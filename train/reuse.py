@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from train.experiment import Experiment, replacing
+from config import replacing
+from train.experiment import Experiment
 
 SAME = 0.98  # correlation of 16 kHz clips cut from different target rates at the same place
 

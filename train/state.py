@@ -203,9 +203,7 @@ def resume(state: TrainState, experiment: Experiment, steps_per_epoch: int) -> b
 
 
 def _sweep(experiment: Experiment, step: int) -> None:
-    """Remove what a killed process left: half-written files, and ours that lost their partner."""
-    for path in experiment.root.glob("[GD]_*.pth.part"):
-        path.unlink()
+    """Remove what a killed process left: files of ours that lost their partner."""
     for path in experiment.root.glob("D_*.pth"):
         partner = path.with_name(f"G_{path.stem[2:]}.pth")
         if not partner.exists() and _peek(path).get("step", step) < step:

@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
+from config import replacing
 from infer.options import Options, command, printable
-from train.experiment import Experiment, replacing
+from train.experiment import Experiment
 
 CONSOLE_SECONDS = 1.0  # between two progress lines on stdout
 LOG_SECONDS = 10.0  # between two progress lines in the log
@@ -161,6 +162,7 @@ def only_worker(experiment: Experiment) -> Iterator[None]:
             f"another command is at work on {experiment.root}; wait for it, or stop it"
         ) from error
     try:
+        experiment.remove_unfinished()
         with replacing(experiment.pid_file) as temporary:  # never seen empty
             temporary.write_text(str(os.getpid()), encoding="ascii")
         yield

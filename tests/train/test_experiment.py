@@ -1,6 +1,6 @@
 import pytest
 
-from train.experiment import Experiment, Source, plain_name, replacing
+from train.experiment import Experiment, Source, plain_name
 
 HPARAMS = {"train": {"batch_size": 4}, "data": {"sample_rate": 24000}, "model": {"dim": 8}}
 
@@ -119,17 +119,3 @@ def test_only_training_states_with_both_halves_count(tmp_path):
     for name in ("G_200.pth", "D_200.pth", "G_1000.pth", "D_1000.pth", "G_300.pth", "G_x.pth"):
         (tmp_path / name).touch()
     assert experiment.saved_steps() == [200, 1000]
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    with replacing(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]

@@ -115,6 +115,18 @@ def test_a_finished_worker_exits_with_0_and_keeps_a_log(tmp_path):
     assert "1/1 (100%)" in log
 
 
+def test_a_worker_removes_what_a_killed_one_left_half_written(tmp_path):
+    left = [tmp_path / "0_gt_wavs/1_0.wav.0a1b2c3d.part", tmp_path / "G_5.pth.0a1b2c3d.part"]
+    by_the_page = tmp_path / "job.json.0a1b2c3d.part"
+    left[0].parent.mkdir()
+    for path in (*left, by_the_page):
+        path.touch()
+    code, _, err = run(tmp_path, "pass")
+    assert code == 0, err
+    assert not any(path.exists() for path in left)
+    assert by_the_page.exists()  # it may be writing at this moment
+
+
 def test_an_error_is_one_line_with_its_traceback_in_the_log(tmp_path):
     code, _, err = run(tmp_path, "raise WorkerError('nothing\\nusable')")
     assert code == 1

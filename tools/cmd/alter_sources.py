@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from config import replacing
 from infer.audio import load, resample
 from infer.f0 import SAMPLE_RATE
 from infer.options import Options, option, parse_options
 from tools.cmd.evaluate import choose_clips
 from tools.cmd.measure_f0 import QUIET_GAIN, add_noise, keep_band
 from tools.cmd.terminal import exit_code
-from train.experiment import replacing
 
 PHONE_RATE, PHONE_BAND = 8000, (300, 3400)  # Hz
 OVERDRIVE = 8.0  # times full scale

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+import config
 from infer.options import Options, option, parse_options
 
 PEAK = 0.7  # of every file
@@ -363,9 +364,8 @@ def speak(speaker: Speaker, folder: Path, minutes: float) -> list[tuple[str, ...
 def write(path: Path, audio: np.ndarray, sample_rate: int) -> None:
     """Write a 16-bit flac under a temporary name first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    soundfile.write(partial, audio, sample_rate, format="FLAC", subtype="PCM_16")
-    partial.replace(path)
+    with config.replacing(path) as temporary:
+        soundfile.write(temporary, audio, sample_rate, format="FLAC", subtype="PCM_16")
 
 
 def build_base_corpus(options: BuildBaseCorpusOptions) -> float:
@@ -383,10 +383,9 @@ def build_base_corpus(options: BuildBaseCorpusOptions) -> float:
     for speaker in chosen:
         spoken = speak(speaker, options.output, options.minutes or speaker.minutes)
         rows.update({row[0]: row for row in spoken})
-        partial = manifest.with_suffix(".part")
         lines = ["\t".join(row) for row in (COLUMNS, *rows.values())]
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        partial.replace(manifest)
+        with config.replacing(manifest) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
         minutes = sum(float(row[3]) for row in spoken) / 60
         print(f"{speaker.name}: {len(spoken)} clips, {minutes:.1f} min", flush=True)
     return sum(float(row[3]) for row in rows.values()) / 60

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from config import replacing
 from infer.audio import load
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.whisper import FRAME, SAMPLE_RATE, WINDOW, WhisperContent
@@ -111,9 +112,8 @@ def _statistics(encoder: WhisperContent, clips: list[np.ndarray]) -> Statistics:
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    temporary = path.with_name(path.name + ".part")
-    save_file({name: value.half().contiguous() for name, value in tensors.items()}, temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file({name: value.half().contiguous() for name, value in tensors.items()}, temporary)
 
 
 if __name__ == "__main__":

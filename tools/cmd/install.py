@@ -106,7 +106,7 @@ class Environment:
 
     def record(self, installed: dict[str, str]) -> None:
         """Replace the record."""
-        written = self.record_path.with_suffix(".tmp")
+        written = self.record_path.with_suffix(f".{os.getpid()}.tmp")
         written.write_text(json.dumps(installed, indent=1), encoding="utf-8")
         written.replace(self.record_path)
 

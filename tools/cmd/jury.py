@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from config import replacing
 from infer.audio import load
 from tools.cmd import judges
-from train.experiment import replacing
 
 EMBEDDINGS = ("speaker", "timbre")
 QUESTIONS = {"words": "transcribe", "distillmos": "score", "dnsmos": "score"}

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 
 import config
+from config import replacing
 from infer.audio import AudioReader, load
 from infer.options import Options, command, option, parse_options, printable
 from tools.cmd.evaluate import EvaluateOptions, evaluate
@@ -36,7 +37,7 @@ from tools.learning_curves import (
     curve_svg,
     read_measured,
 )
-from train.experiment import Experiment, plain_name, replacing
+from train.experiment import Experiment, plain_name
 from train.options import TrainOptions
 from train.preprocess import find_recordings
 from train.state import base_files

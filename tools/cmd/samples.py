@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 import config
+from config import replacing
 from infer.audio import AudioWriter, load
 from infer.converter import VoiceConverter
 from infer.f0 import SAMPLE_RATE, load_f0_method
@@ -20,7 +21,6 @@ from infer.f0.contour import median_f0
 from infer.options import ConvertOptions, Options, option, parse_options
 from infer.voice_header import read_header
 from tools.cmd.terminal import exit_code
-from train.experiment import replacing
 from train.preprocess import find_recordings
 
 MOST_BYTES = 4_000_000  # of the whole page: it lies in the repository

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from config import replacing
 from infer.options import ConvertOptions
 
 SUFFIX = ".presets.json"
@@ -15,6 +17,8 @@ LONGEST_NAME = 60
 SETTINGS = {item.name for item in fields(ConvertOptions)} - {
     "voice", "input", "output", "report"
 }  # fmt: skip
+
+WRITING = threading.Lock()  # held from reading to writing, so that no other change is lost
 
 Settings = dict[str, Any]  # option name of ConvertOptions -> value
 
@@ -42,16 +46,18 @@ def save_preset(voice: Path, name: str, settings: Settings) -> None:
         raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
     if not all(isinstance(value, str | int | float) for value in settings.values()):
         raise ValueError("a setting is a number or a text")
-    _write(voice, {**read_presets(voice), name: settings})
+    with WRITING:
+        _write(voice, {**read_presets(voice), name: settings})
 
 
 def delete_preset(voice: Path, name: str) -> None:
     """Forget a preset. ValueError: there is none of that name."""
-    presets = read_presets(voice)
-    if name not in presets:
-        raise ValueError(f"{voice.stem} has no preset {name!r}")
-    del presets[name]
-    _write(voice, presets)
+    with WRITING:
+        presets = read_presets(voice)
+        if name not in presets:
+            raise ValueError(f"{voice.stem} has no preset {name!r}")
+        del presets[name]
+        _write(voice, presets)
 
 
 def _path(voice: Path) -> Path:
@@ -63,6 +69,5 @@ def _write(voice: Path, presets: dict[str, Settings]) -> None:
     if not presets:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(presets, ensure_ascii=False, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(presets, ensure_ascii=False, indent=1), encoding="utf-8")

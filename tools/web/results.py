@@ -34,14 +34,9 @@ def unused_name(folder: Path, stem: str, format: str) -> Path:
 
 def zip_files(files: Iterable[Path], target: Path) -> Path:
     """Put files side by side into one zip, uncompressed: audio hardly gets smaller."""
-    temporary = target.with_name(target.name + ".part")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for file in files:
-                archive.write(file, file.name)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with config.replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
     return target
 
 
