@@ -368,6 +368,22 @@ def write(path: Path, audio: np.ndarray, sample_rate: int) -> None:
         soundfile.write(temporary, audio, sample_rate, format="FLAC", subtype="PCM_16")
 
 
+def read_manifest(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the rows of a folder's manifest.tsv, each under its file; none without a manifest."""
+    manifest = folder / "manifest.tsv"
+    if not manifest.exists():
+        return {}
+    lines = manifest.read_text(encoding="utf-8").splitlines()[1:]
+    return {line.split("\t", 1)[0]: tuple(line.split("\t")) for line in lines}
+
+
+def write_manifest(folder: Path, rows: dict[str, tuple[str, ...]]) -> None:
+    """Write the rows to the folder's manifest.tsv."""
+    lines = ["\t".join(row) for row in (COLUMNS, *rows.values())]
+    with config.replacing(folder / "manifest.tsv") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def build_base_corpus(options: BuildBaseCorpusOptions) -> float:
     """Speak every speaker and keep manifest.tsv up to date; returns the minutes there are."""
     listed = [DEMO] if options.demo else speakers()
@@ -375,17 +391,11 @@ def build_base_corpus(options: BuildBaseCorpusOptions) -> float:
     if not chosen:
         known = " ".join(speaker.name for speaker in listed)
         raise ValueError(f"no speaker starts with {options.only!r}; there are: {known}")
-    manifest = options.output / "manifest.tsv"
-    rows: dict[str, tuple[str, ...]] = {}
-    if manifest.exists():
-        lines = manifest.read_text(encoding="utf-8").splitlines()[1:]
-        rows = {line.split("\t", 1)[0]: tuple(line.split("\t")) for line in lines}
+    rows = read_manifest(options.output)
     for speaker in chosen:
         spoken = speak(speaker, options.output, options.minutes or speaker.minutes)
         rows.update({row[0]: row for row in spoken})
-        lines = ["\t".join(row) for row in (COLUMNS, *rows.values())]
-        with config.replacing(manifest) as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_manifest(options.output, rows)
         minutes = sum(float(row[3]) for row in spoken) / 60
         print(f"{speaker.name}: {len(spoken)} clips, {minutes:.1f} min", flush=True)
     return sum(float(row[3]) for row in rows.values()) / 60
