@@ -46,6 +46,7 @@ FORMANTS_END = 3000.0  # Hz; what is higher stays when the first formant is move
 FIRST_FORMANT = 900.0  # Hz; what is lower moves with the first formant
 SUNG_FORMANT = 500.0  # Hz; a singer opens the mouth further for higher notes
 MAX_GAIN = 10.0  # dB, where a harmonic misses a formant
+LOWEST_SPEECH = 75.0  # Hz, median of a clip; f0 methods hear nothing below 50
 WHISPER_DB = -12.0  # of the vowels, beside the hisses
 
 
@@ -317,7 +318,8 @@ def widen(
 ) -> Voice:
     """Speech at another pitch from the same throat; clips take turns from low to high."""
     part = (number % BANDS + random.random()) / BANDS
-    return keep_power(replace(voice, f0=voice.f0 * 0.7 * (1.6 / 0.7) ** part))
+    lowest = LOWEST_SPEECH / np.median(voice.f0[voice.f0 > 0])
+    return keep_power(replace(voice, f0=voice.f0 * max(0.7 * (1.6 / 0.7) ** part, lowest)))
 
 
 Vary = Callable[[Voice, tuple[float, float], int, np.random.Generator], Voice]

@@ -123,6 +123,13 @@ def test_wide_speech_changes_the_pitch_and_keeps_the_formants(speech, number):
     assert 1 - kept < 0.2 * (1 - np.corrcoef(moved[below], changed[below])[0, 1])
 
 
+def test_a_deep_voice_is_not_made_deeper_than_f0_methods_hear(speech):
+    median = np.median(speech.f0[speech.f0 > 0])
+    deep = variation.replace(speech, f0=speech.f0 * 80 / median)
+    wide = made("wide", deep).f0
+    assert np.median(wide[wide > 0]) == pytest.approx(variation.LOWEST_SPEECH, abs=1)
+
+
 def test_the_first_formant_moves_and_the_upper_ones_stay(speech):
     peaks = np.exp(-0.5 * ((speech.hz - 600) / 60) ** 2)
     peaks += np.exp(-0.5 * ((speech.hz - 3500) / 60) ** 2) + 1e-6
