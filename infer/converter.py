@@ -103,6 +103,17 @@ class VoiceConverter:
                 f"{options.output} is the recording itself, which would be lost; choose another "
                 "output"
             )
+        try:
+            return self._convert_file(options, on_progress)
+        except (RuntimeError, MemoryError) as error:  # not in a chunk, which could be shorter
+            if not memory.is_out_of_memory(error):
+                raise
+            what = f"{options.input}: the memory does not suffice"
+            raise self._too_little(what, _told(error)) from error
+
+    def _convert_file(
+        self, options: ConvertOptions, on_progress: Callable[[float], None] | None
+    ) -> Conversion:
         seconds: dict[str, float] = defaultdict(float)
         index = self._find_index(options)
         with AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS) as reader:
@@ -214,22 +225,27 @@ class VoiceConverter:
         except (RuntimeError, MemoryError) as error:
             if not memory.is_out_of_memory(error):
                 raise
-            told = shorten(str(error) or type(error).__name__, 160)
+            told = _told(error)
         memory.give_back(self.device)  # not earlier: the error holds what the attempt had made
         before, place = chunks.sizes.x_center, chunk.start / SAMPLE_RATE
         try:
             chunks.halve(chunk)
         except ValueError as error:
-            raise TooLittleMemory(
-                f"not even {len(chunk.core) / SAMPLE_RATE:.1f} s fit the memory of {self.device}: "
-                "close what else uses it, convert with --device cpu, or use a lite voice "
-                f"({told})"
-            ) from error
+            length = len(chunk.core) / SAMPLE_RATE
+            what = f"not even {length:.1f} s fit the memory of {self.device}"
+            raise self._too_little(what, told) from error
         logger.warning(
             "memory of %s does not suffice: from %.0f s on, %.1f s are converted at once instead "
             "of %.1f s", self.device, place, chunks.sizes.x_center, before,
         )  # fmt: skip
         return None
+
+    def _too_little(self, what: str, told: str) -> TooLittleMemory:
+        """The error that says what did not fit, the way out, and what the allocator told."""
+        elsewhere = "" if self.device.type == "cpu" else "convert with --device cpu, "
+        return TooLittleMemory(
+            f"{what}: close what else uses it, {elsewhere}or use a lite voice ({told})"
+        )
 
     def _encode(self, chunk: Chunk, seconds: dict[str, float]) -> np.ndarray:
         with _stage(seconds, "content"):
@@ -267,6 +283,11 @@ class VoiceConverter:
             raise ValueError(
                 f"{self.path} has no speaker {speaker}; it has 0..{self.params.num_speakers - 1}"
             )
+
+
+def _told(error: Exception) -> str:
+    """What an allocator said, in one short line."""
+    return shorten(str(error) or type(error).__name__, 160)
 
 
 def _prepare(

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from infer.checkpoint import CheckpointError, load_weights, read_tensors
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
 from infer.f0.bins import cents_to_hz, mean_around
+from infer.f0.onnx import OnnxNetwork
 from infer.f0.windows import track_batches
 
 N_FFT = 1024
@@ -157,21 +158,15 @@ def load_network(path: Path, device: str) -> Callable[[Tensor], Tensor]:
 
 
 class OnnxRmvpe:
-    """The same network as an ONNX file, run by onnxruntime on the CPU."""
+    """The same network as an ONNX file."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as failures
-
-        try:
-            self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf) as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
-        self.input = self.session.get_inputs()[0].name
+        self.network = OnnxNetwork(path)
 
     def __call__(self, mel: Tensor) -> Tensor:
         """(B, 128, T) -> (B, T, 360)."""
-        parts = [self.session.run(None, {self.input: one[None].numpy()})[0] for one in mel.cpu()]
+        name = self.network.input
+        parts = [self.network(None, {name: one[None].numpy()})[0] for one in mel.cpu()]
         return torch.from_numpy(np.concatenate(parts)).to(mel.device)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from infer.f0 import F0_MAX, F0_MIN, HOP_LENGTH
 from infer.f0.contour import resample_contour
+from infer.f0.onnx import OnnxNetwork
 from infer.f0.windows import gain_to_peak, packaged_file, track
 
 NETWORK_HOP = 256  # samples
@@ -20,18 +21,8 @@ class SwiftF0:
     def __init__(
         self, device: str = "cpu", threads: int = 1, voicing_threshold: float = VOICING_THRESHOLD
     ) -> None:
-        import onnxruntime
-
         self.voicing_threshold = voicing_threshold
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(
-            packaged_file("swift_f0", "model.onnx", "swift-f0"),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
-        self._run_options = onnxruntime.RunOptions()  # give back what a window took
-        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.network = OnnxNetwork(packaged_file("swift_f0", "model.onnx", "swift-f0"), threads)
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""
@@ -39,11 +30,7 @@ class SwiftF0:
         return track(audio, lambda window: self._estimate(window * gain))
 
     def _estimate(self, window: np.ndarray) -> np.ndarray:
-        pitch, confidence = self.session.run(
-            ["pitch", "confidence"],
-            {"audio": window[None], **RANGE},
-            self._run_options,
-        )
+        pitch, confidence = self.network(["pitch", "confidence"], {"audio": window[None], **RANGE})
         positions = np.arange(len(window) // HOP_LENGTH) * (HOP_LENGTH / NETWORK_HOP)
         f0, confidence = resample_contour(pitch[0], confidence[0], positions)
         return np.where(confidence >= self.voicing_threshold, f0, 0)

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from infer.audio import AudioError, load
-from infer.converter import VoiceConverter
+from infer.converter import TooLittleMemory, VoiceConverter
 from infer.options import ConvertOptions
 
 Convert = Callable[..., np.ndarray]
@@ -110,6 +110,15 @@ def test_an_index_changes_the_content_and_one_of_the_wrong_width_is_named(
     assert not np.array_equal(plain, drawn)
     with pytest.raises(ValueError, match=r"wrong\.index.*256.*513"):
         convert(converter, options, index=tmp_path / "wrong.index", index_rate=1.0)
+
+
+def test_memory_that_does_not_suffice_outside_a_chunk_is_told_with_the_way_out(
+    converter: VoiceConverter, options: ConvertOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infer.converter.Joiner.push", lambda *given: np.empty(2**55))
+    with pytest.raises(TooLittleMemory, match=r"english\.flac: .*close what else.*[Uu]nable"):
+        converter.convert_file(options)
+    assert not options.output.exists()
 
 
 def test_silence_and_unknown_speakers_leave_no_file(

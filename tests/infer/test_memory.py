@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +26,33 @@ def test_what_allocators_say_is_recognised() -> None:
     ):
         assert is_out_of_memory(RuntimeError(said))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits its own address space")
+def test_what_onnxruntime_says_is_recognised_and_it_goes_on_with_memory(
+    root: Path,
+) -> None:
+    code = """
+import resource
+import numpy as np
+from infer.f0 import load_f0_method
+from infer.memory import is_out_of_memory
+
+method = load_f0_method("swift")
+audio = np.random.default_rng(0).normal(0, 0.1, 26 * 16000).astype(np.float32)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+before = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + 48 * 2**20, before[1]))
+try:
+    method(audio)
+except RuntimeError as error:
+    print(is_out_of_memory(error))
+resource.setrlimit(resource.RLIMIT_AS, before)
+print(len(method(audio)))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert ran.stdout.split() == ["True", "2600"], ran.stderr
+    assert ran.stderr == ""
 
 
 def test_other_errors_are_none_of_memory() -> None:

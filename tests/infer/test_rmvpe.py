@@ -138,7 +138,7 @@ def test_the_onnx_file_is_taken_where_only_it_is(
     assert (salience - expected).abs().max() < 1e-6
     assert len(method(np.full(3200, 0.1, np.float32))) == 20
     path.write_bytes(b"no network")
-    with pytest.raises(CheckpointError, match=r"rmvpe\.onnx is damaged"):
+    with pytest.raises(ValueError, match=r"rmvpe\.onnx is damaged"):
         RmvpeF0()
     (tmp_path / "rmvpe/rmvpe.pt").write_bytes(b"preferred, but damaged")
     with pytest.raises(CheckpointError, match=r"rmvpe\.pt"):
