@@ -26,7 +26,7 @@ from infer.content.statistics import Statistics
 from infer.f0 import HOP_LENGTH, load_f0_method
 from infer.f0.contour import quantize, transpose
 from infer.filters import high_pass
-from infer.loudness import LoudnessMatcher
+from infer.loudness import LoudnessMatcher, is_noise, no_louder
 from infer.models.families import family
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
@@ -108,8 +108,8 @@ class VoiceConverter:
         except (RuntimeError, MemoryError) as error:  # not in a chunk, which could be shorter
             if not memory.is_out_of_memory(error):
                 raise
-            what = f"{options.input}: the memory does not suffice"
-            raise self._too_little(what, _told(error)) from error
+            what = f"{options.input} does not fit the memory of {self.device}"
+            raise _too_little(what, _told(error)) from error
 
     def _convert_file(
         self, options: ConvertOptions, on_progress: Callable[[float], None] | None
@@ -172,7 +172,10 @@ class VoiceConverter:
                 content = statistics.normalize(content)
                 content = _prepare(content, frames, f0, retrieval, options)
             with _stage(seconds, "synthesizer"):
-                return chunk, self._synthesize(content, f0, options, number)
+                wav = self._synthesize(content, f0, options, number)
+            if is_noise(chunk.audio, f0):  # to the encoder it is as loud as speech
+                wav = no_louder(wav, chunk.audio)
+            return chunk, wav
 
         number = 0
         for chunk in chunks:
@@ -233,19 +236,12 @@ class VoiceConverter:
         except ValueError as error:
             length = len(chunk.core) / SAMPLE_RATE
             what = f"not even {length:.1f} s fit the memory of {self.device}"
-            raise self._too_little(what, told) from error
+            raise _too_little(what, told) from error
         logger.warning(
             "memory of %s does not suffice: from %.0f s on, %.1f s are converted at once instead "
             "of %.1f s", self.device, place, chunks.sizes.x_center, before,
         )  # fmt: skip
         return None
-
-    def _too_little(self, what: str, told: str) -> TooLittleMemory:
-        """The error that says what did not fit, the way out, and what the allocator told."""
-        elsewhere = "" if self.device.type == "cpu" else "convert with --device cpu, "
-        return TooLittleMemory(
-            f"{what}: close what else uses it, {elsewhere}or use a lite voice ({told})"
-        )
 
     def _encode(self, chunk: Chunk, seconds: dict[str, float]) -> np.ndarray:
         with _stage(seconds, "content"):
@@ -283,6 +279,13 @@ class VoiceConverter:
             raise ValueError(
                 f"{self.path} has no speaker {speaker}; it has 0..{self.params.num_speakers - 1}"
             )
+
+
+def _too_little(what: str, told: str) -> TooLittleMemory:
+    """The error that says what did not fit, the way out, and what the allocator told."""
+    return TooLittleMemory(
+        f"{what}: close what else uses it, convert with --device cpu, or use a lite voice ({told})"
+    )
 
 
 def _told(error: Exception) -> str:

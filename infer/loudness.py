@@ -1,4 +1,4 @@
-"""Loudness matching: give the converted voice the loudness contour of its source."""
+"""Loudness of the source for the converted voice: its contour, and none where nobody speaks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,30 @@ import numpy as np
 
 ENVELOPE_RATE = 2  # loudness is measured twice a second, over one second each
 ENVELOPE_FLOOR = 1e-6
+NOISE_BLOCK = 320  # samples, 20 ms
+NOISE_RANGE = 1.0  # log10 energy: noise keeps within 10 dB, a voice does not
+NOISE_VOICED = 0.25  # share of frames in which f0 methods may believe to hear a voice in noise
+
+
+def is_noise(audio: np.ndarray, f0: np.ndarray | None) -> bool:
+    """Whether nobody speaks: the loudness is steady, and hardly a frame is voiced.
+
+    audio: (N,) at 16 kHz, high-passed. f0: (T,) Hz, 0 where unvoiced; None = not known.
+    """
+    blocks = audio[: len(audio) // NOISE_BLOCK * NOISE_BLOCK].reshape(-1, NOISE_BLOCK)
+    if len(blocks) == 0 or (f0 is not None and np.mean(f0 > 0) > NOISE_VOICED):
+        return False
+    levels = np.log10(np.square(blocks).mean(axis=1) + ENVELOPE_FLOOR**2)
+    low, high = np.percentile(levels, [5, 99])
+    return bool(high - low < NOISE_RANGE)
+
+
+def no_louder(output: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """The output, brought down to the RMS of its source if it is louder; (M,) float32."""
+    limit, level = (
+        np.sqrt(np.mean(np.square(audio, dtype=np.float64))) for audio in (source, output)
+    )
+    return output * np.float32(min(1.0, limit / max(level, ENVELOPE_FLOOR)))
 
 
 def match_loudness(

@@ -75,6 +75,20 @@ def test_rumble_below_48_hz_is_no_loudness_to_follow(
     assert levels[0] == pytest.approx(levels[1], rel=0.25)
 
 
+def test_hiss_is_not_louder_than_it_was_and_quiet_speech_is_spoken(
+    options: ConvertOptions, root: Path, tmp_path: Path
+) -> None:
+    demo = VoiceConverter(root / "assets/lite/demo.pth", "cpu")
+    speech, rate = load(options.input)
+    hiss = np.random.default_rng(0).normal(0, 1e-3, len(speech))
+    quiet, levels = 0.01 * speech, {}
+    for name, audio in {"hiss": hiss, "quiet": quiet, "both": quiet + hiss}.items():
+        soundfile.write(tmp_path / "in.wav", audio, rate, subtype="FLOAT")
+        levels[name] = convert(demo, options, input=tmp_path / "in.wav").std()
+    assert 0.5 * hiss.std() < levels["hiss"] < 1.05 * hiss.std()
+    assert min(levels["quiet"], levels["both"]) > 10 * quiet.std()
+
+
 def test_a_transposed_recording_has_the_transposed_melody(
     converter: VoiceConverter, options: ConvertOptions
 ) -> None:
@@ -116,7 +130,7 @@ def test_memory_that_does_not_suffice_outside_a_chunk_is_told_with_the_way_out(
     converter: VoiceConverter, options: ConvertOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infer.converter.Joiner.push", lambda *given: np.empty(2**55))
-    with pytest.raises(TooLittleMemory, match=r"english\.flac: .*close what else.*[Uu]nable"):
+    with pytest.raises(TooLittleMemory, match=r"english\.flac does not fit.*[Uu]nable"):
         converter.convert_file(options)
     assert not options.output.exists()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infer.audio import load
-from infer.loudness import LoudnessMatcher, match_loudness
+from infer.loudness import LoudnessMatcher, is_noise, match_loudness, no_louder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -103,3 +103,35 @@ def test_true_places_and_rvcs_differ_by_less_than_a_decibel_on_speech(root: Path
     differences = np.abs(20 * np.log10(np.abs(true[loud]) / np.abs(stretched[loud])))
     assert 0 < np.median(differences) < 0.3
     assert differences.max() < 1.0
+
+
+def hiss(tilt: float, seconds: float = 3.0) -> np.ndarray:
+    """Noise of -60 dB at 16 kHz whose power falls with frequency by that exponent."""
+    size = round(seconds * 16000)
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(size))
+    spectrum *= np.maximum(np.fft.rfftfreq(size, 1 / 16000), 50) ** (-tilt / 2)
+    audio = np.fft.irfft(spectrum, size)
+    return (1e-3 * audio / audio.std()).astype(np.float32)
+
+
+@pytest.mark.parametrize("tilt", [0, 1, 2])
+def test_noise_is_known_by_its_steadiness(tilt: float) -> None:
+    audio = hiss(tilt)
+    unvoiced = np.zeros(300, np.float32)
+    assert is_noise(audio, unvoiced) and is_noise(audio, None)
+    assert not is_noise(audio, unvoiced + 100)  # a held note
+    assert not is_noise(audio[:100], unvoiced)  # too short to tell
+    word = audio.copy()
+    word[16000:17000] *= 30
+    assert not is_noise(word, unvoiced)
+
+
+def test_what_is_louder_than_its_source_is_brought_down_to_it() -> None:
+    quiet, loud = hiss(0), 20 * hiss(1)
+    assert rms(no_louder(loud, quiet)) == pytest.approx(rms(quiet), rel=1e-4)
+    assert np.array_equal(no_louder(quiet, loud), quiet)
+    assert not no_louder(loud, np.zeros(100, np.float32)).any()
+
+
+def rms(audio: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(audio, dtype=np.float64))))

@@ -186,7 +186,6 @@ def test_curves_take_only_the_points_that_are_theirs() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_a_voice_is_trained_and_judged_for_each_point(
     english: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
