@@ -18,7 +18,8 @@ import torch
 
 import config
 from infer import memory
-from infer.audio import AudioError, AudioReader, AudioWriter
+from infer.audio import AudioError, AudioReader
+from infer.audio_writer import AudioWriter
 from infer.checkpoint import CheckpointError, load_voice_model, load_weights
 from infer.chunking import CUTTERS, Chunk, Cutter, Joiner
 from infer.content import ContentEncoder, load_encoder

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.signal import sosfilt
 
-from infer.audio import AudioReader, AudioWriter
+from infer.audio import AudioReader
+from infer.audio_writer import AudioWriter
 from infer.f0 import F0_RATE, SAMPLE_RATE, F0Method
 from infer.filters import high_pass
 

@@ -10,17 +10,9 @@ import pytest
 import soundfile
 
 import config
-from infer.audio import (
-    ENCODERS,
-    AudioError,
-    AudioReader,
-    AudioWriter,
-    Resampler,
-    high_pass,
-    high_pass_causal,
-    load,
-    resample,
-)
+from infer.audio import AudioError, AudioReader, load
+from infer.audio_writer import ENCODERS, AudioWriter
+from infer.resampling import resample
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 INTEGER_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32}
@@ -232,7 +224,8 @@ def test_files_that_state_no_length_or_hold_two_parts_are_read_to_their_end(
 COPY_TWO_FILES = """
 import resource, sys
 import av
-from infer.audio import AudioReader, AudioWriter
+from infer.audio import AudioReader
+from infer.audio_writer import AudioWriter
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 def copy(source, target):
@@ -268,7 +261,7 @@ def test_memory_does_not_grow_with_the_length_of_a_file(
 
 
 def test_importing_the_module_loads_neither_torch_nor_the_decoders() -> None:
-    code = "import sys, infer.audio; print({'torch','librosa','av','scipy'} & set(sys.modules))"
+    code = "import sys, infer.audio_writer; print({'torch','librosa','av','scipy'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=config.ROOT
     )
@@ -386,141 +379,3 @@ def test_a_file_below_the_minimum_length_or_without_samples_is_refused(tmp_path:
     soundfile.write(tmp_path / "none.wav", np.zeros(0), 48000)
     with pytest.raises(AudioError, match="no sound"):
         load(tmp_path / "none.wav")
-
-
-def test_missing_folders_of_the_target_are_made(tmp_path: Path) -> None:
-    with AudioWriter(tmp_path / "a" / "b" / "ö 声.wav", 24000) as writer:
-        writer.write(glide(0.1, 24000))
-    assert (tmp_path / "a" / "b" / "ö 声.wav").is_file()
-
-
-@pytest.mark.parametrize("suffix", ENCODERS)
-def test_a_target_that_cannot_be_written_is_refused_before_any_work(
-    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / f"folder{suffix}").mkdir()
-    with pytest.raises(AudioError, match="cannot be written"):
-        AudioWriter(tmp_path / "file" / f"out{suffix}", 24000)
-    with pytest.raises(AudioError, match="cannot be written"):
-        AudioWriter(tmp_path / "file" / "deep" / f"out{suffix}", 24000)
-    assert caplog.messages == []  # one line is enough
-    with pytest.raises(AudioError, match="is a folder"):
-        AudioWriter(tmp_path / f"folder{suffix}", 24000)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", f"folder{suffix}"]
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder closed to everybody")
-@pytest.mark.parametrize("suffix", ENCODERS)
-def test_a_folder_without_permission_is_refused_before_any_work(suffix: str) -> None:
-    with pytest.raises(AudioError, match="cannot be written"):
-        AudioWriter(Path("/proc/self") / f"out{suffix}", 24000)
-    with pytest.raises(AudioError, match="cannot be written"):
-        AudioWriter(Path("/proc/self") / "folder" / f"out{suffix}", 24000)
-
-
-def test_names_that_are_too_long_are_one_line_errors(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="cannot be opened"):
-        load(tmp_path / ("x" * 300 + ".wav"))
-    with pytest.raises(AudioError, match="cannot be written"):
-        AudioWriter(tmp_path / ("x" * 300 + ".wav"), 24000)
-
-
-FILL_THE_DISK = """
-import resource, signal, sys
-from pathlib import Path
-import numpy as np
-from infer.audio import AudioError, AudioWriter, ENCODERS
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
-noise = np.random.default_rng(0).uniform(-1, 1, 24000)
-for suffix in ENCODERS:
-    try:
-        with AudioWriter(Path(sys.argv[1]) / f"out{suffix}", 24000) as writer:
-            for _ in range(40):
-                writer.write(noise)
-    except AudioError as error:
-        print(error)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX only")
-def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FILL_THE_DISK, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=config.ROOT,
-    )
-    lines = done.stdout.splitlines()
-    assert [line.split(": cannot be written (")[0] for line in lines] == [
-        str(tmp_path / f"out{suffix}") for suffix in ENCODERS
-    ]
-    assert done.stderr == ""
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("suffix", ENCODERS)
-def test_nothing_is_left_and_nothing_replaced_when_the_work_fails(
-    tmp_path: Path, suffix: str
-) -> None:
-    path = tmp_path / f"out{suffix}"
-    path.write_text("before")
-    with pytest.raises(KeyboardInterrupt), AudioWriter(path, 24000) as writer:
-        writer.write(glide(1.0, 24000))
-        raise KeyboardInterrupt
-    with pytest.raises(AudioError, match="NaN"), AudioWriter(path, 24000) as writer:
-        writer.write(np.full(10, np.nan))
-    with pytest.raises(AudioError, match="no audio to write"), AudioWriter(path, 24000):
-        pass
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    for name in ("out.xyz", "out"):
-        with pytest.raises(AudioError, match=r"\.wav \.flac \.mp3 \.m4a \.ogg"):
-            AudioWriter(tmp_path / name, 24000)
-
-
-@pytest.mark.parametrize(
-    ("source_rate", "target_rate"), [(192000, 16000), (44100, 16000), (16000, 40000)]
-)
-def test_resampling_a_stream_equals_resampling_the_whole(
-    source_rate: int, target_rate: int
-) -> None:
-    wav = glide(1.0, source_rate)[:-17]
-    resampler = Resampler(source_rate, target_rate)
-    parts = [resampler.push(wav[start : start + 1001]) for start in range(0, len(wav), 1001)]
-    stream = np.concatenate([*parts, resampler.flush()])
-    whole = resample(wav, source_rate, target_rate)
-    assert len(stream) == len(whole) == round(len(wav) * target_rate / source_rate)
-    assert np.abs(stream - whole).max() < 1e-5
-
-
-def test_the_zero_phase_high_pass_equals_the_reference() -> None:
-    golden = np.load(GOLDEN / "highpass.npz")
-    filtered = high_pass(golden["x_16k"], 16000)
-    assert filtered.dtype == np.float32
-    assert np.abs(filtered - golden["filtfilt_16k"]).max() < 1e-7
-    shortest = high_pass(golden["x_16k"][:19], 16000)
-    assert np.abs(shortest - golden["filtfilt_16k_first19"]).max() < 1e-7
-    with pytest.raises(ValueError, match="19 samples"):
-        high_pass(golden["x_16k"][:18], 16000)
-
-
-def test_a_chunk_with_context_is_filtered_as_in_the_whole() -> None:
-    wav = np.random.default_rng(0).normal(0, 0.1, 80000) + 0.3
-    whole = high_pass(wav, 16000)
-    chunk = high_pass(wav[16000:64000], 16000)
-    assert np.abs(chunk[8000:-8000] - whole[24000:56000]).max() < 1e-9
-
-
-@pytest.mark.parametrize("sample_rate", [32000, 40000, 48000])
-def test_the_causal_high_pass_equals_the_reference(sample_rate: int) -> None:
-    golden = np.load(GOLDEN / "highpass.npz")
-    wav = golden[f"x_{sample_rate // 1000}k"]
-    expected = golden[f"lfilter_{sample_rate // 1000}k"]
-    assert np.abs(high_pass_causal(wav.astype(np.float64), sample_rate) - expected).max() < 1e-9
-    assert np.abs(high_pass_causal(wav, sample_rate) - expected).max() < 1e-7

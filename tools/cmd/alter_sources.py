@@ -14,9 +14,10 @@ import numpy as np
 import soundfile
 
 from config import replacing
-from infer.audio import load, resample
+from infer.audio import load
 from infer.f0 import SAMPLE_RATE
 from infer.options import Options, option, parse_options
+from infer.resampling import resample
 from tools.cmd.evaluate import choose_clips
 from tools.cmd.measure_f0 import QUIET_GAIN, add_noise, keep_band
 from tools.cmd.terminal import exit_code

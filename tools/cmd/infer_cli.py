@@ -44,7 +44,7 @@ def _convert(options: ConvertOptions) -> int:
 
 def _targets(root: Path, sources: list[Path], options: ConvertOptions) -> list[tuple[Path, Path]]:
     """Each source with its output: same folders and names, another suffix; all different."""
-    from infer.audio import OUTPUT_SUFFIXES
+    from infer.audio_writer import OUTPUT_SUFFIXES
 
     targets: dict[Path, Path] = {}
     for source in sources:

@@ -14,7 +14,8 @@ import numpy as np
 
 import config
 from config import replacing
-from infer.audio import AudioWriter, load
+from infer.audio import load
+from infer.audio_writer import AudioWriter
 from infer.converter import VoiceConverter
 from infer.f0 import SAMPLE_RATE, load_f0_method
 from infer.f0.contour import median_f0
