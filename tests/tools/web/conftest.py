@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tools.web.i18n import read_texts
 from tools.web.jobs import is_held
 from train.experiment import Experiment
 
@@ -23,6 +24,12 @@ QUIET = [
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
 WIDTHS = (1280, 390)
+WAIT_MS = 120_000  # generous: a busy machine first has to import torch
+SETTLED = """() => {
+  const isBusy = (mark) => [...document.querySelectorAll(mark)].some((e) => e.checkVisibility());
+  return !isBusy('.pending') && !isBusy('[data-testid=status-tracker]:not(.hide)')
+    && document.getAnimations().every((animation) => animation.playState !== 'running');
+}"""
 
 Opens = Callable[..., Any]
 
@@ -42,6 +49,19 @@ def start_page(root: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]
     pytest.fail(f"the page did not start:\n{said}")
 
 
+def settle(page: Any) -> None:
+    """Wait until nothing that is seen is being renewed or moves."""
+    page.wait_for_function(SETTLED)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what must happen soon, outside of the browser."""
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="session")
 def url(root: Path) -> Iterator[str]:
     """Address of a running page."""
@@ -55,6 +75,7 @@ def url(root: Path) -> Iterator[str]:
 def playwright() -> Iterator[Any]:
     """What starts browsers; there can be one at a time."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    sync_api.expect.set_options(timeout=WAIT_MS)
     with sync_api.sync_playwright() as playwright:
         yield playwright
 
@@ -89,15 +110,18 @@ def watched(browser: Any, url: str) -> Iterator[Opens]:
 
     def open_page(language: str = "en-US", width: int = WIDTHS[0], shade: str = "light") -> Any:
         context = browser.new_context(
-            locale=language, viewport={"width": width, "height": 900}, color_scheme=shade
-        )
+            locale=language, viewport={"width": width, "height": 900}, color_scheme=shade,
+            reduced_motion="reduce",
+        )  # fmt: skip
+        context.set_default_timeout(WAIT_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url)
-        page.get_by_role("heading", name="RVC WebUI").wait_for()
+        page.get_by_text(read_texts()["en"]["voice_reading"]).wait_for(state="detached")
+        settle(page)
         return page
 
     yield open_page

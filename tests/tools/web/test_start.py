@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.tools.web.conftest import Opens, start_page
+from tests.tools.web.conftest import Opens, settle, start_page
 
 MOST_MB = 300
 MOST_SECONDS = 2.0  # after gradio alone has been imported
@@ -76,7 +76,6 @@ def test_a_click_on_convert_of_five_seconds_returns_at_once(
     speech, rate = soundfile.read(english)
     soundfile.write(tmp_path / "five.wav", speech[: 5 * rate], rate)
     page = opened()
-    page.set_default_timeout(120_000)
     page.locator("input[type=file]").first.set_input_files(tmp_path / "five.wav")
     page.get_by_text(re.compile("0:05")).first.wait_for()
     results, spent = root / "results", []
@@ -91,7 +90,8 @@ def test_a_click_on_convert_of_five_seconds_returns_at_once(
             page.locator(".summary code:visible", has_text=made.name).wait_for()
             spent.append(time.monotonic() - began)
             known = known | new
-            page.wait_for_timeout(3000)  # the melody of the result is drawn meanwhile
+            page.locator("figure.melody").wait_for()  # what follows the result is done, too
+            settle(page)
     finally:
         for path in known - before:
             path.unlink()

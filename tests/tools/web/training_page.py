@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tools.web.conftest import wait_until
 from tools.web.jobs import Jobs
 from train.experiment import Experiment
 
@@ -17,14 +16,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 expect = sync_api.expect
 
 STEP_MS = 180_000  # generous: every step imports torch first
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what must happen soon."""
-    deadline = time.monotonic() + STEP_MS / 1000
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def button(page: Any, name: str) -> Any:
@@ -47,8 +38,8 @@ def fill_in(page: Any, experiment: Experiment, recordings: list[Path]) -> None:
     name.fill(experiment.name)
     name.press("Enter")
     page.locator("#dataset-files input[type=file]").set_input_files(recordings)
-    page.get_by_text(f"{len(recordings)} files added").wait_for(timeout=STEP_MS)
-    page.get_by_text("minutes are usable").wait_for(timeout=STEP_MS)
+    page.get_by_text(f"{len(recordings)} files added").wait_for()
+    page.get_by_text("minutes are usable").wait_for()
     page.get_by_role("button", name="More settings").last.click()
     for label, value in (
         ("Clips per step", "1"),

@@ -82,7 +82,7 @@ class ConvertTab:
                 choices.voices(), label=text("voice"), info=text("voice_info"), scale=5
             )
             self.reread = gr.Button(text("reread"), size="sm", scale=1, min_width=80)
-        self.about = gr.HTML(spoken("voice_empty"), elem_classes="quiet")
+        self.about = gr.HTML(spoken("voice_reading"), elem_classes="quiet")
 
     def _build_source(self) -> None:
         text = self._text

@@ -98,11 +98,12 @@ class VoicesTab:
     def _connect(self, frame: Frame) -> None:
         chosen = [self.voice, self.first, self.second, self.trashed]
         shown = [self.cards, self.trash, self.save, *chosen]
-        look = {"fn": self.look, "inputs": chosen, "outputs": shown, **PRIVATE}
+        look = {"fn": self.look, "inputs": chosen, "outputs": shown, "show_progress": "hidden",
+                **PRIVATE}  # fmt: skip
         self.cards.select(self.choose, None, self.voice, **PRIVATE).then(**look)
-        self.voice.input(**look, show_progress="hidden")
+        self.voice.input(**look)
         for event in (frame.page.load, frame.tabs.change):
-            event(**look, show_progress="hidden")
+            event(**look)
         for button, function, inputs, outputs, name in (
             (self.add, self.add_voice, [self.upload, self.name], self._answers, "add_voice"),
             (self.extract, self.extract_voice, [self.upload, self.name], self._answers,

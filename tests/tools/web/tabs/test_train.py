@@ -16,7 +16,7 @@ import gradio as gr
 import pytest
 
 from infer.retrieval import find_index
-from tests.tools.web.conftest import Opens, start_page
+from tests.tools.web.conftest import Opens, settle, start_page, wait_until
 from tests.tools.web.training_page import (
     STEP_MS,
     button,
@@ -25,7 +25,6 @@ from tests.tools.web.training_page import (
     open_tab,
     says,
     start,
-    wait_until,
 )
 from tools.hardware import Gpu
 from tools.web.frame import Frame
@@ -66,8 +65,10 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     page = open_tab(context.new_page(), url)
     fill_in(page, experiment, recordings)
     page.get_by_role("button", name="Commands and single steps").click()
-    shown = page.locator(".command textarea:visible").input_value()
-    assert shown.count(f"--experiment 'logs/{experiment.name}'") == 6
+    shown = page.locator(".command textarea:visible")
+    expect(shown).to_have_value(
+        re.compile(f"(--experiment 'logs/{re.escape(experiment.name)}'.*?){{6}}", re.DOTALL)
+    )
     start(page, "Train", experiment)
 
     # the same is seen in another tab, after a reload, and in Chinese
@@ -93,7 +94,7 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     before = Jobs().log(experiment)[0].done
     own_page.append(start_page(root, "--port", PORT)[0])
     assert Jobs().log(experiment)[0].done > before
-    page.get_by_role("tab", name="Convert", selected=True).wait_for(timeout=STEP_MS)
+    page.get_by_role("tab", name="Convert", selected=True).wait_for()
     open_tab(page)
     says(page, "Step 4 of 6: Training the voice")
 
@@ -128,7 +129,7 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     page.get_by_label("Voice", exact=True).click()
     page.get_by_role("option", name=experiment.name, exact=True).wait_for()
     page.get_by_role("option", name=tried.stem).click()
-    page.get_by_text("with index").locator("visible=true").wait_for(timeout=STEP_MS)
+    page.get_by_text("with index").locator("visible=true").wait_for()
 
 
 def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
@@ -152,6 +153,7 @@ def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
     open_tab(page)
     button(page, "训练").wait_for()
     assert "i18n" not in page.locator("body").inner_text()
+    settle(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -160,7 +162,8 @@ def test_remembered_settings_never_replace_what_was_typed_after_the_name(
 ) -> None:
     page = opened()
     open_tab(page)
-    page.wait_for_timeout(3000)  # what the page's own load asks for is answered
+    page.get_by_text(re.compile("Trains on")).first.wait_for()  # the page's own load is answered
+    settle(page)
     write_settings(experiment, Settings(dataset="remembered", minutes=7, f0_method="pm"))
     held: list[Any] = []
     page.route("**/queue/join*", lambda request: held.append(request))  # answers take long
@@ -175,11 +178,11 @@ def test_remembered_settings_never_replace_what_was_typed_after_the_name(
     for request in held:
         request.continue_()
     minutes = page.get_by_label("Minutes to train")
-    expect(minutes).to_have_value("7", timeout=STEP_MS)  # what was not touched comes back
+    expect(minutes).to_have_value("7")  # what was not touched comes back
     expect(dataset).to_have_value("typed 后")
     page.get_by_role("button", name="Commands and single steps").click()
     expect(page.locator(".command textarea:visible")).to_have_value(
-        re.compile("--dataset 'typed 后'.*--method pm.*--minutes 7", re.DOTALL), timeout=STEP_MS
+        re.compile("--dataset 'typed 后'.*--method pm.*--minutes 7", re.DOTALL)
     )
 
 
@@ -209,7 +212,7 @@ def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_
     page.get_by_role("option", name="300").click()
     page.get_by_role("button", name="Commands and single steps").click()
     shown = page.locator(".command textarea:visible")
-    expect(shown).to_have_value(re.compile("--from-step 300"), timeout=STEP_MS)
+    expect(shown).to_have_value(re.compile("--from-step 300"))
     training = shown.input_value().splitlines()[3]
     assert " -m torch.distributed.run --nproc-per-node 2 -m train.train " in training
     assert " --epochs 33 " in training and " --device cpu,cpu" in training

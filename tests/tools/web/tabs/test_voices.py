@@ -16,7 +16,6 @@ from tests.tools.web.conftest import Opens
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 NAME = "browser test 声"
-RUN_MS = 120_000  # a process that has to import torch
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
     sync_api.expect(card).to_have_attribute("aria-pressed", "true")
     button(page, "Share as zip").click()
     link = page.get_by_role("link", name=re.compile(r"MB|browser")).first
-    link.wait_for(timeout=RUN_MS)
+    link.wait_for()
     with page.expect_download() as download:
         link.click()
     parcel = tmp_path / "shared.zip"
@@ -73,7 +72,7 @@ def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
     page.locator("input[type=file][accept*='.index']").first.set_input_files(parcel)
     page.get_by_text("shared.zip").first.wait_for()
     button(page, "Add").click()
-    page.locator("#voices-added").get_by_text(NAME).first.wait_for(timeout=RUN_MS)
+    page.locator("#voices-added").get_by_text(NAME).first.wait_for()
     listed.get_by_text(NAME).wait_for()
     assert voice.read_bytes() == before and voice.with_suffix(".index").exists()
 
@@ -83,7 +82,7 @@ def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
     page.get_by_text("0:06").first.wait_for()
     button(page, "Convert").click()
     said = page.locator(".summary").get_by_text(re.compile("results")).first
-    said.wait_for(timeout=RUN_MS)
+    said.wait_for()
     (made,) = (root / "results").glob(f"english_{NAME}_*.wav")
     audio, rate = soundfile.read(made)
     made.unlink()
@@ -104,13 +103,13 @@ def test_a_training_state_dropped_in_offers_its_voice(
     page.locator("#voices-added").get_by_text("This is a training state").first.wait_for()
     try:
         button(page, "Extract the voice").click()
-        page.locator("#voices").get_by_text(made.stem).first.wait_for(timeout=RUN_MS)
+        page.locator("#voices").get_by_text(made.stem).first.wait_for()
         assert made.exists()
         page.get_by_text("Merge two voices").click()
         choose(page, "First", "demo")
         choose(page, "Second", made.stem)
         button(page, "Listen to an example").click()
-        page.locator("audio").last.wait_for(state="attached", timeout=RUN_MS)
+        page.locator("audio").last.wait_for(state="attached")
     finally:
         made.unlink(missing_ok=True)
 
