@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import secrets
 import shutil
 import threading
 from collections.abc import Sequence
@@ -22,13 +20,12 @@ from tools import outcomes
 from tools.outcomes import Outcome, read_outcomes
 from tools.web import results
 from tools.web.choices import from_root
-from tools.web.jobs import Job, JobError, Jobs
+from tools.web.jobs import Job, JobError, Jobs, failure, named_place, new_place
 from train.experiment import Experiment, write_json
 from train.preprocess import AUDIO_SUFFIXES
 from train.worker import ProgressLine
 
 WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
-NAME = re.compile(r"[\w-]{16}", re.ASCII)  # nobody guesses that of another user
 
 
 @dataclass(frozen=True)
@@ -85,10 +82,9 @@ class Batches:
 
         options: what all have in common, their input and output are replaced.
         """
-        name = secrets.token_urlsafe(12)
-        place = self._folder / name
+        place = new_place(self._folder).root
         sources = place / "recordings"
-        sources.mkdir(parents=True)
+        sources.mkdir()
         try:
             names = [_take(path, sources) for path in recordings]
             target = results.new_folder(options.voice)
@@ -101,7 +97,7 @@ class Batches:
         except (OSError, JobError):
             shutil.rmtree(place, ignore_errors=True)
             raise
-        return name
+        return place.name
 
     def find(self, name: str) -> Batch | None:
         """The batch of that name as it stands; None if there is none."""
@@ -125,7 +121,7 @@ class Batches:
         try:
             if is_over:  # nothing to go on with
                 shutil.rmtree(place / "recordings", ignore_errors=True)
-            error = _reason(job, log) if batch.can_resume else ""
+            error = failure(job, log) if batch.can_resume else ""
             return replace(batch, error=error, zip=self._zip(rows, target))
         except OSError as error:
             return replace(batch, error=f"{target}: {error}")
@@ -145,8 +141,8 @@ class Batches:
         self._jobs.resume(Experiment(place))
 
     def _place(self, name: str) -> Path | None:
-        place = self._folder / name
-        return place if NAME.fullmatch(name) and place.is_dir() else None
+        place = named_place(self._folder, name)
+        return place.root if place else None
 
     def _zip(self, rows: Sequence[Row], target: Path) -> Path | None:
         made = [row.output for row in rows if row.output is not None and row.output.exists()]
@@ -184,14 +180,6 @@ def _row(name: str, known: Outcome | None, job: Job, progress: ProgressLine | No
     error = without_folder(known.error, Path(known.input))
     output = config.ROOT / known.output if known.state == outcomes.DONE else None
     return Row(name, known.state, 1.0, known.audio_seconds, known.seconds, error, output)
-
-
-def _reason(job: Job, log: str) -> str:
-    """Why a job that failed went no further, in its own words."""
-    if job.state != "failed":
-        return ""
-    said = [line for line in log.splitlines() if line.startswith("error: ")]
-    return said[-1].removeprefix("error: ") if said else f"exit code {job.exit_code}"
 
 
 def without_folder(message: str, path: Path) -> str:

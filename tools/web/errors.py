@@ -1,17 +1,21 @@
 """Errors in the language of the page: the program says them in English, in one line each.
 
 i18n/en/errors.json has the lines as they are raised, {value} for what differs; a line that fits
-one of them is shown in the words of every language, any other with a heading.
+one of them is shown in the words of every language, any other with a heading. A value may be a line
+of its own, such as the reason why a file was refused, or several with commas between.
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from html import escape
+from pathlib import Path
 
 import gradio as gr
 
-from tools.web.i18n import read_texts, spoken
+from tools.web import choices
+from tools.web.i18n import in_every_language, read_texts, spoken
 
 PREFIX = "error_"
 OTHER = "error_other"
@@ -20,15 +24,49 @@ OTHER = "error_other"
 def explained(message: str) -> str:
     """Return HTML of an error's line in the language of the page."""
     message = message.strip()
+    return in_every_language(
+        lambda language: escape(
+            in_words(message, language) or read_texts()[language][OTHER].format(message=message)
+        )
+    )
+
+
+def told(remark: str) -> str:
+    """Return HTML of a remark in the language of the page, of an unknown one as it is."""
+    return in_every_language(lambda language: escape(_part(remark, language)))
+
+
+def in_words(line: str, language: str) -> str | None:
+    """Return a known line in a language, None for any other."""
     for name, pattern in _patterns():
-        if found := pattern.fullmatch(message):
-            return spoken(name, **found.groupdict())
-    return spoken(OTHER, message=message)
+        if found := pattern.fullmatch(line):
+            values = {key: _part(value, language) for key, value in found.groupdict().items()}
+            return read_texts()[language][name].format(**values)
+    return None
+
+
+def _part(value: str, language: str) -> str:
+    """A value of a line in a language, where it is a line itself or several; else as it is."""
+    parts = [in_words(part, language) for part in value.split(", ")]
+    return in_words(value, language) or value if None in parts else ", ".join(filter(None, parts))
 
 
 def refusal(error: Exception) -> gr.Error:
     """Return what shows an error to the user until it is closed."""
     return gr.Error(explained(str(error)), duration=None, print_exception=False)
+
+
+def chosen_voice(voice: str | None, missing: str = "voice_missing") -> Path:
+    """Return the file of a voice that was chosen; shows the user why there is none.
+
+    missing: name of the text where nothing was chosen.
+    """
+    if not voice:
+        raise gr.Error(spoken(missing), print_exception=False)
+    try:
+        return choices.voice_path(voice)
+    except ValueError as error:
+        raise refusal(error) from error
 
 
 @cache

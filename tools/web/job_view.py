@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import config
 from tools.web.choices import from_root
-from tools.web.errors import explained
+from tools.web.errors import explained, told
 from tools.web.i18n import spoken
-from tools.web.jobs import Job, Jobs, module_of
+from tools.web.jobs import Job, Jobs, failure, module_of
 from tools.web.units import duration_text
 from train.experiment import Experiment
 from train.worker import ProgressLine
@@ -49,6 +48,11 @@ class JobView:
     def can_resume(self) -> bool:
         """Whether there is something left to go on with."""
         return self.job is not None and self.job.state in ("failed", "stopped", "interrupted")
+
+    @property
+    def error(self) -> str:
+        """Why it failed, "" if it did not."""
+        return failure(self.job, self.log) if self.job is not None else ""
 
     def html(self) -> str:
         """Return the whole as HTML."""
@@ -101,12 +105,7 @@ class JobView:
         if job.state == "failed":
             if job.exit_code in KILLED:
                 return spoken("job_killed")
-            reason = next(
-                (line for line in reversed(self.log.splitlines()) if line.startswith("error: ")),
-                f"exit code {job.exit_code}",
-            )
-            said = explained(reason.removeprefix("error: "))
-            return f"<strong>{said}</strong> {spoken('job_failed_way_out')}"
+            return f"<strong>{explained(self.error)}</strong> {spoken('job_failed_way_out')}"
         if job.state in ("stopped", "interrupted", "done"):
             last = module_of(job.commands[-1]).split(".")[-1]
             if job.state == "done" and last != "verify":
@@ -132,5 +131,5 @@ def progress_text(progress: ProgressLine, is_running: bool) -> str:
     if is_running and progress.seconds_left is not None:
         parts.append(spoken("time_left", time=duration_text(progress.seconds_left)))
     if progress.note:
-        parts.append(f'<span class="quiet">{escape(progress.note)}</span>')
+        parts.append(f'<span class="quiet">{told(progress.note)}</span>')
     return " · ".join(parts)

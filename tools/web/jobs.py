@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import secrets
 import signal
 import subprocess
 import threading
@@ -40,6 +42,7 @@ PRESS_SECONDS = 1.0  # a second press within this time is a double click
 TAIL_BYTES = 64 * 1024  # of the log that are looked at
 TAIL_LINES = 200  # of the log that are shown
 WATCH_SECONDS = 1.0  # between two looks whether heavy work has begun
+SECRET_NAME = re.compile(r"[\w-]{16}", re.ASCII)
 PROMPT = "$ "  # before the command that a log tells of
 
 logger = logging.getLogger(__name__)
@@ -123,6 +126,27 @@ def read_job(experiment: Experiment) -> Job | None:
 def write_job(experiment: Experiment, job: Job) -> None:
     """Write job.json: complete, or not at all."""
     write_json(experiment.job_file, asdict(job))
+
+
+def new_place(folder: Path) -> Experiment:
+    """Make a place in a folder for a job of one user, by a name that nobody else guesses."""
+    place = Experiment(folder / secrets.token_urlsafe(12))
+    place.root.mkdir(parents=True)
+    return place
+
+
+def named_place(folder: Path, name: str) -> Experiment | None:
+    """The place that `new_place` made by that name; None if there is none."""
+    root = folder / name
+    return Experiment(root) if SECRET_NAME.fullmatch(name) and root.is_dir() else None
+
+
+def failure(job: Job, log: str) -> str:
+    """Why a job that failed went no further: its last line of error, "" for any other job."""
+    if job.state != "failed":
+        return ""
+    said = [line for line in log.splitlines() if line.startswith("error: ")]
+    return said[-1].removeprefix("error: ") if said else f"exit code {job.exit_code}"
 
 
 def is_held(path: Path) -> bool:

@@ -6,6 +6,7 @@ import math
 from html import escape
 
 from tools.dataset_report import DatasetReport, Finding, Recording
+from tools.web.errors import told
 from tools.web.i18n import spoken
 
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
@@ -44,8 +45,10 @@ def _finding(finding: Finding) -> str:
 def _row(recording: Recording) -> str:
     loud = "" if math.isinf(recording.loudness) else f"{recording.loudness:.0f} LUFS"
     problems = ", ".join(map(spoken, recording.problems))
-    if recording.detail:
-        problems += f' <span class="quiet">{escape(recording.detail)}</span>'
+    if detail := recording.detail:
+        if "report_file_unreadable" in recording.problems:
+            detail = f"{recording.path}: {detail}"  # the line as it was raised
+        problems += f' <span class="quiet">{told(detail)}</span>'
     cells = (
         escape(recording.path),
         f"{recording.seconds:.1f}",

@@ -112,6 +112,14 @@ def dataset_of(settings: Settings) -> Path:
     return Path(dataset).expanduser()
 
 
+def existing_dataset(settings: Settings) -> Path:
+    """The recordings as an absolute path; ValueError where there are none of that name."""
+    dataset = config.ROOT / dataset_of(settings)
+    if not dataset.exists():
+        raise ValueError(f"no folder {dataset}; give one that exists, or add files")
+    return dataset
+
+
 def report_command(experiment: Experiment, settings: Settings) -> DatasetReportOptions:
     """The command that says what the recordings are good for."""
     return DatasetReportOptions(

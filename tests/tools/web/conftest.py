@@ -120,6 +120,7 @@ def watched(browser: Any, url: str) -> Iterator[Opens]:
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url)
+        page.locator(".modes").wait_for()
         page.get_by_text(read_texts()["en"]["voice_reading"]).wait_for(state="detached")
         settle(page)
         return page

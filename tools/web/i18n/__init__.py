@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -38,7 +39,12 @@ def spoken(name: str, /, **values: object) -> str:
     takes `frame.text(name)`.
     """
     safe = {key: escape(str(value)) for key, value in values.items()}
+    return in_every_language(lambda language: read_texts()[language][name].format(**safe))
+
+
+def in_every_language(say: Callable[[str], str]) -> str:
+    """Return HTML that shows what `say` gives, HTML too, for the language of the page."""
     return "".join(
-        f'<span class="spoken" lang="{language}">{texts[name].format(**safe)}</span>'
-        for language, texts in read_texts().items()
+        f'<span class="spoken" lang="{language}">{say(language)}</span>'
+        for language in read_texts()
     )

@@ -13,7 +13,7 @@ import config
 from infer.options import command, printable
 from tools.web import choices
 from tools.web.batch import without_folder
-from tools.web.errors import explained, refusal
+from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.plot import melody_plot
@@ -210,11 +210,9 @@ class ConvertTab:
         *values: Any,
     ) -> Iterator[dict[Any, Any]]:
         """Convert a recording; gives the new recording, what it took, and the command."""
-        if not voice:
-            raise gr.Error(spoken("voice_missing"), print_exception=False)
+        path = chosen_voice(voice)
         if not source:
             raise gr.Error(spoken("source_missing"), print_exception=False)
-        path = choices.voice_path(voice)
         output = Path(
             choices.from_root(new_result(Path(source), path, values[NAMES.index("format")]))
         )

@@ -8,9 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from tools.web import choices
 from tools.web.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
-from tools.web.errors import explained, refusal
+from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
@@ -67,11 +66,9 @@ class BatchPanel:
 
     def begin(self, voice: str | None, files: list[str] | None, *values: Any) -> str:
         """Start converting; gives the name by which the browser finds the batch again."""
-        if not voice:
-            raise gr.Error(spoken("voice_missing"), print_exception=False)
+        path = chosen_voice(voice)
         if not files:
             raise gr.Error(spoken("recordings_missing"), print_exception=False)
-        path = choices.voice_path(voice)
         recordings = [Path(file) for file in files]
         try:
             options = options_of(values, path, recordings[0], Path("x.wav"))

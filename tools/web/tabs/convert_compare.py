@@ -19,7 +19,7 @@ from infer.options import ConvertOptions, command, default_of, printable
 from tools.options import IndexRatesOptions
 from tools.web import choices, results
 from tools.web.batch import without_folder
-from tools.web.errors import refusal
+from tools.web.errors import chosen_voice, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.session import ConversionCancelled, ConversionError
@@ -148,10 +148,9 @@ class ComparePanel:
         *values: Any,
     ) -> Iterator[dict[Any, Any]]:
         """Convert with several index rates; gives the results, newest first, with their figures."""
-        if not voice or not source:
-            missing = "source_missing" if voice else "voice_missing"
-            raise gr.Error(spoken(missing), print_exception=False)
-        shown, path = self._shown, choices.voice_path(voice)
+        shown, path = self._shown, chosen_voice(voice)
+        if not source:
+            raise gr.Error(spoken("source_missing"), print_exception=False)
         try:
             options = options_of(values, path, Path(source), Path("unnamed"))
         except ValueError as error:

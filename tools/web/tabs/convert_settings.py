@@ -13,7 +13,7 @@ import gradio as gr
 from infer.options import AUDIO_FORMATS, ConvertOptions, default_of
 from tools import hardware
 from tools.web import choices
-from tools.web.errors import explained, refusal
+from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.presets import delete_preset, read_presets, save_preset
@@ -164,7 +164,7 @@ class SettingsPanel:
         """Keep the settings as they are under the name that was typed."""
         if not voice or not (name or "").strip():
             raise gr.Error(spoken("preset_needs_name"), print_exception=False)
-        path = choices.voice_path(voice)
+        path = chosen_voice(voice)
         try:
             save_preset(path, name, dict(zip(NAMES, values, strict=True)))
             known = list(read_presets(path))
@@ -177,7 +177,7 @@ class SettingsPanel:
         """Forget the preset that is chosen."""
         if not voice or not name:
             raise gr.Error(spoken("preset_choose"), print_exception=False)
-        path = choices.voice_path(voice)
+        path = chosen_voice(voice)
         try:
             delete_preset(path, name)
             return gr.update(choices=list(read_presets(path)), value=None)

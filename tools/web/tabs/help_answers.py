@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,23 @@ import gradio as gr
 
 import config
 from infer.options import ConvertOptions, command, printable
-from tools.dataset_report import read_report
 from tools.library import Library
-from tools.options import DatasetReportOptions
 from tools.parcel import pack
 from tools.web import choices
-from tools.web.errors import refusal
+from tools.web.dataset_check import Check, Checks
+from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.job_view import JobView, step_name
 from tools.web.report_view import MARKS, report_html
 from tools.web.results import RESULTS, new_result, unused_name
-from tools.web.run_command import run_command
 from tools.web.session import ConversionError
 from tools.web.training import Settings, commands, experiments, read_settings
 from train.experiment import Experiment
 from train.options import BuildIndexOptions
 
 EXAMPLE = config.ASSETS / "examples/english.flac"
+POLL_SECONDS = 1.0
 RATES = (0.0, 1.0)  # of the index, to be compared
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
@@ -39,6 +39,7 @@ class Answers:
         self._frame = frame
         self._session = frame.session
         self._jobs = frame.jobs
+        self._checks = Checks()
         self._text = frame.text
         self._voices: list[gr.Dropdown] = []
         self._parts = {
@@ -92,9 +93,21 @@ class Answers:
 
     def _build_dataset(self) -> None:
         folder = gr.Textbox(label=self._text("help_dataset"), max_lines=1)
-        start = gr.Button(self._text("help_dataset_check"), size="sm")
+        with gr.Row():
+            start = gr.Button(self._text("help_dataset_check"), size="sm", scale=3)
+            stop = gr.Button(
+                self._text("stop"), size="sm", scale=1, min_width=80, interactive=False
+            )
         found = gr.HTML(elem_id="dataset-report")
-        start.click(self.dataset_report, folder, found, api_name="dataset_report")
+        mine = gr.BrowserState("", storage_key="rvc-dataset-check")
+        timer = gr.Timer(POLL_SECONDS, active=False)
+        look = {"fn": self.look_at_check, "inputs": mine, "outputs": [found, start, stop, timer],
+                "show_progress": "hidden", **PRIVATE}  # fmt: skip
+        start.click(self.begin_check, folder, mine, **PRIVATE)
+        mine.change(**look)  # also when the browser remembers one, after the page's load
+        stop.click(self._checks.stop, mine, queue=False, **PRIVATE)
+        timer.tick(**look)
+        gr.api(self.dataset_report, api_name="dataset_report")
 
     def _build_compare(self) -> None:
         voice = self._build_voice()
@@ -170,9 +183,7 @@ class Answers:
 
     def share(self, voice: str | None) -> Any:
         """Write a zip of voice, index, presets and picture."""
-        if not voice:
-            raise gr.Error(spoken("voices_choose"), print_exception=False)
-        path = choices.voice_path(voice)
+        path = chosen_voice(voice, "voices_choose")
         target = unused_name(RESULTS, path.stem, "zip")
         try:
             pack(Library(), path, target)
@@ -182,9 +193,7 @@ class Answers:
 
     def compare_index_rates(self, voice: str | None) -> list[Any]:
         """Convert the example once without the index and once with it alone."""
-        if not voice:
-            raise gr.Error(spoken("voices_choose"), print_exception=False)
-        path = choices.voice_path(voice)
+        path = chosen_voice(voice, "voices_choose")
         made = []
         for rate in RATES:
             output = new_result(EXAMPLE, path, "wav")
@@ -196,21 +205,44 @@ class Answers:
             made.append(str(output))
         return [gr.update(visible=True), *made]
 
+    def begin_check(self, folder: str) -> str:
+        """Start checking recordings; gives the name by which the browser finds the check again."""
+        if not folder.strip():
+            raise gr.Error(spoken("help_dataset_none"), print_exception=False)
+        try:
+            return self._checks.start(folder)
+        except (ValueError, OSError) as error:
+            raise refusal(error) from error
+
+    def look_at_check(self, name: str) -> list[Any]:
+        """Return how far the browser's check is."""
+        check = self._checks.find(name)
+        is_running = check is not None and check.is_running
+        return [
+            _check_html(check),
+            gr.update(interactive=not is_running),
+            gr.update(interactive=is_running),
+            gr.Timer(active=is_running),
+        ]
+
     def dataset_report(self, folder: str) -> str:
         """Say what a folder of recordings is good for; gives HTML."""
-        folder = folder.strip().strip("\"'")
-        if not folder:
-            raise gr.Error(spoken("help_dataset_none"), print_exception=False)
-        RESULTS.mkdir(exist_ok=True)
-        target = unused_name(RESULTS, "dataset-report", "json")
-        options = DatasetReportOptions(dataset=Path(folder), json=target)
-        try:
-            run_command(command(options))
-            return report_html(read_report(target))
-        except ValueError as error:
-            raise refusal(error) from error
-        finally:
-            target.unlink(missing_ok=True)
+        name = self.begin_check(folder)
+        while (check := self._checks.find(name)) and check.is_running:
+            time.sleep(POLL_SECONDS)
+        return _check_html(check)
+
+
+def _check_html(check: Check | None) -> str:
+    if check is None:
+        return ""
+    if check.report:
+        return report_html(check.report)
+    return (
+        f'<p class="warning" role="alert">{explained(check.error)}</p>'
+        if check.error
+        else (check.view.html())
+    )
 
 
 def _voice_of(experiment: Experiment) -> Path:

@@ -15,6 +15,7 @@ from infer.options import Options, printable
 from tools import hardware
 from tools.recordings import take_recordings
 from tools.web.choices import from_root
+from tools.web.errors import explained
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.jobs import argv_of
@@ -23,7 +24,7 @@ from tools.web.training import (
     STEPS,
     Settings,
     commands,
-    dataset_of,
+    existing_dataset,
     experiments,
     kinds,
     read_settings,
@@ -126,6 +127,7 @@ class TrainTab:
                 label=text("train_commands_info"), lines=8, interactive=False, buttons=["copy"],
                 elem_classes="command",
             )  # fmt: skip
+            self.missing = gr.HTML(elem_classes="quiet")
             gr.HTML(f'<p class="quiet">{spoken("one_step_info")}</p>')
             with gr.Row():
                 self.one_step = [
@@ -171,7 +173,9 @@ class TrainTab:
             self.parent, self.parent_step, **PRIVATE,
         )  # fmt: skip
         for widget in self.settings:
-            widget.change(self.preview, [self.name, *self.settings], self.commands, **PRIVATE)
+            widget.change(
+                self.preview, [self.name, *self.settings], [self.commands, self.missing], **PRIVATE
+            )
         self.check.click(self.check_dataset, given, view, api_name="check_dataset")
         self.files.upload(
             self.add_files, [self.name, self.files], [self.dataset, self.files, self.added],
@@ -244,13 +248,13 @@ class TrainTab:
             self.epochs: gr.update(visible=settings.counts_epochs),
         }
 
-    def preview(self, name: str | None, *values: Any) -> str:
-        """Return the commands that Train runs, one a line; or what is still missing."""
+    def preview(self, name: str | None, *values: Any) -> list[str]:
+        """Return the commands that Train runs, one a line, or else what is still missing."""
         try:
             options = self._options(name, values)
         except (ValueError, TypeError) as error:
-            return f"# {error}"
-        return "\n".join(printable(argv_of(each)) for each in options)
+            return ["", explained(str(error))]
+        return ["\n".join(printable(argv_of(each)) for each in options), ""]
 
     def add_files(self, name: str | None, files: list[str]) -> Updates:
         """Put uploaded recordings into the experiment's own dataset folder."""
@@ -284,9 +288,7 @@ class TrainTab:
         self, name: str | None, values: tuple[Any, ...], steps: list[Options], heavy: bool = True
     ) -> None:
         settings, experiment = Settings(*values), Experiment.named(name or "")
-        dataset = config.ROOT / dataset_of(settings)
-        if not dataset.exists():
-            raise ValueError(f"no folder {dataset}; give one that exists, or add files")
+        existing_dataset(settings)
         self._jobs.start(experiment, steps, heavy)
         write_settings(experiment, settings)  # those of who was refused are not remembered
 

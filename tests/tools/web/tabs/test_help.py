@@ -57,7 +57,11 @@ def test_questions_are_found_by_words_and_recordings_can_be_checked(
     dataset = page.locator(".question").nth(8)
     dataset.get_by_label("Folder of recordings").fill(str(english))
     dataset.get_by_role("button", name="Check these recordings", exact=True).click()
-    page.locator("#dataset-report").get_by_text(re.compile("minutes are usable")).first.wait_for()
+    said = page.locator("#dataset-report")
+    said.locator(".job").wait_for()
+    page.reload()  # which does not disturb it, and the browser finds it again
+    open_question(page, 9)
+    said.get_by_text(re.compile("minutes are usable")).first.wait_for()
     search = page.get_by_label(re.compile("Search the questions"))
     search.press_sequentially("tensor 17280")
     expect(page.locator(".question:visible")).to_have_count(1)
