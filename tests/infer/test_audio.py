@@ -261,7 +261,8 @@ def test_memory_does_not_grow_with_the_length_of_a_file(
 
 
 def test_importing_the_module_loads_neither_torch_nor_the_decoders() -> None:
-    code = "import sys, infer.audio_writer; print({'torch','librosa','av','scipy'} & set(sys.modules))"
+    names = "{'torch', 'librosa', 'av', 'scipy'}"
+    code = f"import sys, infer.audio_writer; print({names} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=config.ROOT
     )
