@@ -73,7 +73,7 @@ def save_voice_model(path: Path, model: VoiceModel) -> None:
     )
     if model.f0_median:
         content["f0_median"] = dict(model.f0_median)
-    _save(path, OrderedDict({**content, **model.extra, **noted}))
+    save_tensors(path, OrderedDict({**content, **model.extra, **noted}))
 
 
 def load_voice_model(path: Path) -> VoiceModel:
@@ -171,7 +171,7 @@ def _written_params(model: VoiceModel) -> tuple[Any, dict[str, Any]]:
 
 def save_training_state(path: Path, state: dict[str, Any]) -> None:
     """Write a training state: complete, or not at all."""
-    _save(path, state)
+    save_tensors(path, state)
 
 
 def load_training_state(path: Path, peek: bool = False) -> dict[str, Any]:
@@ -186,7 +186,17 @@ def load_training_state(path: Path, peek: bool = False) -> dict[str, Any]:
 
 def save_tensors(path: Path, content: Any) -> None:
     """Write tensors and plain values: complete, or not at all."""
-    _save(path, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if os.name == "posix":  # the new name must survive a power loss too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -258,17 +268,3 @@ def _shell(name: str) -> type:
     module, _, short = name.rpartition(".")
     body = {"__module__": module, "__init__": lambda self, *values: None}
     return type(short, (), body)
-
-
-def _save(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    if os.name == "posix":  # the new name must survive a power loss too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

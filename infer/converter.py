@@ -22,9 +22,9 @@ from infer.audio import AudioError, AudioReader
 from infer.audio_writer import AudioWriter
 from infer.checkpoint import CheckpointError, load_voice_model, load_weights
 from infer.chunking import CUTTERS, Chunk, Cutter, Joiner
-from infer.content import ContentEncoder, load_encoder
+from infer.content import FRAME, ContentEncoder, load_encoder
 from infer.content.statistics import Statistics
-from infer.f0 import HOP_LENGTH, load_f0_method
+from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import quantize, transpose
 from infer.filters import high_pass
 from infer.loudness import LoudnessMatcher, is_noise, no_louder
@@ -32,7 +32,6 @@ from infer.models.families import family
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
 
-SAMPLE_RATE = 16000  # Hz; what content encoder and f0 methods hear
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
 STATISTICS_SECONDS = 120  # beginning of a recording that its normalisation is taken from
@@ -208,7 +207,7 @@ class VoiceConverter:
                 continue
             taken.append(chunk)
             contents[chunk.place] = content
-            left, right = chunk.left // 320, (len(chunk.audio) - chunk.right) // 320
+            left, right = chunk.left // FRAME, (len(chunk.audio) - chunk.right) // FRAME
             statistics.update(content[left:right])
             measured += len(chunk.core) / SAMPLE_RATE
             if measured >= STATISTICS_SECONDS or statistics.is_final:

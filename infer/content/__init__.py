@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from infer.content.statistics import NoStatistics, RunningStatistics
 
-CONTENT_RATE = 50  # frames per second
+FRAME = 320  # samples of one content frame: 50 frames per second
 
 # shipped: name -> (class, file in assets/, arguments of the class)
 CONTENT_ENCODERS = {
@@ -40,7 +40,7 @@ class ContentEncoder(Protocol):
     perturbations: int  # versions of each clip that training is best given, all but one altered
 
     def __call__(self, audio: np.ndarray, offset: int = 0) -> np.ndarray:
-        """audio: (N,) float32 at 16 kHz -> (N // 320, dim) float32, not normalised.
+        """audio: (N,) float32 at 16 kHz -> (N // FRAME, dim) float32, not normalised.
 
         offset: content frames by which training moves the clip, for encoders that feel positions.
         """

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infer.checkpoint import CheckpointError, load_weights
+from infer.content import FRAME
 from infer.content.hubert_files import HubertFile, read_hubert
 from infer.content.statistics import NoStatistics
 from infer.content.windows import encode_windows
 
-FRAME = 320  # samples of one content frame: 50 frames per second
 RECEPTIVE_FIELD = 400  # samples that a frame is computed from
 STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of the convolutions; their product is FRAME
 PROJECTED_LAYER = 9  # the one after which RVC v1 takes the projection

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import config
+from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.windows import encode_windows
 
@@ -18,7 +19,6 @@ SAMPLE_RATE = 16000
 N_FFT = 400
 HOP_LENGTH = 160
 N_MELS = 80
-FRAME = 320  # samples of one content frame: 50 frames per second
 WINDOW = 500  # content frames encoded at once (10 s), as many positions as are shipped
 CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
 DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees

@@ -11,7 +11,7 @@ import config
 if TYPE_CHECKING:
     import numpy as np
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = 16000  # Hz; what f0 methods and content encoders hear
 HOP_LENGTH = 160
 F0_RATE = SAMPLE_RATE // HOP_LENGTH  # 100 frames per second
 F0_MIN = 50.0  # Hz

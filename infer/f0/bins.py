@@ -1,4 +1,4 @@
-"""From a network's salience over pitch bins to a frequency (CREPE, FCPE)."""
+"""From a network's salience over pitch bins to a frequency (CREPE, FCPE, RMVPE)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from torch import Tensor
 
 from infer.f0 import F0_MAX, F0_MIN
 
+PITCH_BINS = 360
 CENTS_REFERENCE = 10.0  # Hz at 0 cents
+CENTS_FIRST, CENTS_STEP = 1997.3794084376191, 20.0  # of the bins of CREPE and RMVPE
 NEIGHBOURS = 4  # bins on either side of the peak that share in the weighted mean
+
+
+def bin_cents(device: str) -> Tensor:
+    """Where the bins of CREPE and RMVPE lie, (360,) cents above 10 Hz."""
+    return CENTS_FIRST + CENTS_STEP * torch.arange(PITCH_BINS, device=device)
 
 
 def cents_to_hz(cents: Tensor) -> Tensor:

@@ -8,12 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from infer.f0 import HOP_LENGTH
-from infer.f0.bins import decode_bins
+from infer.f0.bins import PITCH_BINS, bin_cents, decode_bins
 from infer.f0.windows import packaged_file, track
 
 FRAME_LENGTH = 1024  # samples the network sees around each frame
-PITCH_BINS = 360
-CENTS_FIRST, CENTS_STEP = 1997.3794084376191, 20.0  # of the bins, above 10 Hz
 BATCH = 128  # frames
 VOICING_THRESHOLD = 0.3
 CHANNELS = {"full": [1024, 128, 128, 128, 256, 512], "tiny": [128, 16, 16, 16, 32, 64]}
@@ -68,7 +66,7 @@ class CrepeF0:
         self.device = device
         self.voicing_threshold = voicing_threshold
         self.network = load_crepe(self.size, device)
-        self.cents = CENTS_FIRST + CENTS_STEP * torch.arange(PITCH_BINS, device=device)
+        self.cents = bin_cents(device)
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""

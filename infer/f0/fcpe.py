@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
-from infer.f0.bins import decode_bins
+from infer.f0.bins import PITCH_BINS, decode_bins
 from infer.f0.windows import gain_to_peak, mono, packaged_file, split_windows, track
 
 N_FFT = 1024
@@ -16,7 +16,6 @@ N_MELS = 128
 DIM = 512
 LAYERS = 6
 GROUPS = 4  # of channels, normalized together over the whole input
-PITCH_BINS = 360
 PEAK = 0.3  # louder audio makes the network hear voices in noise, quieter audio makes it deaf
 VOICING_THRESHOLD = 0.25
 MEL_FLOOR = 1e-5

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from infer.checkpoint import CheckpointError, load_weights, read_tensors
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
-from infer.f0.bins import cents_to_hz, mean_around
+from infer.f0.bins import PITCH_BINS, bin_cents, cents_to_hz, mean_around
 from infer.f0.onnx import OnnxNetwork
 from infer.f0.windows import track_batches
 
@@ -22,8 +22,6 @@ N_FFT = 1024
 N_MELS = 128
 MEL_RANGE = (30.0, 8000.0)  # Hz
 MEL_FLOOR = 1e-5
-PITCH_BINS = 360
-CENTS_FIRST, CENTS_STEP = 1997.3794084376191, 20.0  # of the bins, above 10 Hz
 CHANNELS = (16, 32, 64, 128, 256)  # of the U-Net's levels; each halves time and frequency
 BOTTOM = 512
 BLOCKS = 4
@@ -179,7 +177,7 @@ class RmvpeF0:
         self.network = load_network(rmvpe_file(), device)
         self.filters = mel_filters().to(device)
         self.hann = torch.hann_window(N_FFT, device=device)
-        self.cents = CENTS_FIRST + CENTS_STEP * torch.arange(PITCH_BINS, device=device)
+        self.cents = bin_cents(device)
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 
 from infer.checkpoint import CheckpointError, read_tensors
-from infer.content import load_encoder
-from infer.content.hubert import FRAME, HubertContent
+from infer.content import FRAME, load_encoder
+from infer.content.hubert import HubertContent
 from infer.content.hubert_files import read_hubert
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from config import replacing
 from infer.audio import load
+from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import FRAME, SAMPLE_RATE, WINDOW, WhisperContent
+from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent
 from infer.options import Options, option, parse_options
 
 SMOOTHING = 41  # frames; the position mean is smooth but for its first frames
