@@ -29,6 +29,7 @@ class LiteParams:
     kernel_size: int
     speaker_dim: int
     num_speakers: int
+    f0_known: float = 360.0  # Hz; a higher note is filtered like one of that pitch
 
     def __post_init__(self) -> None:
         if self.hop_length * 100 != self.sample_rate:
@@ -41,7 +42,8 @@ class LiteParams:
     def from_groups(cls, groups: dict[str, Any], **changes: Any) -> LiteParams:
         """From the groups "data" and "model" of a configuration, with some fields changed."""
         values = {**groups["data"], **groups["model"], **changes}
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: values[name] for name in names if name in values})
 
 
 @dataclass(frozen=True, kw_only=True)

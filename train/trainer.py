@@ -94,11 +94,15 @@ class Trainer:
         Returns the losses and the gradient that their judgement, before this update, gives heard.
         """
         networks, weight = self.state.discriminators, self.settings["loss_weights"]
-        with config.autocast(self.device):  # one pass judges both
-            both = torch.cat([real[:, crop], heard[:, crop]])
-            scores, layers = networks(both, bandwidth.repeat(2))
-        real_scores, made_scores = zip(*(score.float().chunk(2) for score in scores), strict=True)
-        pairs = [[layer.chunk(2) for layer in hidden] for hidden in layers]
+        with config.autocast(self.device):  # apart: heard's gradient then costs half of one pass
+            real_scores, real_layers = networks(real[:, crop], bandwidth)
+            made_scores, made_layers = networks(heard[:, crop], bandwidth)
+        real_scores, made_scores = (
+            [score.float() for score in scores] for scores in (real_scores, made_scores)
+        )
+        pairs = [
+            list(zip(*layers, strict=True)) for layers in zip(real_layers, made_layers, strict=True)
+        ]
         losses = {
             "adversarial": adversarial_loss(made_scores),
             "feature_matching": feature_matching_loss(pairs),

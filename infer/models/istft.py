@@ -21,7 +21,6 @@ from infer.hparams import LiteParams
 WINDOW_FRAMES = 4  # STFT window in frames
 F0_REFERENCE = 200.0  # Hz; the middle of the f0 scale that the network sees
 F0_WAVES = 8  # sines and cosines that describe log f0
-F0_KNOWN = 360.0  # Hz; speech is seldom higher, so beyond it the network is shown this
 MAX_LOG_GAIN = 6.0  # natural log; keeps exp() finite
 
 
@@ -125,10 +124,10 @@ class LiteSynthesizer(nn.Module):
     def describe_f0(self, f0: Tensor) -> Tensor:
         """(B, T) Hz -> (B, T, 2 * F0_WAVES + 2): voicing, octaves from 200 Hz and waves of them.
 
-        A note above F0_KNOWN is filtered like one of that pitch; its source has its own.
+        A note above f0_known is filtered like one of that pitch; its source has its own.
         """
         voiced = (f0 > 0).to(f0.dtype)
-        octaves = torch.log2(f0.clamp(min=20.0, max=F0_KNOWN) / F0_REFERENCE)
+        octaves = torch.log2(f0.clamp(min=20.0, max=self.params.f0_known) / F0_REFERENCE)
         angle = octaves[..., None] * (
             math.pi / 4 * 2 ** (torch.arange(F0_WAVES, device=f0.device) / 2)
         )

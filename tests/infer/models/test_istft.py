@@ -10,7 +10,7 @@ from infer.models.families import fit_lite_weights
 from infer.models.istft import HarmonicSource, LiteSynthesizer
 
 
-def params(sample_rate: int = 24000, num_speakers: int = 1) -> LiteParams:
+def params(sample_rate: int = 24000, num_speakers: int = 1, **others: float) -> LiteParams:
     return LiteParams(
         sample_rate=sample_rate,
         hop_length=sample_rate // 100,
@@ -22,6 +22,7 @@ def params(sample_rate: int = 24000, num_speakers: int = 1) -> LiteParams:
         kernel_size=7,
         speaker_dim=8,
         num_speakers=num_speakers,
+        **others,
     )
 
 
@@ -75,6 +76,14 @@ def test_gradients_are_finite_where_f0_jumps_starts_and_is_missing() -> None:
         network(content, contour, speaker).square().mean().backward()
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         assert gradients and all(g.isfinite().all() for g in gradients)
+
+
+def test_a_note_above_those_it_knows_is_described_as_the_highest_it_knows() -> None:
+    notes = torch.tensor([[300.0, 500.0, 900.0]])
+    old, new = (LiteSynthesizer(params(f0_known=hz)).describe_f0(notes) for hz in (360.0, 1100.0))
+    assert torch.equal(old[:, 0], new[:, 0])
+    assert torch.equal(old[:, 1], old[:, 2])
+    assert not torch.allclose(new[:, 1], new[:, 2])
 
 
 def test_weights_of_24_khz_give_the_same_low_band_at_40_khz() -> None:
