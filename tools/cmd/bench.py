@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,17 @@ from torch.utils.flop_counter import FlopCounterMode
 import config
 from infer.audio import load
 from infer.converter import VoiceConverter
-from infer.hparams import StandardParams, read_config
+from infer.hparams import LiteParams, StandardParams, read_config
+from infer.models.istft import LiteSynthesizer
 from infer.models.synthesizer import Synthesizer
 from infer.options import ConvertOptions, Options, command, option, parse_options
+from train.dataset import Batch
 from train.period_discriminators import MultiPeriodDiscriminator
 from train.spectrogram import SpectrogramParams
 from train.standard import pick_precision
 from train.standard_trainer import StandardTrainer
 from train.state import new_state
+from train.trainer import Trainer, make_discriminators
 from train.utterances import Utterances
 
 WARM_SECONDS = 60
@@ -59,8 +63,10 @@ class BenchOptions(Options):
     long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
     runs: int = option("conversions of each length, whose median memory counts", 3, within=(1, 100))
     standard: bool = option("measure the full-size v2 40k synthesizer instead", False)
-    training: bool = option(
-        "measure training steps of the full-size v2 40k networks instead", False
+    training: str = option(
+        "measure training steps of this family's full-size networks instead",
+        "",
+        choices=("", "lite", "v2"),
     )
     batch_size: int = option("clips in such a training step", 1, within=(1, 256))
 
@@ -72,7 +78,7 @@ def bench(options: BenchOptions) -> None:
         _print_standard()
         return
     if options.training:
-        _print_training(options.batch_size)
+        _print_training(options.training, options.batch_size)
         return
     with tempfile.TemporaryDirectory() as folder:
         speech, rate = load(options.speech)
@@ -164,9 +170,46 @@ def _print_standard() -> None:
         _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "1200 MB")
 
 
-def _print_training(batch_size: int) -> None:
-    """Steps of the standard recipe on clips of full length, on the device that training takes."""
-    groups, device = read_config("v2", 40000), config.pick_device()
+def _print_training(version: str, batch_size: int) -> None:
+    """Steps of a recipe, on the device that training takes."""
+    device = config.pick_device()
+    what, step = (_lite_step if version == "lite" else _standard_step)(batch_size, device)
+    print(f"{version}: {what}")
+    for number in range(1 + TRAINING_STEPS):
+        started, worked = time.perf_counter(), time.process_time()
+        step()  # ends with reading the losses, so nothing is still under way
+        label = f"step of {batch_size} clips"
+        _print(label if number else f"first {label}", f"{time.perf_counter() - started:.2f} s", "")
+        _print("its processor time", f"{time.process_time() - worked:.2f} s", "")
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        _print("peak GPU memory", f"{peak / 1e6:.0f} MB", "")
+    if sys.platform != "win32":
+        _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "")
+
+
+def _lite_step(batch_size: int, device: torch.device) -> tuple[str, Callable[[], object]]:
+    """What is measured, and one step of the lite recipe on crops as it takes them."""
+    groups = read_config("lite", 24000)
+    params, settings = LiteParams.from_groups(groups), groups["train"]
+    networks = LiteSynthesizer(params), make_discriminators(settings, params.sample_rate)
+    state = new_state(*(n.to(device) for n in networks), settings, averaged=True)
+    settings = {**settings, "adversarial_from_step": 0}
+    trainer = Trainer(state, settings, params.sample_rate, params.hop_length, device, seed=0)
+    frames = settings["segment_frames"]
+    batch = Batch(
+        content=torch.randn(batch_size, frames, params.content_dim),
+        f0=torch.full((batch_size, frames), 200.0),
+        speaker=torch.zeros(batch_size, dtype=torch.long),
+        wav=0.1 * torch.randn(batch_size, frames * params.hop_length),
+        bandwidth=torch.full((batch_size,), params.sample_rate / 2),
+    ).to(device)
+    return f"24k, clips of {frames / 100:g} s, {device}", lambda: trainer.train_step(batch)
+
+
+def _standard_step(batch_size: int, device: torch.device) -> tuple[str, Callable[[], object]]:
+    """What is measured, and one step of the standard recipe on clips of full length."""
+    groups = read_config("v2", 40000)
     params = StandardParams.from_groups(groups)
     networks = Synthesizer(params).to(device), MultiPeriodDiscriminator("v2").to(device)
     state = new_state(*networks, groups["train"], averaged=False)
@@ -188,18 +231,9 @@ def _print_training(batch_size: int) -> None:
         f0=torch.full((*batch, TRAINING_FRAMES), 200.0),
         source_noise=torch.randn(*batch, groups["train"]["segment_frames"] * hop),
     )
-    _print("device, precision", f"{device}, {str(dtype).removeprefix('torch.')}", "")
-    for number in range(1 + TRAINING_STEPS):
-        started, worked = time.perf_counter(), time.process_time()
-        trainer.train_step(clips)  # ends with reading the losses, so nothing is still under way
-        label = f"step of {batch_size} clips, {TRAINING_FRAMES / 100:g} s each"
-        _print(label if number else f"first {label}", f"{time.perf_counter() - started:.2f} s", "")
-        _print("its processor time", f"{time.process_time() - worked:.2f} s", "")
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device)
-        _print("peak GPU memory", f"{peak / 1e6:.0f} MB", "")
-    if sys.platform != "win32":
-        _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "")
+    precision = str(dtype).removeprefix("torch.")
+    told = f"40k, clips of {TRAINING_FRAMES / 100:g} s, {device}, {precision}"
+    return told, lambda: trainer.train_step(clips)
 
 
 def _matmul_rate() -> float:

@@ -62,13 +62,15 @@ def test_the_standard_synthesizer_is_set_against_its_own_products(
     assert table["peak memory"] > 150  # its weights alone take that
 
 
-@pytest.mark.slow
-def test_a_training_step_of_the_standard_recipe_is_timed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("version", "least"), [("lite", 150), pytest.param("v2", 500, marks=pytest.mark.slow)]
+)
+def test_a_training_step_is_timed(
+    version: str, least: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "TRAINING_FRAMES", 40)
     monkeypatch.setattr(module, "TRAINING_STEPS", 1)
-    bench(BenchOptions(training=True))
+    bench(BenchOptions(training=version))
     table = figures(capsys.readouterr().out)
-    assert 0 < table["step of 1 clips, 0.4 s each"] < 600
-    assert table["peak memory"] > 500
+    assert 0 < table["step of 1 clips"] < 600
+    assert table["peak memory"] > least
