@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from infer.checkpoint import VoiceModel
+from infer.hparams import LiteParams
 
 
 def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str = "") -> VoiceModel:
@@ -19,7 +20,11 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
         if mine != other:
             raise ValueError(f"the voices cannot be merged: their {name} is {mine} and {other}")
     num_speakers = min(model.params["num_speakers"] for model in (first, second))
-    params, others = ({**m.params, "num_speakers": num_speakers} for m in (first, second))
+    limits = {"num_speakers": num_speakers}  # the blend has the lower ones
+    if first.version == "lite":
+        known = (model.params.get("f0_known", LiteParams.f0_known) for model in (first, second))
+        limits["f0_known"] = min(known)
+    params, others = ({**model.params, **limits} for model in (first, second))
     differing = [name for name in {**params, **others} if params.get(name) != others.get(name)]
     if differing:
         raise ValueError(f"the voices cannot be merged: they differ in {', '.join(differing)}")

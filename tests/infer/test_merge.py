@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from infer.checkpoint import VoiceModel
+from infer.checkpoint import VoiceModel, load_voice_model
 from infer.hparams import StandardParams, read_config
 from infer.merge import merge_voices
 from infer.models.families import plain
@@ -69,3 +69,11 @@ def test_voices_of_different_kinds_are_refused_by_what_differs() -> None:
         merge_voices(first, lacking, 0.5)
     with pytest.raises(ValueError, match="between 0 and 1"):
         merge_voices(first, first, 1.5)
+
+
+def test_a_blend_knows_the_notes_that_both_voices_know(untrained_voice: Path) -> None:
+    new = load_voice_model(untrained_voice)
+    assert new.params["f0_known"] == 1100.0
+    old = replace(new, params={k: v for k, v in new.params.items() if k != "f0_known"})
+    for pair in ((old, new), (new, old)):
+        assert merge_voices(*pair, 0.5).params["f0_known"] == 360.0
