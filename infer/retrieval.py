@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,15 +63,12 @@ class Retrieval:
             raise ValueError(f"content must be (T, {self._index.d}), not {content.shape}")
         if index_rate == 0.0:
             return content
-        import faiss
-
-        # A minute takes tenths of a second on one thread; more would fight with torch's for cores.
-        faiss.omp_set_num_threads(1)
         blended = np.array(content, dtype=np.float32)
-        for start in range(0, len(blended), QUERY_ROWS):
-            rows = blended[start : start + QUERY_ROWS]
-            retrieved, is_found = self._retrieve(rows)
-            rows[is_found] += np.float32(index_rate) * (retrieved - rows)[is_found]
+        with _one_thread():
+            for start in range(0, len(blended), QUERY_ROWS):
+                rows = blended[start : start + QUERY_ROWS]
+                retrieved, is_found = self._retrieve(rows)
+                rows[is_found] += np.float32(index_rate) * (retrieved - rows)[is_found]
         return blended
 
     def nearest(self, content: np.ndarray) -> np.ndarray:
@@ -95,6 +93,22 @@ class Retrieval:
         distances[is_missing] = np.inf
         weights = inverse_square(distances)
         return np.einsum("rk,rkd->rd", weights, vectors), ~is_missing.all(axis=1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let faiss use one thread: a minute takes tenths of a second, more would fight with torch's.
+
+    faiss and torch can share one OpenMP: what is not given back, torch lacks from then on.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def read_index(path: Path) -> faiss.Index:

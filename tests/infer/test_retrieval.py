@@ -96,6 +96,18 @@ def test_rate_zero_returns_the_content_and_blending_never_changes_its_input(
     assert np.array_equal(content, before)
 
 
+def test_blending_leaves_torch_the_threads_it_had(tmp_path: Path) -> None:
+    path = write_index(tmp_path / "a.index", make_vectors(300), 5)
+    code = (  # loaded first, torch shares its OpenMP with faiss
+        "import sys, torch, numpy; from pathlib import Path; from infer.retrieval import Retrieval;"
+        "torch.set_num_threads(2);"
+        f"Retrieval(Path(sys.argv[1]), {DIM}).blend(numpy.zeros((300, {DIM}), numpy.float32), 0.5);"
+        "sys.exit(torch.get_num_threads() != 2)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    assert subprocess.run(command, cwd=GOLDEN.parents[1]).returncode == 0
+
+
 def test_no_frames_give_no_frames(tmp_path: Path) -> None:
     retrieval = Retrieval(write_index(tmp_path / "a.index", make_vectors(50)), DIM)
     assert retrieval.blend(np.zeros((0, DIM), np.float32), 1.0).shape == (0, DIM)
