@@ -21,6 +21,7 @@ from infer.hparams import (
     VERSION_BY_CONTENT_DIM,
     StandardParams,
     from_legacy_list,
+    from_lite_table,
     to_legacy_list,
 )
 from infer.models.ops import NORM_KEYS, NORM_KEYS_PARAMETRIZED
@@ -134,7 +135,8 @@ def _read_params(
     if isinstance(values, Mapping):
         if not isinstance(values.get("sample_rate"), int):
             raise ValueError("its 'config' holds no sample_rate")
-        return str(content.get("version", "lite")), dict(values)
+        version = str(content.get("version", "lite"))
+        return version, from_lite_table(values) if version == "lite" else dict(values)
     vocoder = content.get("vocoder") or SUPPORTED_VOCODER
     if vocoder != SUPPORTED_VOCODER:
         raise ValueError(

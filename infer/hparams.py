@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,6 +44,20 @@ class LiteParams:
         values = {**groups["data"], **groups["model"], **changes}
         names = [field.name for field in fields(cls)]
         return cls(**{name: values[name] for name in names if name in values})
+
+
+def from_lite_table(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The params of a lite voice from the table in its file; what an older file lacks is filled in.
+
+    ValueError names a value that only a newer program can have written.
+    """
+    known = {field.name: field.default for field in fields(LiteParams)}
+    for name in values:
+        if name not in known:
+            raise ValueError(
+                f"its 'config' has {name}, which a newer program wrote; update this one"
+            )
+    return {name: value for name, value in known.items() if value is not MISSING} | {**values}
 
 
 @dataclass(frozen=True, kw_only=True)

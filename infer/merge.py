@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from infer.checkpoint import VoiceModel
-from infer.hparams import LiteParams
 
 
 def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str = "") -> VoiceModel:
@@ -19,11 +18,11 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
         mine, other = getattr(first, name), getattr(second, name)
         if mine != other:
             raise ValueError(f"the voices cannot be merged: their {name} is {mine} and {other}")
-    num_speakers = min(model.params["num_speakers"] for model in (first, second))
-    limits = {"num_speakers": num_speakers}  # the blend has the lower ones
-    if first.version == "lite":
-        known = (model.params.get("f0_known", LiteParams.f0_known) for model in (first, second))
-        limits["f0_known"] = min(known)
+    limits = {  # the blend has the lower ones
+        name: min(model.params[name] for model in (first, second))
+        for name in ("num_speakers", "f0_known")
+        if name in first.params
+    }
     params, others = ({**model.params, **limits} for model in (first, second))
     differing = [name for name in {**params, **others} if params.get(name) != others.get(name)]
     if differing:
@@ -35,7 +34,7 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
     for name, value in first.weights.items():
         other = second.weights[name]
         if name == "emb_g.weight":
-            value, other = value[:num_speakers], other[:num_speakers]
+            value, other = value[: limits["num_speakers"]], other[: limits["num_speakers"]]
         if value.shape != other.shape:
             raise ValueError(
                 f"the voices cannot be merged: {name} is {tuple(value.shape)} in one and "

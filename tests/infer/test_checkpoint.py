@@ -30,7 +30,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 def voice() -> VoiceModel:
     weights = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
-    params = {"sample_rate": 24000, "hidden_dim": 4}
+    params = {"sample_rate": 24000, "hidden_dim": 4, "f0_known": 900.0}
     return VoiceModel(weights, params, 24000, "lite", info="5 steps", f0_median={0: 210.5})
 
 
@@ -41,6 +41,16 @@ def test_a_voice_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert (back.version, back.info, back.f0_median) == ("lite", "5 steps", {0: 210.5})
     assert all(torch.equal(back.weights[name], value) for name, value in voice().weights.items())
     assert list(tmp_path.iterdir()) == [tmp_path / "v.pth"]
+
+
+def test_a_lite_voice_of_another_day_is_completed_or_called_newer(tmp_path: Path) -> None:
+    path = tmp_path / "v.pth"
+    params = {name: value for name, value in voice().params.items() if name != "f0_known"}
+    save_voice_model(path, replace(voice(), params=params))
+    assert load_voice_model(path).params == {**params, "f0_known": 360.0}
+    save_voice_model(path, replace(voice(), params={**params, "warmth": 3}))
+    with pytest.raises(CheckpointError, match=r"v\.pth cannot be used: its 'config' has warmth"):
+        load_voice_model(path)
 
 
 class Evil:
