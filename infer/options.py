@@ -167,7 +167,7 @@ class ConvertOptions(Options):
         "keep unvoiced sounds: 0 = most, 0.5 = not at all", 0.33, within=(0, 0.5)
     )
     rms_mix_rate: float = option(
-        "loudness: 0 = follow the source, 1 = as the voice speaks", 1.0, within=(0, 1)
+        "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
     resample_rate: int = option("sample rate of the output in Hz, 0 = the voice's own", 0)
     speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))

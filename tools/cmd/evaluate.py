@@ -46,7 +46,9 @@ class EvaluateOptions(Options):
     manifest: Path | None = option("table with columns file and text: what sources say", None)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
     index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
-    rms_mix_rate: float = option("loudness: 0 = the source's, 1 = the voice's", 1.0, within=(0, 1))
+    rms_mix_rate: float = option(
+        "loudness: 0 = the source's, 1 = the voice's", ConvertOptions.rms_mix_rate, within=(0, 1)
+    )
     f0_method: str = option("f0 method of the conversion", default_f0_method)
     limit: int = option("clips of each folder, evenly spaced", 16, within=(1, 10_000))
     memory: Path = option("what the judges said of recordings", config.LOGS / "judgements.json")

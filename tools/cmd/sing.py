@@ -42,7 +42,7 @@ class SingOptions(Options):
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
     speech: Path = option("speech whose vowels sing", config.ASSETS / "examples" / "english.flac")
     rms_mix_rate: float = option(
-        "loudness: 0 = follow the source, 1 = as the voice speaks", 1.0, within=(0, 1)
+        "loudness: 0 = the source's, 1 = the voice's", ConvertOptions.rms_mix_rate, within=(0, 1)
     )
 
 
