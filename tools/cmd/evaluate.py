@@ -45,7 +45,9 @@ class EvaluateOptions(Options):
     target: Path = option("folder of real recordings of the voice that were not trained on")
     manifest: Path | None = option("table with columns file and text: what sources say", None)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
-    index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
+    index_rate: float = option(
+        "share of features taken from the index", ConvertOptions.index_rate, within=(0, 1)
+    )
     rms_mix_rate: float = option(
         "loudness: 0 = the source's, 1 = the voice's", ConvertOptions.rms_mix_rate, within=(0, 1)
     )
