@@ -172,10 +172,10 @@ class TrainTab:
             lambda parent: gr.update(choices=self._states(parent), value=0),
             self.parent, self.parent_step, **PRIVATE,
         )  # fmt: skip
-        for widget in self.settings:
-            widget.change(
-                self.preview, [self.name, *self.settings], [self.commands, self.missing], **PRIVATE
-            )
+        gr.on(  # one listener: of several, an older answer could come last and stay
+            [widget.change for widget in self.settings], self.preview, given,
+            [self.commands, self.missing], trigger_mode="always_last", **PRIVATE,
+        )  # fmt: skip
         self.check.click(self.check_dataset, given, view, api_name="check_dataset")
         self.files.upload(
             self.add_files, [self.name, self.files], [self.dataset, self.files, self.added],
