@@ -52,12 +52,12 @@ def from_lite_table(values: Mapping[str, Any]) -> dict[str, Any]:
     ValueError names a value that only a newer program can have written.
     """
     known = {field.name: field.default for field in fields(LiteParams)}
-    for name in values:
-        if name not in known:
-            raise ValueError(
-                f"its 'config' has {name}, which a newer program wrote; update this one"
-            )
-    return {name: value for name, value in known.items() if value is not MISSING} | {**values}
+    if newer := [name for name in values if name not in known]:
+        raise ValueError(
+            f"its 'config' has {newer[0]}, which a newer program wrote; update this one"
+        )
+    defaults = {name: value for name, value in known.items() if value is not MISSING}
+    return {**defaults, **values}
 
 
 @dataclass(frozen=True, kw_only=True)
