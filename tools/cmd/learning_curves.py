@@ -21,7 +21,7 @@ import soundfile
 import config
 from config import replacing
 from infer.audio import AudioReader, load
-from infer.options import Options, command, option, parse_options, printable
+from infer.options import ConvertOptions, Options, command, option, parse_options, printable
 from tools.cmd.evaluate import EvaluateOptions, evaluate
 from tools.cmd.fine_tune import run_step, workers
 from tools.cmd.measure_f0 import add_noise
@@ -152,6 +152,7 @@ def _settings(options: LearningCurvesOptions) -> dict[str, Any]:
     return {
         **{name: getattr(options, name) for name in names},
         "base": hashlib.sha256(weights).hexdigest()[:12],
+        "rms_mix_rate": ConvertOptions.rms_mix_rate,  # its default decides what judges hear
     }
 
 
