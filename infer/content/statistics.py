@@ -25,11 +25,19 @@ class Statistics:
 
 
 class RunningStatistics:
-    """Collects Statistics over a recording, started from what an average voice has."""
+    """Collects Statistics over a recording, started from what an average voice has.
+
+    Notes are held at one loudness, speech is not. So the loudness, the last value, varies by no
+    less than an average voice's, or the softer notes would count as silence; and what is loud lies
+    a deviation above the mean at least, as in speech, or notes would count as half loud.
+    """
 
     is_final = False  # more speech makes them better
 
     def __init__(self, prior: Statistics, prior_frames: int = PRIOR_FRAMES) -> None:
+        self.least_std = np.full_like(prior.std, 1e-3)
+        self.least_std[-1] = prior.std[-1]
+        self.loud = np.inf  # of what was taken in, log10 energy
         self.count = float(prior_frames)
         self.sum = prior.mean * self.count
         self.squares = (prior.std**2 + prior.mean**2) * self.count
@@ -39,7 +47,9 @@ class RunningStatistics:
         if len(content) == 0:
             return
         energy = content[:, -1]
-        speech = content[energy > np.percentile(energy, 95) - SPEECH_RANGE].astype(np.float64)
+        loud = float(np.percentile(energy, 95))
+        self.loud = loud if self.loud == np.inf else max(self.loud, loud)
+        speech = content[energy > loud - SPEECH_RANGE].astype(np.float64)
         self.count += len(speech)
         self.sum = self.sum + speech.sum(0)
         self.squares = self.squares + (speech**2).sum(0)
@@ -47,8 +57,10 @@ class RunningStatistics:
     def result(self) -> Statistics:
         """Statistics of everything taken in so far."""
         mean = self.sum / self.count
-        variance = np.maximum(self.squares / self.count - mean**2, 1e-6)
-        return Statistics(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))
+        variance = np.maximum(self.squares / self.count - mean**2, 0)
+        std = np.maximum(np.sqrt(variance), self.least_std)
+        mean[-1] = min(mean[-1], self.loud - std[-1])
+        return Statistics(mean.astype(np.float32), std.astype(np.float32))
 
 
 class NoStatistics:

@@ -98,6 +98,22 @@ def test_statistics_normalise_speech_and_lean_on_the_average_voice_when_short(
     assert np.allclose(short.result().mean, encoder.prior.mean, atol=encoder.prior.std.max())
 
 
+def test_held_notes_count_as_loud_and_the_softer_of_them_not_as_silence() -> None:
+    prior = Statistics(np.array([0.0, -2.0], np.float32), np.array([1.0, 0.8], np.float32))
+    loud = np.tile(np.array([[0.5, -1.0]], np.float32), (600, 1))
+    notes = RunningStatistics(prior)
+    notes.update(np.concatenate([loud, loud[:60] - [0.0, 1.4]]))  # a tenth of them 14 dB softer
+    _, energy = notes.result().normalize(np.array([[0.5, -1.0], [0.5, -2.4]])).T
+    np.testing.assert_allclose(energy, [1.0, 1.0 - 1.4 / 0.8], atol=0.01)
+
+    speech = np.random.default_rng(0).normal([0.0, -1.0], [1.0, 1.1], (4000, 2))
+    speaking = RunningStatistics(prior, prior_frames=0)
+    speaking.update(speech)
+    heard = speech[speech[:, 1] > np.percentile(speech[:, 1], 95) - 3.5]
+    np.testing.assert_allclose(speaking.result().mean, heard.mean(0), atol=1e-4)
+    np.testing.assert_allclose(speaking.result().std, heard.std(0), atol=1e-4)
+
+
 def test_mel_filters_are_slaneys() -> None:
     filters = pytest.importorskip("librosa").filters.mel(sr=16000, n_fft=400, n_mels=80)
     assert np.abs(filters - mel_filters()).max() < 1e-7

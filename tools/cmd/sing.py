@@ -111,22 +111,23 @@ def make_song(speech: Path) -> Song:
 
 
 def levels_db(wave: np.ndarray, note: slice, rate: int) -> np.ndarray:
-    """Level of each 50 ms of a note, relative to the source's notes."""
+    """Level of each 50 ms of a note in dB."""
     size = rate // 20
     part = wave[note.start * rate // 100 : note.stop * rate // 100]
     squares = np.square(part[: len(part) // size * size]).reshape(-1, size).mean(1)
-    return 10 * np.log10(squares + 1e-12) - 20 * np.log10(LEVEL)
+    return 10 * np.log10(squares + 1e-12)
 
 
 def listen(song: Song, converted: Path) -> dict[str, Sung]:
     """What became of every note of a song in its conversion."""
-    heard, (made, rate) = load_f0_method("pm")(load(converted, RATE)[0]), load(converted)
+    heard, (made, rate) = load_f0_method("swift")(load(converted, RATE)[0]), load(converted)
     notes = {}
     for name, note in song.notes.items():
         wanted, found = song.f0[note], heard[note]
         voiced = found > 0
         cents = np.abs(1200 * np.log2(found[voiced] / wanted[voiced]))
-        notes[name] = Sung(float(voiced.mean()), cents, levels_db(made, note, rate))
+        level = levels_db(made, note, rate) - levels_db(song.audio, note, RATE)
+        notes[name] = Sung(float(voiced.mean()), cents, level)
     return notes
 
 
