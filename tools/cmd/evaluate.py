@@ -74,9 +74,10 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
         semitones = round(12 * float(np.log2(target_f0 / (median_f0(f0) or target_f0))), 2)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "converted.wav"
-            converter.convert_file(_conversion(options, source.path, path, semitones))
+            done = converter.convert_file(_conversion(options, source.path, path, semitones))
             made, high_band = Recording(path), _high_band(path, converter.sample_rate)
         row = {**_melody(transpose(f0, semitones), f0_method(made.audio)), **high_band}
+        row["real-time factor"] = sum(done.seconds.values()) / done.audio_seconds
         row |= _likeness(jury, real, sources, source, made)
         row |= _naturalness(jury, source, made)
         if source.path.name in texts or not texts:  # some with a text: only these count

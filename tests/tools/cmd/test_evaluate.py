@@ -141,5 +141,6 @@ def test_without_judges_the_melody_is_still_judged_and_the_missing_are_named(
     )
     assert figures["clips"] == 1
     assert np.isfinite(figures["energy above 8 kHz, dB, target real"])
+    assert 0 < figures["real-time factor"] < 5
     assert "distillmos converted" not in figures
     assert "without the judge distillmos" in capsys.readouterr().err
