@@ -37,7 +37,7 @@ class RunningStatistics:
     def __init__(self, prior: Statistics, prior_frames: int = PRIOR_FRAMES) -> None:
         self.least_std = np.full_like(prior.std, 1e-3)
         self.least_std[-1] = prior.std[-1]
-        self.loud = np.inf  # of what was taken in, log10 energy
+        self.loud = np.inf  # log10 energy of the loud frames; infinite = none yet
         self.count = float(prior_frames)
         self.sum = prior.mean * self.count
         self.squares = (prior.std**2 + prior.mean**2) * self.count
