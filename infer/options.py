@@ -162,7 +162,7 @@ class ConvertOptions(Options):
     semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
     f0_method: str = option("how the melody is found", default_f0_method, choices=F0_METHODS)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
-    index_rate: float = option("share of features taken from the index", 0.75, within=(0, 1))
+    index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
     protect: float = option(
         "keep unvoiced sounds: 0 = most, 0.5 = not at all", 0.33, within=(0, 0.5)
     )
