@@ -35,8 +35,7 @@ class RunningStatistics:
     is_final = False  # more speech makes them better
 
     def __init__(self, prior: Statistics, prior_frames: int = PRIOR_FRAMES) -> None:
-        self.least_std = np.full_like(prior.std, 1e-3)
-        self.least_std[-1] = prior.std[-1]
+        self.least_spread = prior.std[-1]  # of the log10 energy
         self.loud = np.inf  # log10 energy of the loud frames; infinite = none yet
         self.count = float(prior_frames)
         self.sum = prior.mean * self.count
@@ -57,8 +56,8 @@ class RunningStatistics:
     def result(self) -> Statistics:
         """Statistics of everything taken in so far."""
         mean = self.sum / self.count
-        variance = np.maximum(self.squares / self.count - mean**2, 0)
-        std = np.maximum(np.sqrt(variance), self.least_std)
+        std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 1e-6))
+        std[-1] = max(std[-1], self.least_spread)
         mean[-1] = min(mean[-1], self.loud - std[-1])
         return Statistics(mean.astype(np.float32), std.astype(np.float32))
 
