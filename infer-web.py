@@ -5,7 +5,7 @@ import os
 import sys
 
 import config
-from infer.options import parse_options
+from options import parse_options
 from tools.web.options import WebOptions, page_environment
 
 

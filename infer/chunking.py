@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from config import ChunkSizes
-from infer.filters import high_pass
+from infer.audio.filters import high_pass
 
 GRID_RATE = 50  # every core begins on a content frame
 CUT_RATE = 100  # where RVC cuts, on a frame of f0

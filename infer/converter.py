@@ -18,19 +18,19 @@ import torch
 
 import config
 from infer import memory
-from infer.audio import AudioError, AudioReader
-from infer.audio_writer import AudioWriter
-from infer.checkpoint import CheckpointError, load_voice_model, load_weights
+from infer.audio.filters import high_pass
+from infer.audio.loudness import LoudnessMatcher, is_noise, no_louder
+from infer.audio.reader import AudioError, AudioReader
+from infer.audio.writer import AudioWriter
 from infer.chunking import CUTTERS, Chunk, Cutter, Joiner
 from infer.content import FRAME, ContentEncoder, load_encoder
 from infer.content.statistics import Statistics
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import quantize, transpose
-from infer.filters import high_pass
-from infer.loudness import LoudnessMatcher, is_noise, no_louder
 from infer.models.families import family
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
+from infer.voice.checkpoint import CheckpointError, load_voice_model, load_weights
 
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert

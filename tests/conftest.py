@@ -34,9 +34,9 @@ def untrained_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small lite voice whose weights are as they were made: it hums, and converts fast."""
     import torch
 
-    from infer.checkpoint import VoiceModel, save_voice_model
-    from infer.hparams import LiteParams, read_config
     from infer.models.families import family, plain
+    from infer.voice.checkpoint import VoiceModel, save_voice_model
+    from infer.voice.hparams import LiteParams, read_config
 
     params = LiteParams.from_groups(
         read_config("lite", 24000), hidden_dim=32, inner_dim=64, num_blocks=2

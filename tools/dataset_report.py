@@ -16,7 +16,7 @@ import numpy as np
 
 import config
 from config import replacing
-from infer.audio import AudioError
+from infer.audio.reader import AudioError
 from infer.f0 import load_f0_method
 from tools.alike import find_duplicates, find_other_voices
 from tools.measure import Measures, measure

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import config
-from infer.hparams import read_config
+from infer.voice.hparams import read_config
 
 QUERY = ["--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 QUERY_SECONDS = 10.0

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infer.audio import load
+from infer.audio.filters import high_pass
+from infer.audio.reader import load
 from infer.f0 import SAMPLE_RATE, F0Method, load_f0_method
 from infer.f0.contour import transpose
-from infer.filters import high_pass
 from infer.options import ConvertOptions
 from tools.listen import beginning
 from tools.measure import mean_cepstrum, spectrum_distance_db

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import config
 from infer.retrieval import find_index
-from infer.voice_header import STATE, VOICE, HeaderError, VoiceHeader, read_header
+from infer.voice.header import STATE, VOICE, HeaderError, VoiceHeader, read_header
 from tools.web.presets import SUFFIX as PRESETS
 from train.experiment import plain_name
 

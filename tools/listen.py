@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from scipy.signal import sosfilt
 
-from infer.audio import AudioReader
-from infer.audio_writer import AudioWriter
+from infer.audio.filters import high_pass
+from infer.audio.reader import AudioReader
+from infer.audio.writer import AudioWriter
 from infer.f0 import F0_RATE, SAMPLE_RATE, F0Method
-from infer.filters import high_pass
 
 LISTENED_SECONDS = 60  # from the beginning: enough for a plot and a median
 PLOT_POINTS = 1000

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.audio import AudioReader
+from infer.audio.filters import high_pass_causal
+from infer.audio.reader import AudioReader
+from infer.audio.resampling import Resampler
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
-from infer.filters import high_pass_causal
-from infer.resampling import Resampler
 from train.preprocess import find_fault
 from train.slicer import cut_to_clips, slice_at_silence
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from infer.options import ConvertOptions, Options, command, option
+from infer.options import ConvertOptions
+from options import Options, command, option
 from tools.assets import GROUPS, hub_address
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from config import replacing
-from infer.voice_header import VoiceHeader
+from infer.voice.header import VoiceHeader
 from tools.library import (
     COMPANIONS,
     INDEX,

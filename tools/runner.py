@@ -16,7 +16,7 @@ from typing import Any
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 import config
-from infer.options import parse_options, printable
+from options import parse_options, printable
 from tools.web.jobs import (
     PROMPT,
     Job,

@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import config
 from infer.f0 import F0Method, load_f0_method
-from infer.options import ConvertOptions, parse_options
+from infer.options import ConvertOptions
 from infer.retrieval import find_index
+from options import parse_options
 from tools.options import IndexRatesOptions
 
 if TYPE_CHECKING:

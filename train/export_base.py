@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import config
-from infer.checkpoint import load_training_state, load_voice_model, save_training_state
-from infer.options import Options, option, parse_options
+from infer.voice.checkpoint import load_training_state, load_voice_model, save_training_state
+from options import Options, option, parse_options
 from train.experiment import Experiment
 from train.options import EXPERIMENT_HELP
 from train.state import base_files

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from config import pick_device, replacing
-from infer.audio import load
+from infer.audio.reader import load
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import quantize
 from train.experiment import Experiment, write_json

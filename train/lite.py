@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 import config
-from infer.checkpoint import VoiceModel, load_training_state, load_weights
 from infer.models.families import family, plain
+from infer.voice.checkpoint import VoiceModel, load_training_state, load_weights
 from train.dataset import Batch, Dataset
 from train.experiment import Experiment
 from train.filelist import Clip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infer.f0 import F0_METHODS, default_f0_method
-from infer.options import Options, command, option, parse_options
+from options import Options, command, option, parse_options
 
 __all__ = [
     "BuildIndexOptions",

@@ -18,13 +18,13 @@ import numpy as np
 import soundfile
 
 from config import replacing
-from infer.audio import AudioError, AudioReader
+from infer.audio.filters import high_pass_causal
+from infer.audio.reader import AudioError, AudioReader
+from infer.audio.resampling import resample
 from infer.content import CONTENT_ENCODERS, DEFAULT_EMBEDDER, EMBEDDER_NAME, embedder_file
 from infer.f0 import SAMPLE_RATE
-from infer.filters import high_pass_causal
-from infer.hparams import read_config
-from infer.options import command, printable
-from infer.resampling import resample
+from infer.voice.hparams import read_config
+from options import command, printable
 from train.experiment import Experiment, Source
 from train.options import PreprocessOptions, parse_options
 from train.reuse import copy_features

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from infer.checkpoint import VoiceModel
+    from infer.voice.checkpoint import VoiceModel
     from train.experiment import Experiment
     from train.filelist import Clip
     from train.options import TrainOptions

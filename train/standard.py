@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 import config
-from infer.checkpoint import CheckpointError, VoiceModel, classic_names, load_training_state
-from infer.hparams import StandardParams
 from infer.models.families import family, plain
+from infer.voice.checkpoint import CheckpointError, VoiceModel, classic_names, load_training_state
+from infer.voice.hparams import StandardParams
 from train import processes
 from train.experiment import Experiment, write_json
 from train.filelist import Clip

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from infer.memory import is_out_of_memory
 from infer.models.ops import crop_frames
-from infer.models.synthesizer import TrainingOutput
+from infer.models.standard.synthesizer import TrainingOutput
 from train import processes
 from train.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
 from train.standard_losses import (

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from infer.checkpoint import (
+from infer.voice.checkpoint import (
     CheckpointError,
     classic_names,
     load_training_state,

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 import config
-from infer.checkpoint import save_voice_model
 from infer.memory import is_out_of_memory
-from infer.options import printable
+from infer.voice.checkpoint import save_voice_model
+from options import printable
 from train import processes
 from train.curves import Curves
 from train.experiment import Experiment

@@ -16,9 +16,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from infer.checkpoint import CheckpointError, read_tensors, save_tensors
-from infer.hparams import StandardParams
-from infer.models.synthesizer import Noise
+from infer.models.standard.synthesizer import Noise
+from infer.voice.checkpoint import CheckpointError, read_tensors, save_tensors
+from infer.voice.hparams import StandardParams
 from train.filelist import Clip
 from train.spectrogram import SpectrogramParams, linear_spectrogram
 from train.worker import WorkerError

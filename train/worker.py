@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from config import replacing
-from infer.options import Options, command, printable
+from options import Options, command, printable
 from train.experiment import Experiment
 
 CONSOLE_SECONDS = 1.0  # between two progress lines on stdout

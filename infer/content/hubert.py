@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infer.checkpoint import CheckpointError, load_weights
 from infer.content import FRAME
 from infer.content.hubert_files import HubertFile, read_hubert
 from infer.content.statistics import NoStatistics
 from infer.content.windows import encode_windows
+from infer.voice.checkpoint import CheckpointError, load_weights
 
 RECEPTIVE_FIELD = 400  # samples that a frame is computed from
 STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of the convolutions; their product is FRAME

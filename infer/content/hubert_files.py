@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from infer.checkpoint import CheckpointError, read_tensors
+from infer.voice.checkpoint import CheckpointError, read_tensors
 
 HEAD_DIM = 64  # of every published HuBERT; for files that do not tell their number of heads
 # what fairseq's checkpoints carry beside the weights; read as empty shells, never imported

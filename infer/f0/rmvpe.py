@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from infer.checkpoint import CheckpointError, load_weights, read_tensors
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
 from infer.f0.bins import PITCH_BINS, bin_cents, cents_to_hz, mean_around
 from infer.f0.onnx import OnnxNetwork
 from infer.f0.windows import track_batches
+from infer.voice.checkpoint import CheckpointError, load_weights, read_tensors
 
 N_FFT = 1024
 N_MELS = 128

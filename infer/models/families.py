@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from infer.hparams import LiteParams, StandardParams
-from infer.models.istft import LiteSynthesizer
+from infer.models.lite.synthesizer import LiteSynthesizer
 from infer.models.ops import fold_weight_norm
-from infer.models.synthesizer import Synthesizer
+from infer.models.standard.synthesizer import Synthesizer
+from infer.voice.hparams import LiteParams, StandardParams
 
 
 @dataclass(frozen=True)

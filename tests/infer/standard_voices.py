@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from infer.checkpoint import VoiceModel, read_tensors, save_voice_model
-from infer.hparams import StandardParams, read_config
 from infer.models.families import family, plain
+from infer.voice.checkpoint import VoiceModel, read_tensors, save_voice_model
+from infer.voice.hparams import StandardParams, read_config
 
 TINY_HUBERT = Path(__file__).parents[1] / "golden/hubert_tiny.pt"
 

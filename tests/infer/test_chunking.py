@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from config import ChunkSizes
+from infer.audio.resampling import resample
 from infer.chunking import CenterCutter, Chunk, Cutter, Joiner, QuietestCutter
-from infer.resampling import resample
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # RVC's: x_pad, x_query, x_center, x_max

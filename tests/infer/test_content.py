@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from config import ASSETS
-from infer.audio import load
+from infer.audio.reader import load
 from infer.content import load_encoder
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.whisper import WhisperContent, mel_filters

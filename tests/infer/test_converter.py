@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer.audio import AudioError, load
+from infer.audio.reader import AudioError, load
 from infer.converter import TooLittleMemory, VoiceConverter
 from infer.options import ConvertOptions
 

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 import torch
 
-from infer.audio import load
-from infer.checkpoint import CheckpointError
+from infer.audio.reader import load
 from infer.converter import TooLittleMemory, VoiceConverter
 from infer.options import ConvertOptions
+from infer.voice.checkpoint import CheckpointError
 from tests.infer.standard_voices import install_contentvec, narrow_voice, write_voice
 
 WIDTHS = {"v1": 256, "v2": 768}

@@ -18,10 +18,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from infer.checkpoint import CheckpointError, read_tensors
 from infer.content import FRAME, load_encoder
 from infer.content.hubert import HubertContent
 from infer.content.hubert_files import read_hubert
+from infer.voice.checkpoint import CheckpointError, read_tensors
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 TINY = GOLDEN / "hubert_tiny.pt"  # written by fairseq; 24 values, projected to 8

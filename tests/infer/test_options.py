@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from infer.options import ConvertOptions, Options, command, option, parse_options, printable
+from infer.options import ConvertOptions
+from options import Options, command, option, parse_options, printable
 
 
 @dataclass(frozen=True, kw_only=True)

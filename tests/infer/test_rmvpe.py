@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from infer.checkpoint import CheckpointError
 from infer.f0 import HOP_LENGTH, default_f0_method, load_f0_method
 from infer.f0 import rmvpe as rmvpe_module
 from infer.f0 import windows as windows_module
 from infer.f0.rmvpe import GRID, Rmvpe, RmvpeF0
-from infer.options import ConvertOptions, command, parse_options
+from infer.options import ConvertOptions
+from infer.voice.checkpoint import CheckpointError
+from options import command, parse_options
 from tests.golden.weights import golden_tensor
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer.audio import load
-from infer.audio_writer import AudioWriter
+from infer.audio.reader import load
+from infer.audio.resampling import resample
+from infer.audio.writer import AudioWriter
 from infer.f0 import load_f0_method
-from infer.resampling import resample
 from tools.cmd import dataset_report as command
 from tools.dataset_report import DatasetReport, Recording, read_report, report_dataset
 from tools.measure import Measures, measure, signal_to_noise

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer.audio import load
+from infer.audio.reader import load
 from infer.converter import VoiceConverter
 from infer.f0 import load_f0_method
 from infer.options import ConvertOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from infer.checkpoint import load_training_state, save_training_state
+from infer.voice.checkpoint import load_training_state, save_training_state
 from train.experiment import Experiment
 from train.export_base import ExportBaseOptions, export_base
 from train.state import base_files

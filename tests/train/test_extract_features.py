@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from infer.audio import load
+from infer.audio.reader import load
 from infer.content import load_encoder
 from tests.infer.standard_voices import install_contentvec
 from train.experiment import Experiment

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from infer.options import command, default_of
+from options import command, default_of
 from train import options as options_module
 from train.options import parse_options
 

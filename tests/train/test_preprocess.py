@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 import train.preprocess
-from infer.resampling import resample
+from infer.audio.resampling import resample
 from train.experiment import Experiment, write_json
 from train.options import PreprocessOptions, command, parse_options
 from train.preprocess import find_fault, normalize, preprocess

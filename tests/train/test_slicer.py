@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from infer.filters import high_pass_causal
+from infer.audio.filters import high_pass_causal
 from train.slicer import SilenceParams, cut_to_clips, slice_at_silence
 
 # A recording as a table: start (s), end (s), amplitude, Hz, noise; drawn with this seed. The cuts

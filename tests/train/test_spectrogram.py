@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from infer.hparams import read_config
+from infer.voice.hparams import read_config
 from train.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
 
 GOLDEN = Path(__file__).parents[1] / "golden"

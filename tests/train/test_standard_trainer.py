@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from infer.hparams import StandardParams, read_config
-from infer.models.synthesizer import Synthesizer
+from infer.models.standard.synthesizer import Synthesizer
+from infer.voice.hparams import StandardParams, read_config
 from tests.golden.weights import golden_tensor
 from tests.train.tiny_standard import DIM, make_experiment, tiny_options
 from train.filelist import complete_clips

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from infer.checkpoint import CheckpointError
+from infer.voice.checkpoint import CheckpointError
 from tests.train.tiny_standard import make_experiment, tiny_options
 from train.experiment import Experiment
 from train.options import command

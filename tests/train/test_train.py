@@ -13,10 +13,10 @@ import pytest
 import soundfile
 import torch
 
-from infer.checkpoint import load_voice_model, save_voice_model
 from infer.converter import VoiceConverter
-from infer.hparams import read_config
-from infer.models.istft import LiteSynthesizer
+from infer.models.lite.synthesizer import LiteSynthesizer
+from infer.voice.checkpoint import load_voice_model, save_voice_model
+from infer.voice.hparams import read_config
 from train.dataset import Dataset, bandwidth
 from train.experiment import Experiment
 from train.export_base import ExportBaseOptions, export_base

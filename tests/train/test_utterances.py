@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from infer.hparams import StandardParams
+from infer.voice.hparams import StandardParams
 from tests.train.tiny_standard import DIM, make_experiment, tiny_options, write_clip
 from train.experiment import Experiment
 from train.extract_features import _write_silence

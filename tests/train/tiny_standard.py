@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from infer.hparams import read_config
+from infer.voice.hparams import read_config
 from train.experiment import Experiment
 from train.options import TrainOptions
 

@@ -14,10 +14,10 @@ import numpy as np
 import soundfile
 
 from config import replacing
-from infer.audio import load
+from infer.audio.reader import load
+from infer.audio.resampling import resample
 from infer.f0 import SAMPLE_RATE
-from infer.options import Options, option, parse_options
-from infer.resampling import resample
+from options import Options, option, parse_options
 from tools.cmd.evaluate import choose_clips
 from tools.cmd.measure_f0 import QUIET_GAIN, add_noise, keep_band
 from tools.cmd.terminal import exit_code

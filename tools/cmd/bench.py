@@ -17,12 +17,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import config
-from infer.audio import load
+from infer.audio.reader import load
 from infer.converter import VoiceConverter
-from infer.hparams import LiteParams, StandardParams, read_config
-from infer.models.istft import LiteSynthesizer
-from infer.models.synthesizer import Synthesizer
-from infer.options import ConvertOptions, Options, command, option, parse_options
+from infer.models.lite.synthesizer import LiteSynthesizer
+from infer.models.standard.synthesizer import Synthesizer
+from infer.options import ConvertOptions
+from infer.voice.hparams import LiteParams, StandardParams, read_config
+from options import Options, command, option, parse_options
 from train.dataset import Batch
 from train.period_discriminators import MultiPeriodDiscriminator
 from train.spectrogram import SpectrogramParams

@@ -30,7 +30,7 @@ import numpy as np
 import soundfile
 
 import config
-from infer.options import Options, option, parse_options
+from options import Options, option, parse_options
 
 PEAK = 0.7  # of every file
 EDGE_SECONDS = 0.08  # silence kept before and after the speech

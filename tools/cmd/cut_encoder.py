@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from config import replacing
-from infer.audio import load
+from infer.audio.reader import load
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent
-from infer.options import Options, option, parse_options
+from options import Options, option, parse_options
 
 SMOOTHING = 41  # frames; the position mean is smooth but for its first frames
 EDGE = 3

@@ -6,7 +6,7 @@ import json
 import sys
 
 import config
-from infer.options import parse_options
+from options import parse_options
 from tools.cmd.terminal import exit_code
 from tools.dataset_report import DatasetReport, report_dataset, write_report
 from tools.options import DatasetReportOptions

@@ -6,7 +6,7 @@ import json
 import sys
 
 import config
-from infer.options import parse_options
+from options import parse_options
 from tools.doctor import run_checks, write_bundle
 from tools.options import DoctorOptions
 

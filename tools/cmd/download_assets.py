@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import config
-from infer.options import command, parse_options, printable
+from options import command, parse_options, printable
 from tools.assets import Asset, assets, sha256_of
 from tools.fetch import BLOCK, ConnectionLost, FetchError, fetch, open_client, probe, publish
 from tools.options import DownloadAssetsOptions

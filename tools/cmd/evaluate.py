@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 import config
-from infer.audio import AudioReader, load
+from infer.audio.reader import AudioReader, load
 from infer.converter import VoiceConverter
 from infer.f0 import default_f0_method, load_f0_method
 from infer.f0.contour import median_f0, transpose
-from infer.options import ConvertOptions, Options, command, option, parse_options, printable
+from infer.options import ConvertOptions
+from options import Options, command, option, parse_options, printable
 from tools.cmd import judges
 from tools.cmd.jury import Jury, Recording
 from tools.cmd.terminal import exit_code

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import config
 from config import replacing
-from infer.options import Options, command, option, parse_options, printable
+from options import Options, command, option, parse_options, printable
 from tools.cmd.terminal import exit_code
 from train.experiment import Experiment, plain_name
 from train.options import (

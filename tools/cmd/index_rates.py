@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from infer.options import parse_options
+from options import parse_options
 from tools.cmd.terminal import exit_code
 from tools.options import IndexRatesOptions
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Convert what the command line asks for; returns the exit code."""
-    from infer.options import ConvertOptions, parse_options
+    from infer.options import ConvertOptions
+    from options import parse_options
     from tools.cmd.terminal import exit_code
 
     options = parse_options(ConvertOptions, argv)
@@ -44,7 +45,7 @@ def _convert(options: ConvertOptions) -> int:
 
 def _targets(root: Path, sources: list[Path], options: ConvertOptions) -> list[tuple[Path, Path]]:
     """Each source with its output: same folders and names, another suffix; all different."""
-    from infer.audio_writer import OUTPUT_SUFFIXES
+    from infer.audio.writer import OUTPUT_SUFFIXES
 
     targets: dict[Path, Path] = {}
     for source in sources:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from infer.filters import high_pass
+from infer.audio.filters import high_pass
 
 SAMPLE_RATE = 16000
 INSTALL = "pip install --no-deps -r requirements-judges.txt"

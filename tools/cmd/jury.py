@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from config import replacing
-from infer.audio import load
+from infer.audio.reader import load
 from tools.cmd import judges
 
 EMBEDDINGS = ("speaker", "timbre")

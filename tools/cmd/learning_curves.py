@@ -20,8 +20,9 @@ import soundfile
 
 import config
 from config import replacing
-from infer.audio import AudioReader, load
-from infer.options import ConvertOptions, Options, command, option, parse_options, printable
+from infer.audio.reader import AudioReader, load
+from infer.options import ConvertOptions
+from options import Options, command, option, parse_options, printable
 from tools.cmd.evaluate import EvaluateOptions, evaluate
 from tools.cmd.fine_tune import run_step, workers
 from tools.cmd.measure_f0 import add_noise

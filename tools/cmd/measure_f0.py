@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.audio import load
+from infer.audio.reader import load
 from infer.f0 import F0_METHODS, HOP_LENGTH, SAMPLE_RATE, F0Method, load_f0_method
-from infer.options import Options, option, parse_options
+from options import Options, option, parse_options
 from tools.cmd.terminal import exit_code
 
 DEFAULT_METHODS = "swift,fcpe,crepe-tiny,pm,harvest,dio"

@@ -14,13 +14,14 @@ import numpy as np
 
 import config
 from config import replacing
-from infer.audio import load
-from infer.audio_writer import AudioWriter
+from infer.audio.reader import load
+from infer.audio.writer import AudioWriter
 from infer.converter import VoiceConverter
 from infer.f0 import SAMPLE_RATE, load_f0_method
 from infer.f0.contour import median_f0
-from infer.options import ConvertOptions, Options, option, parse_options
-from infer.voice_header import read_header
+from infer.options import ConvertOptions
+from infer.voice.header import read_header
+from options import Options, option, parse_options
 from tools.cmd.terminal import exit_code
 from train.preprocess import find_recordings
 

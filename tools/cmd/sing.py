@@ -16,10 +16,11 @@ import numpy as np
 import soundfile
 
 import config
-from infer.audio import load
+from infer.audio.reader import load
 from infer.converter import VoiceConverter
 from infer.f0 import load_f0_method
-from infer.options import ConvertOptions, Options, option, parse_options
+from infer.options import ConvertOptions
+from options import Options, option, parse_options
 from tools.cmd.terminal import exit_code
 
 RATE = 16000

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from infer.options import Options, option, parse_options
+from options import Options, option, parse_options
 from tools.cmd.build_base_corpus import COLUMNS, read_manifest, write, write_manifest
 from tools.cmd.terminal import exit_code
 

@@ -20,9 +20,9 @@ import soundfile
 from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 from scipy.signal import find_peaks
 
+from infer.audio.resampling import resample
 from infer.f0 import F0_RATE, SAMPLE_RATE, F0Method, load_f0_method
-from infer.options import Options, option, parse_options
-from infer.resampling import resample
+from options import Options, option, parse_options
 from tools.cmd.build_base_corpus import read_manifest, tidy, write, write_manifest
 from tools.cmd.terminal import exit_code
 

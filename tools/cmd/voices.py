@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infer.options import parse_options
-from infer.voice_header import read_header
+from infer.voice.header import read_header
+from options import parse_options
 from tools.cmd.terminal import exit_code
 from tools.library import Library, LibraryError, Voice
 from tools.options import (
@@ -71,8 +71,8 @@ def _show(options: ShowOptions) -> None:
 
 
 def _extract(options: ExtractOptions) -> None:
-    from infer.checkpoint import save_voice_model
-    from infer.extract import extract_voice
+    from infer.voice.checkpoint import save_voice_model
+    from infer.voice.extract import extract_voice
 
     target = _free(options.voice)
     model = extract_voice(options.state, options.info)
@@ -82,8 +82,8 @@ def _extract(options: ExtractOptions) -> None:
 
 
 def _merge(options: MergeOptions) -> None:
-    from infer.checkpoint import load_voice_model, save_voice_model
-    from infer.merge import merge_voices
+    from infer.voice.checkpoint import load_voice_model, save_voice_model
+    from infer.voice.merge import merge_voices
 
     target = _free(options.voice)
     first, second = load_voice_model(options.first), load_voice_model(options.second)
@@ -111,7 +111,7 @@ def _edit(options: EditOptions) -> None:
     if options.picture is not None:
         library.set_picture(path, options.picture)
     if options.info is not None:
-        from infer.checkpoint import load_voice_model, save_voice_model
+        from infer.voice.checkpoint import load_voice_model, save_voice_model
 
         library.check_own(path)
         save_voice_model(path, replace(load_voice_model(path), info=options.info))

@@ -13,7 +13,8 @@ from typing import Any
 
 import gradio as gr
 
-from infer.options import ConvertOptions, default_of
+from infer.options import ConvertOptions
+from options import default_of
 from tools.options import IndexRatesOptions
 from tools.web import choices, presets
 from tools.web.results import new_folder, new_result

@@ -25,7 +25,8 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 import config
-from infer.options import ConvertOptions, Options, command, option
+from infer.options import ConvertOptions
+from options import Options, command, option
 from tools.hardware import has_gpu
 from tools.options import DatasetReportOptions
 from train import options as workers

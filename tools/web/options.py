@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infer.options import Options, option
+from options import Options, option
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

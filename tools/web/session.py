@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import config
-from infer.options import ConvertOptions, command
+from infer.options import ConvertOptions
+from options import command
 from tools.options import IndexRatesOptions
 
 CANCEL_SECONDS = 30.0  # a process that has not given up by then is ended

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import config
-from infer.options import Options
-from infer.voice_header import read_header
+from infer.voice.header import read_header
+from options import Options
 from tools.options import DatasetReportOptions, ExtractOptions, voice_command
 from tools.web.choices import from_root
 from tools.web.run_command import run_command

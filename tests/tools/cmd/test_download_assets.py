@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import config
-from infer.options import command, parse_options
+from options import command, parse_options
 from tests.tools.bad_server import Server, fail, send
 from tools import fetch as fetch_module
 from tools.assets import GROUPS, HUB, assets

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer.checkpoint import load_voice_model, save_voice_model
+from infer.voice.checkpoint import load_voice_model, save_voice_model
 from tools.cmd.infer_cli import main
 from tools.outcomes import BEGUN, DONE, FAILED, Outcome, note, read_outcomes
 

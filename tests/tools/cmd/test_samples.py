@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 import soundfile
 
-from infer.checkpoint import load_voice_model, save_voice_model
+from infer.voice.checkpoint import load_voice_model, save_voice_model
 from tools.cmd import samples as module
 from tools.cmd.samples import SamplesOptions, main, samples
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from config import ChunkSizes
-from infer.audio import load
+from infer.audio.reader import load
 from infer.chunking import CUTTERS
 from infer.converter import VoiceConverter
 from infer.f0 import load_f0_method

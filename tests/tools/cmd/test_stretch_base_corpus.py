@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer.audio import load
+from infer.audio.reader import load
 from infer.f0 import SAMPLE_RATE, load_f0_method
 from tools.cmd.build_base_corpus import read_manifest, write_manifest
 from tools.cmd.stretch_base_corpus import StretchBaseCorpusOptions, stretch_base_corpus

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from infer.audio.resampling import resample
 from infer.f0 import SAMPLE_RATE
-from infer.resampling import resample
 from tools.cmd import build_base_corpus as corpus
 from tools.cmd import vary_base_corpus as variation
 

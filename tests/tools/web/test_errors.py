@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer.audio import load
+from infer.audio.reader import load
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval
 from tools.library import Library, check_voice

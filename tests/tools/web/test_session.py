@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer.options import ConvertOptions, command
+from infer.options import ConvertOptions
+from options import command
 from tools.web.session import ConversionCancelled, ConversionError, Session
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import config
 from infer.content import installed_embedders
-from infer.hparams import read_config
-from infer.options import command
+from infer.voice.hparams import read_config
+from options import command
 from tools.web.jobs import argv_of
 from tools.web.training import (
     STEPS,

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 import config
-from infer.options import command, printable
+from options import command, printable
 from tools.web import choices
 from tools.web.batch import without_folder
 from tools.web.errors import chosen_voice, explained, refusal

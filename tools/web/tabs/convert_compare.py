@@ -15,7 +15,8 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 import config
-from infer.options import ConvertOptions, command, default_of, printable
+from infer.options import ConvertOptions
+from options import command, default_of, printable
 from tools.options import IndexRatesOptions
 from tools.web import choices, results
 from tools.web.batch import without_folder

@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from infer.options import AUDIO_FORMATS, ConvertOptions, default_of
+from infer.options import AUDIO_FORMATS, ConvertOptions
+from options import default_of
 from tools import hardware
 from tools.web import choices
 from tools.web.errors import chosen_voice, explained, refusal

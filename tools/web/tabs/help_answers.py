@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 import config
-from infer.options import ConvertOptions, command, printable
+from infer.options import ConvertOptions
+from options import command, printable
 from tools.library import Library
 from tools.parcel import pack
 from tools.web import choices

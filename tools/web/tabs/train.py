@@ -11,7 +11,7 @@ import gradio as gr
 import config
 from infer.content import installed_embedders
 from infer.f0 import F0_METHODS, default_f0_method
-from infer.options import Options, printable
+from options import Options, printable
 from tools import hardware
 from tools.recordings import take_recordings
 from tools.web.choices import from_root

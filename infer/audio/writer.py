@@ -1,0 +1,215 @@
+"""Audio files written block by block: by soundfile (libsndfile), m4a by PyAV (libav)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+import config
+from infer.audio.reader import AudioError
+from infer.audio.resampling import Resampler
+
+logger = logging.getLogger(__name__)
+
+ENCODE_SAMPLES = 2**16  # libsndfile's ogg encoder overflows the stack on very long writes
+WAV_LIMIT_SAMPLES = (2**32 - 4096) // 2  # a wav header counts bytes with 32 bits
+AAC_BITS_PER_SAMPLE = 4  # 96 kbit/s at 24 kHz; the "fast" coder is twice as fast and cleaner
+
+ENCODING_ERRORS = (OSError, soundfile.SoundFileError)
+VORBIS_COMPRESSION = 0.1  # 0 best .. 1 smallest; about 100 kbit/s at 40 kHz
+MP3_COMPRESSION = 0.1  # 0 best .. 1 smallest; about 75 kbit/s at 44.1 kHz
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+AAC_RATES = (*MP3_RATES, 64000, 88200, 96000)
+
+
+class AudioWriter:
+    """Write mono audio block by block into .wav .flac .mp3 .m4a or .ogg; 16 bit where that applies.
+
+    sample_rate is that of the audio given; file_rate (default: the same) that of the file. mp3 and
+    m4a know few rates, so their file gets the next higher one they know. Samples beyond -1..1 are
+    clipped. The file appears under its name only when the `with` block ends without an error;
+    until then it is a hidden temporary file beside it. Raises AudioError.
+    """
+
+    def __init__(self, path: Path | str, sample_rate: int, file_rate: int | None = None) -> None:
+        self.path = Path(path)
+        self._suffix = self.path.suffix.lower()
+        if self._suffix not in OUTPUT_SUFFIXES:
+            raise AudioError(
+                f"{self.path}: cannot write {self._suffix or 'a file without a suffix'}; "
+                f"choose one of {' '.join(OUTPUT_SUFFIXES)}"
+            )
+        encoder, rates = ENCODERS[self._suffix]
+        self.file_rate = _next_rate(file_rate or sample_rate, rates)
+        self._resampler = Resampler(sample_rate, self.file_rate)
+        self._written = 0
+        self._encoder: _Encoder | None = None
+        self._temporary = config.unfinished(self.path, os.getpid())
+        try:
+            if self.path.is_dir():
+                raise AudioError(f"{self.path}: is a folder; name a file to write")
+            if self.path.parent.is_file():
+                raise AudioError(
+                    f"{self.path}: cannot be written ({self.path.parent} is a file, not a folder)"
+                )
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary.touch()  # libav would notice only when it writes
+            self._encoder = encoder(self._temporary, self._suffix, self.file_rate)
+        except ENCODING_ERRORS as error:
+            raise self._failed(error) from error
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            self._discard()
+
+    def write(self, audio: np.ndarray) -> None:
+        """Append audio: (n,) float in -1..1."""
+        if audio.ndim != 1:
+            raise ValueError(f"audio must be mono of shape (n,), not {audio.shape}")
+        if not np.isfinite(audio).all():
+            raise AudioError(f"{self.path}: not written, the audio has NaN or infinite samples")
+        self._encode(self._resampler.push(audio))
+
+    def _encode(self, audio: np.ndarray) -> None:
+        assert self._encoder is not None
+        self._written += len(audio)
+        if self._suffix == ".wav" and self._written > WAV_LIMIT_SAMPLES:
+            raise AudioError(f"{self.path}: a wav file holds at most 4 GiB; choose .flac")
+        try:
+            for start in range(0, len(audio), ENCODE_SAMPLES):
+                self._encoder.write(np.clip(audio[start : start + ENCODE_SAMPLES], -1.0, 1.0))
+        except ENCODING_ERRORS as error:
+            raise self._failed(error) from error
+
+    def _commit(self) -> None:
+        assert self._encoder is not None
+        self._encode(self._resampler.flush())
+        if self._written == 0:
+            raise AudioError(f"{self.path}: not written, there is no audio to write")
+        try:
+            self._encoder.finish()
+            self._encoder.close()
+            self._temporary.replace(self.path)
+        except ENCODING_ERRORS as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> AudioError:
+        self._discard()
+        reason = getattr(error, "strerror", None) or f"{str(error).rstrip('.')}; is the disk full?"
+        return AudioError(f"{self.path}: cannot be written ({reason})")
+
+    def _discard(self) -> None:
+        with suppress(*ENCODING_ERRORS):
+            if self._encoder is not None:
+                self._encoder.close()
+        try:
+            self._temporary.unlink(missing_ok=True)
+        except NotADirectoryError:
+            pass  # there is no such folder, so nothing was made in it
+        except OSError as error:
+            logger.warning("%s: could not be removed (%s)", self._temporary, error.strerror)
+
+
+class _Encoder(Protocol):
+    def write(self, audio: np.ndarray) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _LibsndfileEncoder:
+    def __init__(self, path: Path, suffix: str, sample_rate: int) -> None:
+        kind, subtype, compression = {
+            ".wav": ("WAV", "PCM_16", None),
+            ".flac": ("FLAC", "PCM_16", None),
+            ".ogg": ("OGG", "VORBIS", VORBIS_COMPRESSION),
+            ".mp3": ("MP3", "MPEG_LAYER_III", MP3_COMPRESSION),
+        }[suffix]
+        self._file = soundfile.SoundFile(
+            str(path), "w", sample_rate, 1, subtype, format=kind, compression_level=compression
+        )
+
+    def write(self, audio: np.ndarray) -> None:
+        self._file.write(audio)
+
+    def finish(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _AacEncoder:
+    def __init__(self, path: Path, suffix: str, sample_rate: int) -> None:
+        import av
+
+        self._position = 0
+        with _libav_errors():
+            self._container = av.open(str(path.absolute()), "w", format="mp4")
+            self._stream = self._container.add_stream(
+                "aac", rate=sample_rate, layout="mono", options={"aac_coder": "fast"}
+            )
+            self._stream.bit_rate = AAC_BITS_PER_SAMPLE * sample_rate
+
+    def write(self, audio: np.ndarray) -> None:
+        import av
+
+        if len(audio) == 0:
+            return
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(audio[None], np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = self._stream.rate
+        frame.time_base = Fraction(1, self._stream.rate)
+        frame.pts = self._position
+        self._position += len(audio)
+        with _libav_errors():
+            self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        with _libav_errors():
+            self._container.mux(self._stream.encode(None))
+
+    def close(self) -> None:
+        with _libav_errors():
+            self._container.close()
+
+
+@contextmanager
+def _libav_errors() -> Iterator[None]:
+    import av
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
+
+
+ENCODERS: dict[str, tuple[Callable[[Path, str, int], _Encoder], tuple[int, ...]]] = {
+    ".wav": (_LibsndfileEncoder, ()),
+    ".flac": (_LibsndfileEncoder, ()),
+    ".mp3": (_LibsndfileEncoder, MP3_RATES),
+    ".m4a": (_AacEncoder, AAC_RATES),
+    ".ogg": (_LibsndfileEncoder, ()),
+}
+OUTPUT_SUFFIXES = tuple(ENCODERS)
+
+
+def _next_rate(wanted: int, rates: tuple[int, ...]) -> int:
+    """Choose the lowest of the rates that is not below the wanted one; no rates = any is good."""
+    return min((rate for rate in rates if rate >= wanted), default=rates[-1] if rates else wanted)

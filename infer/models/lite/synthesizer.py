@@ -1,0 +1,182 @@
+"""The lite synthesizer: a harmonic and a noise source, filtered in the STFT domain.
+
+ConvNeXt blocks at frame rate predict, for every 25 Hz bin of every 10 ms frame, how the harmonic
+source is scaled and turned and how the noise source is scaled; one inverse STFT makes the waveform
+(Vocos: Siuzdak 2023, arXiv:2306.00814; neural source filter: Wang et al. 2019, arXiv:1904.12088).
+A frame is always 10 ms and a window always 40 ms, so a bin is 25 Hz wide at every sample rate: the
+weights of one rate are the first rows of a higher one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import config
+from infer.voice.hparams import LiteParams
+
+WINDOW_FRAMES = 4  # STFT window in frames
+F0_REFERENCE = 200.0  # Hz; the middle of the f0 scale that the network sees
+F0_WAVES = 8  # sines and cosines that describe log f0
+MAX_LOG_GAIN = 6.0  # natural log; keeps exp() finite
+
+
+def linear_upsample(x: Tensor, factor: int) -> Tensor:
+    """(B, T) at samples i * factor -> (B, T * factor), linear between, held at the end."""
+    following = torch.cat([x[:, 1:], x[:, -1:]], 1)
+    ramp = torch.arange(factor, device=x.device, dtype=x.dtype) / factor
+    return (x[..., None] + (following - x)[..., None] * ramp).flatten(1)
+
+
+class HarmonicSource(nn.Module):
+    """f0 -> band-limited pulses: every harmonic below Nyquist, all with the same level."""
+
+    def __init__(self, sample_rate: int, hop_length: int) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.hop_length = hop_length
+
+    def forward(self, f0: Tensor, phase: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """f0: (B, T) Hz, 0 where unvoiced; phase: (B,) cycles at the start.
+
+        Returns the source (B, T * hop_length) and the phase (B,) after the last sample.
+        """
+        voiced = (f0 > 0).to(f0.dtype)
+        amplitude = linear_upsample(voiced, self.hop_length)
+        # a voiced edge keeps its pitch while the amplitude ramps, so f0 never glides to zero
+        filled = torch.where(f0 > 0, f0, torch.roll(f0, 1, 1))
+        filled = torch.where(filled > 0, filled, torch.roll(f0, -1, 1)).clamp(min=20.0)
+        hz = linear_upsample(filled, self.hop_length)
+        cycles = torch.cumsum(hz.double() / self.sample_rate, 1)
+        if phase is not None:
+            cycles = cycles + phase[:, None].double()
+        angle = (cycles.frac() * (2 * math.pi)).to(f0.dtype)
+        # sum of cos(k * angle), k = 1..K, in closed form; a fractional K fades the top harmonic in
+        count = (0.5 * self.sample_rate / hz).clamp(min=1.0)
+        whole = count.floor()
+        half = angle / 2
+        denominator = torch.sin(half)
+        near_pulse = denominator.abs() < 1e-4
+        denominator = torch.where(near_pulse, torch.ones_like(half), 2 * denominator)
+        pulses = torch.where(
+            near_pulse, whole, torch.sin((2 * whole + 1) * half) / denominator - 0.5
+        )
+        pulses = pulses + (count - whole) * torch.cos((whole + 1) * angle)
+        return pulses * torch.sqrt(2 / count) * amplitude, cycles[:, -1].frac().to(f0.dtype)
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution over time, speaker-adapted layer norm, MLP. (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, dim: int, inner_dim: int, kernel_size: int, speaker_dim: int, scale: float):
+        super().__init__()
+        self.dwconv = nn.Conv1d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
+        self.adapt = nn.Linear(speaker_dim, 2 * dim)
+        self.inner = nn.Linear(dim, inner_dim)
+        self.outer = nn.Linear(inner_dim, dim)
+        self.gamma = nn.Parameter(torch.full((dim,), scale))
+        nn.init.zeros_(self.adapt.weight)
+        nn.init.zeros_(self.adapt.bias)
+
+    def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
+        y = self.dwconv(x.transpose(1, 2)).transpose(1, 2)
+        scale, shift = self.adapt(speaker)[:, None].chunk(2, -1)
+        y = F.layer_norm(y, y.shape[-1:]) * (1 + scale) + shift
+        return x + self.gamma * self.outer(F.gelu(self.inner(y)))
+
+
+class LiteSynthesizer(nn.Module):
+    """content + f0 + speaker -> waveform."""
+
+    def __init__(self, params: LiteParams) -> None:
+        super().__init__()
+        dim = params.hidden_dim
+        self.params = params
+        self.n_fft = WINDOW_FRAMES * params.hop_length
+        self.num_bins = self.n_fft // 2 + 1
+        self.source = HarmonicSource(params.sample_rate, params.hop_length)
+        self.emb_g = nn.Embedding(params.num_speakers, params.speaker_dim)
+        self.content = nn.Conv1d(params.content_dim, dim, 3, padding=1)
+        self.pitch = nn.Linear(2 * F0_WAVES + 2, dim)
+        scale = 1 / params.num_blocks
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(dim, params.inner_dim, params.kernel_size, params.speaker_dim, scale)
+            for _ in range(params.num_blocks)
+        )
+        self.norm = nn.LayerNorm(dim)
+        # one head per quantity, so that rows can be cut or added when the sample rate changes
+        self.harmonic_gain = nn.Linear(dim, self.num_bins)
+        self.harmonic_phase = nn.Linear(dim, self.num_bins)
+        self.noise_gain = nn.Linear(dim, self.num_bins)
+        nn.init.normal_(self.emb_g.weight, std=0.5)
+        for head, level in (
+            (self.harmonic_gain, -5.0),
+            (self.harmonic_phase, 0.0),
+            (self.noise_gain, -7.0),
+        ):
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.constant_(head.bias, level)
+        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+
+    def describe_f0(self, f0: Tensor) -> Tensor:
+        """(B, T) Hz -> (B, T, 2 * F0_WAVES + 2): voicing, octaves from 200 Hz and waves of them.
+
+        A note above f0_known is filtered like one of that pitch; its source has its own.
+        """
+        voiced = (f0 > 0).to(f0.dtype)
+        octaves = torch.log2(f0.clamp(min=20.0, max=self.params.f0_known) / F0_REFERENCE)
+        angle = octaves[..., None] * (
+            math.pi / 4 * 2 ** (torch.arange(F0_WAVES, device=f0.device) / 2)
+        )
+        waves = torch.cat([torch.sin(angle), torch.cos(angle)], -1)
+        described = torch.cat([octaves[..., None], waves], -1) * voiced[..., None]
+        return torch.cat([voiced[..., None], described], -1)
+
+    def forward(
+        self,
+        content: Tensor,
+        f0: Tensor,
+        speaker: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        phase: Tensor | None = None,
+    ) -> Tensor:
+        """content: (B, T, content_dim) at 100 frames/s; f0: (B, T) Hz, 0 unvoiced; speaker: (B,).
+
+        generator draws the noise source. phase: (B,) cycles, where the harmonic source starts.
+        Returns the waveform (B, T * hop_length), about -1..1, not limited.
+        """
+        vector, pitch = self.emb_g(speaker), self.describe_f0(f0)
+        with config.autocast(content.device):  # not the rendering: a phase needs all of float32
+            x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(pitch)
+            for block in self.blocks:
+                x = block(x, vector)
+        return self._render(self.norm(x.float()), f0, generator, phase)
+
+    def _render(
+        self, x: Tensor, f0: Tensor, generator: torch.Generator | None, phase: Tensor | None
+    ) -> Tensor:
+        """Filter both sources as the last hidden state (B, T, C) says."""
+        x = torch.cat([x, x[:, -1:]], 1)  # the STFT has one frame more than f0
+        pulses, _ = self.source(f0, phase)
+        noise = torch.randn(pulses.shape, generator=generator, device="cpu").to(pulses)
+        harmonic = self._spectrum(pulses) * torch.polar(
+            torch.exp(self.harmonic_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)),
+            self.harmonic_phase(x).transpose(1, 2),
+        )
+        noisy = self._spectrum(noise) * torch.exp(
+            self.noise_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)
+        )
+        return torch.istft(
+            harmonic + noisy, self.n_fft, self.params.hop_length, window=self.window,
+            length=pulses.shape[1],
+        )  # fmt: skip
+
+    def _spectrum(self, wav: Tensor) -> Tensor:
+        return torch.stft(
+            wav, self.n_fft, self.params.hop_length, window=self.window, return_complex=True,
+            pad_mode="constant",
+        )  # fmt: skip

@@ -1,0 +1,106 @@
+"""A training state (G_*.pth, ours or RVC's) becomes a voice; its kind is told by its tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import config
+from infer.models.families import FAMILIES, plain
+from infer.voice.checkpoint import CheckpointError, VoiceModel, classic_names, load_training_state
+from infer.voice.hparams import read_config
+
+
+def extract_voice(path: Path, info: str = "") -> VoiceModel:
+    """The voice inside a training state; CheckpointError where no known network fits its tensors.
+
+    Version, sample rate, f0 and speakers come from the shapes, with the help of the config.json
+    beside the file where there is one.
+    """
+    state = load_training_state(path)
+    weights = state.get("average", state["model"])
+    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
+        raise CheckpointError(f"{path} is damaged: its 'model' is no table of tensors")
+    weights = classic_names(weights)
+    speakers = weights.get("emb_g.weight")
+    if speakers is None or speakers.dim() != 2:
+        raise CheckpointError(
+            f"{path} holds no synthesizer; a voice comes from G_*.pth, not from D_*.pth"
+        )
+    version, params = _find_params(path, weights, len(speakers))
+    return VoiceModel(
+        weights={name: value for name, value in weights.items() if not name.startswith("enc_q.")},
+        params=plain(params),
+        sample_rate=params.sample_rate,
+        version=version,
+        use_f0=params.use_f0,
+        info=info or f"extracted from {path.name}, epoch {state.get('iteration', '?')}",
+    )
+
+
+def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -> tuple[str, Any]:
+    """Version and params of the one network whose tensors have these shapes."""
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    has_posterior = any(name.startswith("enc_q.") for name in shapes)
+    changes: dict[str, Any] = {"num_speakers": num_speakers}
+    if any(name.startswith("enc_p.") for name in shapes):
+        changes["use_f0"] = "enc_p.emb_pitch.weight" in shapes
+    beside = _read_beside(path)
+    found = []
+    for version, groups in _candidates(beside):
+        try:
+            params = FAMILIES[version].params.from_groups(groups, **changes)
+        except (KeyError, TypeError, ValueError):
+            continue  # no pitch to leave out, or a config.json that other hands changed
+        if (version, params) not in found and _shapes(version, params, has_posterior) == shapes:
+            found.append((version, params))
+            if has_posterior or groups is beside:
+                break  # without enc_q, rates of one layout cannot be told apart
+    rate = beside.get("data", {}).get("sampling_rate")  # as RVC writes it
+    if len(found) > 1:
+        found = [each for each in found if each[1].sample_rate == rate]
+    if len(found) != 1:
+        raise CheckpointError(
+            f"{path} fits no network that this program knows for certain; put the config.json of "
+            "its experiment beside it"
+        )
+    return found[0]
+
+
+def _read_beside(path: Path) -> dict[str, Any]:
+    """What the experiment's config.json says; {} where there is none of use."""
+    try:
+        groups = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    is_usable = isinstance(groups, dict) and isinstance(groups.get("data", {}), dict)
+    return groups if is_usable else {}
+
+
+def _candidates(beside: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Networks to compare with: the one beside the file, then every one in configs/."""
+    if beside.get("version") in FAMILIES:
+        yield beside["version"], beside
+    rates = {int(file.stem[:-1]) * 1000 for file in config.CONFIGS.glob("*/*k.json")}
+    for version in FAMILIES:
+        for rate in sorted(rates):
+            try:
+                yield version, read_config(version, rate)
+            except ValueError:
+                continue  # this family has no such rate
+
+
+def _shapes(version: str, params: Any, has_posterior: bool) -> dict[str, tuple[int, ...]]:
+    """What the network of these params would hold, made without storage."""
+    with torch.device("meta"):
+        network = FAMILIES[version].build(params)
+    return {
+        name: tuple(value.shape)
+        for name, value in network.state_dict().items()
+        if has_posterior or not name.startswith("enc_q.")
+    }

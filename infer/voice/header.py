@@ -1,0 +1,182 @@
+"""What a .pth is, read without torch and without its tensors: the labels and the shapes.
+
+A torch file is a zip with one small pickle. This reader knows the few names that tensors need and
+refuses every other, so nothing of a file is ever run.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infer.voice.hparams import VERSION_BY_CONTENT_DIM, from_legacy_list
+
+LARGEST_PICKLE = 64 * 2**20  # bytes; a training state with its optimizer has 2 MB
+VOICE, STATE, OTHER = "voice", "training state", "other"
+
+
+class HeaderError(ValueError):
+    """A file is no torch file, or asks for more than tensors; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What stands for a tensor."""
+
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class VoiceHeader:
+    """The labels of a .pth. kind: VOICE, STATE (G_*.pth, a base model) or OTHER.
+
+    Rates in Hz; sample_rate and content_dim are 0 where the file does not tell. problem: why this
+    program cannot use it, "" if it can.
+    """
+
+    kind: str
+    version: str = ""
+    sample_rate: int = 0
+    content_dim: int = 0
+    use_f0: bool = True
+    num_speakers: int = 0
+    info: str = ""
+    epoch: int = 0  # of a training state
+    f0_median: dict[int, float] = field(default_factory=dict)
+    problem: str = ""
+
+
+def read_header(path: Path) -> VoiceHeader:
+    """Read the labels of a .pth. FileNotFoundError, or HeaderError."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    content = _read(path)
+    if not isinstance(content, Mapping):
+        return VoiceHeader(OTHER, problem="it holds no table")
+    if "weight" in content and "config" in content:
+        return _voice(content)
+    if isinstance(content.get("model"), Mapping):
+        return _state(content)
+    return VoiceHeader(OTHER, problem="it is neither a voice nor a training state")
+
+
+def _voice(content: Mapping[str, Any]) -> VoiceHeader:
+    weights, values = content["weight"], content["config"]
+    labels = {"kind": VOICE, "info": str(content.get("info", ""))[:500]}
+    median = content.get("f0_median")
+    if isinstance(median, Mapping):
+        labels["f0_median"] = {
+            int(key): float(value)
+            for key, value in median.items()
+            if isinstance(key, int) and isinstance(value, int | float)
+        }
+    if not isinstance(weights, Mapping):
+        return VoiceHeader(**labels, problem="its 'weight' is no table")
+    labels |= _from_shapes(weights)
+    if isinstance(values, Mapping):  # a family of ours: everything is said by name
+        rate = values.get("sample_rate")
+        if not isinstance(rate, int):
+            return VoiceHeader(**labels, problem="its 'config' holds no sample_rate")
+        labels |= {"version": str(content.get("version", "lite")), "sample_rate": rate}
+        labels["content_dim"] = int(values.get("content_dim") or 0)
+        return VoiceHeader(**labels)
+    if not labels["content_dim"]:
+        return VoiceHeader(**labels, problem="it lacks enc_p.emb_phone.weight")
+    try:
+        labels["sample_rate"] = from_legacy_list(values)["sample_rate"]
+    except ValueError as error:
+        return VoiceHeader(**labels, problem=str(error))
+    return VoiceHeader(**labels)
+
+
+def _state(content: Mapping[str, Any]) -> VoiceHeader:
+    labels = _from_shapes(content["model"])
+    labels["info"] = f"{content.get('iteration', '?')}epoch"
+    if isinstance(content.get("iteration"), int):
+        labels["epoch"] = content["iteration"]
+    if isinstance(content.get("version"), str):
+        labels["version"] = content["version"]
+    if isinstance(content.get("sample_rate"), int):
+        labels["sample_rate"] = content["sample_rate"]
+    problem = "" if labels["num_speakers"] else "it holds no synthesizer (a D_*.pth?)"
+    return VoiceHeader(STATE, **labels, problem=problem)
+
+
+def _from_shapes(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Version, content_dim, use_f0 and num_speakers as the tensors tell them."""
+    phone, speakers = (
+        sizes.sizes if isinstance(sizes := weights.get(name), Shape) else ()
+        for name in ("enc_p.emb_phone.weight", "emb_g.weight")
+    )
+    dim = phone[1] if len(phone) == 2 else 0
+    return {
+        "version": VERSION_BY_CONTENT_DIM.get(dim, "v1") if dim else "lite",
+        "content_dim": dim,
+        "use_f0": not dim or "enc_p.emb_pitch.weight" in weights,
+        "num_speakers": speakers[0] if len(speakers) == 2 else 0,
+    }
+
+
+def _read(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [item for item in archive.infolist() if item.filename.endswith("/data.pkl")]
+            if len(pickles) != 1:
+                raise HeaderError(f"{path} is no torch file: it holds {len(pickles)} data.pkl")
+            if pickles[0].file_size > LARGEST_PICKLE:
+                raise HeaderError(f"{path} is not read: its table has {pickles[0].file_size} bytes")
+            with archive.open(pickles[0]) as file:
+                data = file.read(LARGEST_PICKLE + 1)
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        raise HeaderError(f"{path} is not a torch file, or is damaged") from error
+    try:
+        return _Reader(io.BytesIO(data)).load()
+    except HeaderError as error:
+        raise HeaderError(f"{path} cannot be read safely: {error}") from error
+    except (pickle.UnpicklingError, *_DAMAGE) as error:
+        raise HeaderError(f"{path} is damaged: {type(error).__name__}") from error
+
+
+_DAMAGE = (
+    EOFError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError,
+    RecursionError, UnicodeError,
+)  # fmt: skip
+
+
+def _tensor(storage: Any, offset: Any, sizes: Any, *others: Any) -> Shape:
+    return Shape(tuple(int(size) for size in sizes))
+
+
+def _parameter(data: Any, *others: Any) -> Any:
+    return data
+
+
+class _Reader(pickle.Unpickler):
+    """Knows tables, numbers, texts and the outlines of tensors."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_parameter"): _parameter,
+            ("torch", "Size"): tuple,
+        }
+        if (module, name) in known:
+            return known[module, name]
+        if module in ("torch", "torch.storage") and (name.endswith("Storage") or name in DTYPES):
+            return name
+        raise HeaderError(f"it asks for {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> None:
+        return None
+
+
+DTYPES = frozenset(
+    "float16 float32 float64 bfloat16 int8 int16 int32 int64 uint8 bool half float".split()
+)

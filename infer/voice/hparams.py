@@ -1,0 +1,209 @@
+"""Typed view of configs/*/*.json and of the hyperparameters inside voice models."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import config
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiteParams:
+    """Hyperparameters of the lite synthesizer (models/lite/synthesizer.py); it always follows f0."""
+
+    use_f0: ClassVar[bool] = True
+
+    sample_rate: int  # Hz
+    hop_length: int  # samples of one frame; sample_rate / 100
+    content_encoder: str  # a name in infer.content.CONTENT_ENCODERS
+    content_dim: int
+    hidden_dim: int
+    inner_dim: int
+    num_blocks: int
+    kernel_size: int
+    speaker_dim: int
+    num_speakers: int
+    f0_known: float = 360.0  # Hz; a higher note is filtered like one of that pitch
+
+    def __post_init__(self) -> None:
+        if self.hop_length * 100 != self.sample_rate:
+            raise ValueError(
+                f"hop_length {self.hop_length} is not 10 ms at {self.sample_rate} Hz; "
+                f"use {self.sample_rate // 100}"
+            )
+
+    @classmethod
+    def from_groups(cls, groups: dict[str, Any], **changes: Any) -> LiteParams:
+        """From the groups "data" and "model" of a configuration, with some fields changed."""
+        values = {**groups["data"], **groups["model"], **changes}
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: values[name] for name in names if name in values})
+
+
+def from_lite_table(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The params of a lite voice from the table in its file; what an older file lacks is filled in.
+
+    ValueError names a value that only a newer program can have written.
+    """
+    known = {field.name: field.default for field in fields(LiteParams)}
+    if newer := [name for name in values if name not in known]:
+        raise ValueError(
+            f"its 'config' has {newer[0]}, which a newer program wrote; update this one"
+        )
+    defaults = {name: value for name, value in known.items() if value is not MISSING}
+    return {**defaults, **values}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandardParams:
+    """Hyperparameters of the standard synthesizer (models/standard), RVC v1 and v2."""
+
+    sample_rate: int  # Hz
+    hop_length: int  # samples of one frame; sample_rate / 100
+    content_encoder: str  # <embedder>-<dim>, see infer.content
+    content_dim: int  # 256 (v1) or 768 (v2)
+    use_f0: bool
+    spec_bins: int  # n_fft / 2 + 1
+    inter_dim: int
+    hidden_dim: int
+    filter_dim: int
+    num_heads: int
+    num_layers: int
+    kernel_size: int
+    dropout: float
+    resblock_kernel_sizes: Sequence[int]
+    resblock_dilation_sizes: Sequence[Sequence[int]]
+    upsample_rates: Sequence[int]
+    upsample_initial_dim: int
+    upsample_kernel_sizes: Sequence[int]
+    speaker_dim: int
+    num_speakers: int
+
+    def __post_init__(self) -> None:
+        if self.hop_length * 100 != self.sample_rate:
+            raise ValueError(
+                f"hop_length {self.hop_length} is not 10 ms at {self.sample_rate} Hz; "
+                f"use {self.sample_rate // 100}"
+            )
+        if math.prod(self.upsample_rates) != self.hop_length:
+            raise ValueError(
+                f"upsample_rates {list(self.upsample_rates)} do not multiply to the "
+                f"{self.hop_length} samples of a frame"
+            )
+        if not self._fits_together():
+            raise ValueError("the sizes of its layers do not fit together")
+
+    def _fits_together(self) -> bool:
+        """Whether heads, halves and paddings come out even, as the layers need them."""
+        stages = list(zip(self.upsample_rates, self.upsample_kernel_sizes, strict=False))
+        return (
+            len(self.upsample_rates) == len(self.upsample_kernel_sizes)
+            and len(self.resblock_kernel_sizes) == len(self.resblock_dilation_sizes)
+            and all(size >= rate and (size - rate) % 2 == 0 for rate, size in stages)
+            and all(size % 2 == 1 for size in self.resblock_kernel_sizes)
+            and self.hidden_dim % self.num_heads == 0
+            and self.inter_dim % 2 == 0
+            and self.upsample_initial_dim % 2 ** len(stages) == 0
+        )
+
+    @property
+    def prior_stands_last(self) -> bool:
+        """Public v2 checkpoints have enc_p behind all other parts, v1 ones have it first."""
+        return VERSION_BY_CONTENT_DIM.get(self.content_dim) == "v2"
+
+    @classmethod
+    def from_groups(cls, groups: dict[str, Any], **changes: Any) -> StandardParams:
+        """From the groups "data" and "model" of a configuration, with some fields changed."""
+        values = {**groups["data"], **groups["model"], **changes}
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
+LEGACY_SEGMENT = 32  # position 1: every public voice says so, whatever it was trained with
+LEGACY_RESBLOCK = "1"  # position 9: the type of the residual blocks
+LARGEST_SIZE = 4096  # of a layer, or a number of layers; a file may not make us build more
+
+# what the positions of a public voice's `config` mean, in order; "" = no hyperparameter of ours
+LEGACY_POSITIONS = (
+    "spec_bins", "", "inter_dim", "hidden_dim", "filter_dim", "num_heads", "num_layers",
+    "kernel_size", "dropout", "", "resblock_kernel_sizes", "resblock_dilation_sizes",
+    "upsample_rates", "upsample_initial_dim", "upsample_kernel_sizes", "num_speakers",
+    "speaker_dim", "sample_rate",
+)  # fmt: skip
+LEGACY_NESTING = {
+    "resblock_kernel_sizes": 1,
+    "resblock_dilation_sizes": 2,
+    "upsample_rates": 1,
+    "upsample_kernel_sizes": 1,
+}
+
+
+def from_legacy_list(values: Any, **others: Any) -> dict[str, Any]:
+    """The params of a public voice from its list of 18; others: the fields that it does not hold.
+
+    ValueError says which value is none that this version can build.
+    """
+    if not isinstance(values, list | tuple) or len(values) != len(LEGACY_POSITIONS):
+        raise ValueError(f"its 'config' is no list of {len(LEGACY_POSITIONS)} values")
+    if str(values[9]) != LEGACY_RESBLOCK:
+        raise ValueError(
+            f"its residual blocks are of type {values[9]!r}; only {LEGACY_RESBLOCK!r} is supported"
+        )
+    params = {name: value for name, value in zip(LEGACY_POSITIONS, values, strict=True) if name}
+    for name, value in params.items():
+        if name not in ("dropout", "sample_rate", *others) and not _is_size(
+            value, LEGACY_NESTING.get(name, 0)
+        ):
+            raise ValueError(f"its 'config' has {value!r} as {name}")
+    if not isinstance(params["sample_rate"], int) or not isinstance(params["dropout"], int | float):
+        raise ValueError(f"its 'config' has {params['sample_rate']!r} as sample_rate")
+    return {**params, "hop_length": params["sample_rate"] // 100, **others}
+
+
+def to_legacy_list(params: StandardParams) -> list[Any]:
+    """The list of 18 that public voices carry."""
+    values = [getattr(params, name) if name else None for name in LEGACY_POSITIONS]
+    values[1], values[9] = LEGACY_SEGMENT, LEGACY_RESBLOCK
+    return [_as_lists(value) for value in values]
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_size(value: Any, nesting: int) -> bool:
+    """Whether value is a size, or with nesting a list of such."""
+    if nesting:
+        is_list = isinstance(value, list | tuple) and 0 < len(value) <= LARGEST_SIZE
+        return is_list and all(_is_size(item, nesting - 1) for item in value)
+    return type(value) is int and 0 < value <= LARGEST_SIZE
+
+
+def config_file(version: str, sample_rate: int) -> Path:
+    """The hyperparameter file of a voice family at a rate in Hz; ValueError lists what there is."""
+    folder = "v1" if (version, sample_rate) == ("v2", 40000) else version  # RVC shares this one
+    path = config.CONFIGS / folder / f"{sample_rate // 1000}k.json"
+    if sample_rate % 1000 or not re.fullmatch(r"\w+", version) or not path.is_file():
+        known = sorted(
+            f"{file.parent.name} {file.stem}" for file in config.CONFIGS.glob("*/*k.json")
+        )
+        raise ValueError(
+            f"no voice family {version!r} at {sample_rate} Hz; there are: {', '.join(known)}"
+        )
+    return path
+
+
+def read_config(version: str, sample_rate: int) -> dict[str, Any]:
+    """The groups train, data and model of a voice family at a rate in Hz."""
+    path = config_file(version, sample_rate)
+    groups = json.loads(path.read_text(encoding="utf-8"))
+    if path.parent.name != version:  # shared: all is equal but what v2 hears
+        own = read_config(version, 32000)["model"]
+        groups["model"].update({name: own[name] for name in ("content_encoder", "content_dim")})
+    return groups

@@ -1,0 +1,44 @@
+"""Blend two voices of the same kind into a new one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from infer.voice.checkpoint import VoiceModel
+
+
+def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str = "") -> VoiceModel:
+    """The voice share * first + (1 - share) * second, weight by weight.
+
+    Of speakers, as many are kept as both have. ValueError where the voices are of different kinds.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"the share of the first voice must be between 0 and 1, not {share}")
+    for name in ("version", "sample_rate", "use_f0"):
+        mine, other = getattr(first, name), getattr(second, name)
+        if mine != other:
+            raise ValueError(f"the voices cannot be merged: their {name} is {mine} and {other}")
+    limits = {  # the blend has the lower ones
+        name: min(model.params[name] for model in (first, second))
+        for name in ("num_speakers", "f0_known")
+        if name in first.params
+    }
+    params, others = ({**model.params, **limits} for model in (first, second))
+    differing = [name for name in {**params, **others} if params.get(name) != others.get(name)]
+    if differing:
+        raise ValueError(f"the voices cannot be merged: they differ in {', '.join(differing)}")
+    odd = sorted(first.weights.keys() ^ second.weights.keys())
+    if odd:
+        raise ValueError(f"the voices cannot be merged: only one of them has {odd[0]}")
+    weights = {}
+    for name, value in first.weights.items():
+        other = second.weights[name]
+        if name == "emb_g.weight":
+            value, other = value[: limits["num_speakers"]], other[: limits["num_speakers"]]
+        if value.shape != other.shape:
+            raise ValueError(
+                f"the voices cannot be merged: {name} is {tuple(value.shape)} in one and "
+                f"{tuple(other.shape)} in the other"
+            )
+        weights[name] = share * value + (1 - share) * other
+    return replace(first, weights=weights, params=params, info=info, f0_median={}, extra={})
