@@ -64,9 +64,9 @@ class Recipe:
         return getattr(import_module(module), function)(experiment, groups, clips, options, device)
 
 
-STANDARD = Recipe("train.standard:open_training", mute_rows=2, averages_gradients=True)
+STANDARD = Recipe("train.standard.training:open_training", mute_rows=2, averages_gradients=True)
 RECIPES = {
-    "lite": Recipe("train.lite:open_training"),
+    "lite": Recipe("train.lite.training:open_training"),
     "v1": STANDARD,
     "v2": STANDARD,
 }

@@ -24,13 +24,13 @@ from infer.memory import is_out_of_memory
 from infer.voice.checkpoint import save_voice_model
 from options import printable
 from train import processes
-from train.curves import Curves
 from train.experiment import Experiment
 from train.filelist import complete_clips, silent_clip, write_filelist
 from train.metrics import append_metrics, write_sample
 from train.options import TrainOptions, parse_options, train_command
 from train.recipes import Training, recipe
 from train.state import save_state
+from train.tensorboard import Curves
 from train.worker import Progress, WorkerError, run_worker, uninterrupted
 
 METRICS_SECONDS = 10.0  # between two entries of the losses

@@ -15,7 +15,7 @@ import config
 
 @dataclass(frozen=True, kw_only=True)
 class LiteParams:
-    """Hyperparameters of the lite synthesizer (models/lite/synthesizer.py); it always follows f0."""
+    """Hyperparameters of the lite synthesizer (models/lite); it always follows f0."""
 
     use_f0: ClassVar[bool] = True
 

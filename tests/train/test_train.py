@@ -17,11 +17,11 @@ from infer.converter import VoiceConverter
 from infer.models.lite.synthesizer import LiteSynthesizer
 from infer.voice.checkpoint import load_voice_model, save_voice_model
 from infer.voice.hparams import read_config
-from train.dataset import Dataset, bandwidth
+from tools.research.export_base import ExportBaseOptions, export_base
 from train.experiment import Experiment
-from train.export_base import ExportBaseOptions, export_base
 from train.filelist import complete_clips
-from train.lite import LiteTraining
+from train.lite.dataset import Dataset, bandwidth
+from train.lite.training import LiteTraining
 from train.metrics import read_metrics, sampled_steps
 from train.options import TrainOptions, command
 from train.train import train

@@ -24,14 +24,14 @@ from infer.models.standard.synthesizer import Synthesizer
 from infer.options import ConvertOptions
 from infer.voice.hparams import LiteParams, StandardParams, read_config
 from options import Options, command, option, parse_options
-from train.dataset import Batch
-from train.period_discriminators import MultiPeriodDiscriminator
-from train.spectrogram import SpectrogramParams
-from train.standard import pick_precision
-from train.standard_trainer import StandardTrainer
+from train.lite.dataset import Batch
+from train.lite.trainer import Trainer, make_discriminators
+from train.standard.dataset import Utterances
+from train.standard.discriminators import MultiPeriodDiscriminator
+from train.standard.spectrogram import SpectrogramParams
+from train.standard.trainer import StandardTrainer
+from train.standard.training import pick_precision
 from train.state import new_state
-from train.trainer import Trainer, make_discriminators
-from train.utterances import Utterances
 
 WARM_SECONDS = 60
 COLD_SECONDS = 5

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from infer.voice.hparams import read_config
-from train.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
+from train.standard.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -16,13 +16,13 @@ from infer.voice.hparams import StandardParams, read_config
 from tests.golden.weights import golden_tensor
 from tests.train.tiny_standard import DIM, make_experiment, tiny_options
 from train.filelist import complete_clips
-from train.period_discriminators import MultiPeriodDiscriminator
-from train.spectrogram import SpectrogramParams
-from train.standard import StandardTraining, open_training
-from train.standard_losses import adversarial_loss, discriminator_loss, feature_matching_loss
-from train.standard_trainer import StandardTrainer
+from train.standard.dataset import Utterances
+from train.standard.discriminators import MultiPeriodDiscriminator
+from train.standard.losses import adversarial_loss, discriminator_loss, feature_matching_loss
+from train.standard.spectrogram import SpectrogramParams
+from train.standard.trainer import StandardTrainer
+from train.standard.training import StandardTraining, open_training
 from train.state import new_state
-from train.utterances import Utterances
 from train.worker import WorkerError
 
 GOLDEN = Path(__file__).parents[1] / "golden"

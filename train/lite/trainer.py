@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import config
-from train.dataset import Batch, Dataset
-from train.discriminators import SpectrogramDiscriminators
-from train.losses import (
+from train.lite.dataset import Batch, Dataset
+from train.lite.discriminators import SpectrogramDiscriminators
+from train.lite.losses import (
     SpectralLoss,
     adversarial_loss,
     discriminator_loss,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from train.discriminators import SpectrogramDiscriminators
+from train.lite.discriminators import SpectrogramDiscriminators
 
 RATE = 24000
 WINDOWS = [512, 1024]

@@ -21,11 +21,11 @@ from train import processes
 from train.experiment import Experiment, write_json
 from train.filelist import Clip
 from train.options import TrainOptions
-from train.period_discriminators import MultiPeriodDiscriminator
-from train.spectrogram import SpectrogramParams
-from train.standard_trainer import StandardTrainer
+from train.standard.dataset import Utterances, UtteranceSet
+from train.standard.discriminators import MultiPeriodDiscriminator
+from train.standard.spectrogram import SpectrogramParams
+from train.standard.trainer import StandardTrainer
 from train.state import TrainState, new_state, resume, saved_files
-from train.utterances import Utterances, UtteranceSet
 from train.worker import WorkerError
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import soundfile
 import soxr
 import torch
 
-from train.dataset import Dataset, bandwidth
 from train.filelist import Clip
+from train.lite.dataset import Dataset, bandwidth
 
 RATE, HOP, DIM = 24000, 240, 3
 

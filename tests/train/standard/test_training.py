@@ -17,7 +17,7 @@ from train.experiment import Experiment
 from train.filelist import complete_clips
 from train.metrics import read_metrics
 from train.options import train_command
-from train.standard import base_files, open_training, pick_precision
+from train.standard.training import base_files, open_training, pick_precision
 from train.train import train
 from train.worker import WorkerError
 

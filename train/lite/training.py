@@ -13,12 +13,12 @@ import torch
 import config
 from infer.models.families import family, plain
 from infer.voice.checkpoint import VoiceModel, load_training_state, load_weights
-from train.dataset import Batch, Dataset
 from train.experiment import Experiment
 from train.filelist import Clip
+from train.lite.dataset import Batch, Dataset
+from train.lite.trainer import Trainer, make_discriminators
 from train.options import TrainOptions
 from train.state import TrainState, base_files, new_state, resume, saved_files
-from train.trainer import Trainer, make_discriminators
 
 logger = logging.getLogger(__name__)
 

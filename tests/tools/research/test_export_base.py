@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from infer.voice.checkpoint import load_training_state, save_training_state
+from tools.research.export_base import ExportBaseOptions, export_base
 from train.experiment import Experiment
-from train.export_base import ExportBaseOptions, export_base
 from train.state import base_files
 from train.worker import WorkerError
 

@@ -20,7 +20,7 @@ from infer.models.standard.synthesizer import Noise
 from infer.voice.checkpoint import CheckpointError, read_tensors, save_tensors
 from infer.voice.hparams import StandardParams
 from train.filelist import Clip
-from train.spectrogram import SpectrogramParams, linear_spectrogram
+from train.standard.spectrogram import SpectrogramParams, linear_spectrogram
 from train.worker import WorkerError
 
 MOST_FRAMES = 900  # of a clip that training looks at

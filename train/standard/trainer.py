@@ -20,15 +20,15 @@ from infer.memory import is_out_of_memory
 from infer.models.ops import crop_frames
 from infer.models.standard.synthesizer import TrainingOutput
 from train import processes
-from train.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
-from train.standard_losses import (
+from train.standard.dataset import Utterances
+from train.standard.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
     kl_sum,
 )
+from train.standard.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
 from train.state import TrainState
-from train.utterances import Utterances
 from train.worker import WorkerError
 
 Result = TypeVar("Result")

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class ExportBaseOptions(Options):
     """Write base_G.pth and base_D.pth from what training kept."""
 
-    MODULE = "train.export_base"
+    MODULE = "tools.research.export_base"
 
     experiment: Path = option(EXPERIMENT_HELP)
     folder: Path = option("folder to write to, e.g. assets/lite")

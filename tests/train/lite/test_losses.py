@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.losses import (
+from train.lite.losses import (
     SpectralLoss,
     adversarial_loss,
     discriminator_loss,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from train.experiment import Experiment
-from train.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
+from train.standard.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
 
 if TYPE_CHECKING:
     from torch import Tensor

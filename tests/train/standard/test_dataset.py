@@ -15,9 +15,9 @@ from tests.train.tiny_standard import DIM, make_experiment, tiny_options, write_
 from train.experiment import Experiment
 from train.extract_features import _write_silence
 from train.filelist import complete_clips, silent_clip, write_filelist
-from train.spectrogram import SpectrogramParams, linear_spectrogram
-from train.standard import StandardTraining, open_training
-from train.utterances import UtteranceSet
+from train.standard.dataset import UtteranceSet
+from train.standard.spectrogram import SpectrogramParams, linear_spectrogram
+from train.standard.training import StandardTraining, open_training
 from train.worker import WorkerError
 
 SECONDS = (1.0, 1.2, 0.6, 0.9, 2.0, 2.1, 0.5)
