@@ -6,7 +6,7 @@ import sys
 
 import config
 from options import parse_options
-from tools.web.options import WebOptions, page_environment
+from tools.machine.page_options import WebOptions, page_environment
 
 
 def main() -> None:

@@ -19,14 +19,14 @@ from options import Options, command, default_of, parse_options
 
 ROOT = Path(__file__).resolve().parents[1]
 # these read weights that other people's packages carry
-FOREIGN_WEIGHTS = {"infer/f0/crepe.py", "infer/f0/fcpe.py", "tools/cmd/judges.py"}
+FOREIGN_WEIGHTS = {"infer/f0/crepe.py", "infer/f0/fcpe.py", "tools/research/judges.py"}
 LAYERS = ["config", "options", "infer", "train", "tools"]  # each imports what stands before it
 PRODUCT = sorted(
     path
     for path in [ROOT / "config.py", ROOT / "options.py", ROOT / "infer-web.py"]
     + [path for layer in LAYERS[2:] for path in (ROOT / layer).rglob("*.py")]
 )
-# what only tools/cmd/evaluate.py needs, see requirements-judges.txt
+# what only tools/research/evaluate.py needs, see requirements-judges.txt
 OPTIONAL = {"resemblyzer", "distillmos", "speechmos", "jiwer", "ctranslate2"}
 
 
@@ -217,7 +217,7 @@ def test_no_globals_no_path_tricks_no_shell_no_environment_changes_no_swallowed_
 
 
 def test_only_commands_and_the_progress_line_print() -> None:
-    allowed = ("tools/cmd/", "train/worker.py")
+    allowed = ("tools/cmd/", "tools/research/", "train/worker.py")
     found = [
         at(where, node)
         for where, node in nodes()
@@ -258,12 +258,12 @@ def test_names_say_what_things_are() -> None:
 def options_classes() -> list[type[Options]]:
     """Return every options dataclass of the product."""
     import infer.options
+    import tools.machine.page_options
     import tools.options
-    import tools.web.options
     import train.options
 
     found = []
-    for module in (infer.options, train.options, tools.options, tools.web.options):
+    for module in (infer.options, train.options, tools.options, tools.machine.page_options):
         found += [
             value
             for value in vars(module).values()

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from infer.options import ConvertOptions
 from options import Options, command, option
-from tools.assets import GROUPS, hub_address
+from tools.machine.assets import GROUPS, hub_address
 
 
 @dataclass(frozen=True, kw_only=True)

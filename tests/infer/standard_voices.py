@@ -11,7 +11,7 @@ from infer.models.families import family, plain
 from infer.voice.checkpoint import VoiceModel, read_tensors, save_voice_model
 from infer.voice.hparams import StandardParams, read_config
 
-TINY_HUBERT = Path(__file__).parents[1] / "golden/hubert_tiny.pt"
+TINY_HUBERT = Path(__file__).resolve().parents[1] / "golden/hubert_tiny.pt"
 
 
 def narrow_params(version: str, use_f0: bool = True, **changes: object) -> StandardParams:

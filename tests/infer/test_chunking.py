@@ -9,7 +9,7 @@ from config import ChunkSizes
 from infer.audio.resampling import resample
 from infer.chunking import CenterCutter, Chunk, Cutter, Joiner, QuietestCutter
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 # RVC's: x_pad, x_query, x_center, x_max
 PROFILES = {"fp32": (1, 6, 38, 41), "half": (3, 10, 60, 65), "small": (1, 5, 30, 32)}
 

@@ -9,7 +9,7 @@ import pytest
 
 from infer.retrieval import Retrieval, find_index
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 DIM = 8
 
 

@@ -225,7 +225,7 @@ def test_a_voice_without_f0_is_decided_here(options):
 
 
 def test_levelling_gives_the_references_numbers():
-    golden = np.load(Path(__file__).parents[1] / "golden" / "preprocess_40k.npz")
+    golden = np.load(Path(__file__).resolve().parents[1] / "golden" / "preprocess_40k.npz")
     made = normalize(golden["norm_in"])
     assert made.dtype == np.float32
     assert np.abs(made - golden["norm_out"]).max() < 1e-6

@@ -8,7 +8,7 @@ import sys
 import config
 from options import parse_options
 from tools.cmd.terminal import exit_code
-from tools.dataset_report import DatasetReport, report_dataset, write_report
+from tools.datasets.report import DatasetReport, report_dataset, write_report
 from tools.options import DatasetReportOptions
 from train.worker import Progress
 

@@ -7,7 +7,7 @@ import sys
 
 import config
 from options import parse_options
-from tools.doctor import run_checks, write_bundle
+from tools.machine.doctor import run_checks, write_bundle
 from tools.options import DoctorOptions
 
 MARKS = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}

@@ -12,8 +12,16 @@ from typing import IO
 
 import config
 from options import command, parse_options, printable
-from tools.assets import Asset, assets, sha256_of
-from tools.fetch import BLOCK, ConnectionLost, FetchError, fetch, open_client, probe, publish
+from tools.machine.assets import Asset, assets, sha256_of
+from tools.machine.fetch import (
+    BLOCK,
+    ConnectionLost,
+    FetchError,
+    fetch,
+    open_client,
+    probe,
+    publish,
+)
 from tools.options import DownloadAssetsOptions
 from train.worker import Progress
 

@@ -1,7 +1,7 @@
 """A voice to evaluate: split a corpus speaker into clips to train on and clips to compare with.
 
 The corpus is a table (tab-separated, with the columns file, speaker, seconds and split) beside its
-recordings. What is written feeds tools.cmd.evaluate.
+recordings. What is written feeds tools.research.evaluate.
 """
 
 from __future__ import annotations

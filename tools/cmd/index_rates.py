@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     """Convert, measure, print the table; returns the exit code."""
     options = parse_options(IndexRatesOptions, argv)
     from infer.converter import VoiceConverter
-    from tools.index_rates import Row, compare_index_rates
+    from tools.convert.index_rates import Row, compare_index_rates
     from train.worker import Progress
 
     def line(row: Row) -> str:

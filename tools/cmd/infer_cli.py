@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from infer.converter import Conversion, VoiceConverter
     from infer.options import ConvertOptions
-    from tools.outcomes import Outcome
+    from tools.jobs.outcomes import Outcome
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:
     from dataclasses import replace
 
     from infer.converter import VoiceConverter
-    from tools.outcomes import DONE, Outcome, read_outcomes
+    from tools.jobs.outcomes import DONE, Outcome, read_outcomes
 
     converter, known = VoiceConverter(options.voice, options.device), read_outcomes(options.report)
     failed = 0
@@ -80,7 +80,7 @@ def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:
 def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Outcome) -> bool:
     """Convert a recording and note what becomes of it; returns whether there is a result."""
     from tools.cmd.terminal import fail, one_line
-    from tools.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note
+    from tools.jobs.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note
     from train.worker import Progress
 
     outcome = Outcome(before.input, before.output)

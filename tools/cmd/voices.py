@@ -11,7 +11,6 @@ from typing import Any
 from infer.voice.header import read_header
 from options import parse_options
 from tools.cmd.terminal import exit_code
-from tools.library import Library, LibraryError, Voice
 from tools.options import (
     VOICE_ACTIONS,
     EditOptions,
@@ -24,7 +23,8 @@ from tools.options import (
     TrashOptions,
     UnpackOptions,
 )
-from tools.parcel import pack, take_in
+from tools.voices.library import Library, LibraryError, Voice
+from tools.voices.zips import pack, take_in
 
 
 def main(argv: list[str] | None = None) -> int:

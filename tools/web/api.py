@@ -15,10 +15,10 @@ import gradio as gr
 
 from infer.options import ConvertOptions
 from options import default_of
+from tools.convert.client import ConversionError, Session
+from tools.jobs.results import new_folder, new_result
 from tools.options import IndexRatesOptions
-from tools.web import choices, presets
-from tools.web.results import new_folder, new_result
-from tools.web.session import ConversionError, Session
+from tools.voices import choices, presets
 from tools.web.tabs.convert_settings import OPTIONS, speakers_of, suggested_semitones
 
 MEASURED_WITH = "swift"  # f0 method that is always there

@@ -11,18 +11,18 @@ from importlib.util import find_spec
 
 import gradio as gr
 
-from tools.web import choices
+from tools.convert.client import Session
+from tools.jobs.jobs import Jobs
+from tools.machine.page_options import LOOPBACK, WebOptions
+from tools.voices import choices
 from tools.web.api import Endpoints
 from tools.web.frame import Frame
 from tools.web.i18n import load_texts, read_texts, spoken
-from tools.web.jobs import Jobs
-from tools.web.look import THEME, page_head, page_script, page_style
-from tools.web.options import LOOPBACK, WebOptions
-from tools.web.session import Session
 from tools.web.tabs.convert import ConvertTab
 from tools.web.tabs.help import HelpTab
 from tools.web.tabs.train import TrainTab
 from tools.web.tabs.voices import VoicesTab
+from tools.web.theme import THEME, page_head, page_script, page_style
 
 # name -> class of each tab, from left to right; its title is the text <name>_tab
 TABS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from tools.web import choices
+from tools.voices import choices
 from tools.web.i18n import in_every_language, read_texts, spoken
 
 PREFIX = "error_"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from tools.web.jobs import Jobs
-from tools.web.session import Session
+from tools.convert.client import Session
+from tools.jobs.jobs import Jobs
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from infer.audio.filters import high_pass, high_pass_causal
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 def test_the_zero_phase_high_pass_equals_the_reference() -> None:

@@ -6,7 +6,7 @@ import pytest
 from infer.audio.loudness import LoudnessMatcher, is_noise, match_loudness, no_louder
 from infer.audio.reader import load
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 def speech_like(seconds: float, sample_rate: int, seed: int) -> np.ndarray:

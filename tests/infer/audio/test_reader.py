@@ -14,7 +14,7 @@ from infer.audio.reader import AudioError, AudioReader, load
 from infer.audio.resampling import resample
 from infer.audio.writer import ENCODERS, AudioWriter
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 INTEGER_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32}
 
 

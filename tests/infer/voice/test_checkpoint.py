@@ -25,7 +25,7 @@ from infer.voice.hparams import StandardParams, read_config
 from tests.golden.weights import golden_tensor
 from tests.infer.standard_voices import narrow_voice
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 def voice() -> VoiceModel:

@@ -17,7 +17,7 @@ from infer.voice.merge import merge_voices
 from tests.golden.weights import golden_tensor
 from tests.infer.standard_voices import narrow_voice
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 # the 20 weights that the reference's result is described by, in this order
 NAMES = """
 dec.cond.bias dec.resblocks.0.convs2.0.weight_g dec.resblocks.1.convs2.2.weight_v

@@ -14,11 +14,11 @@ import pytest
 import config
 from options import command, parse_options
 from tests.tools.bad_server import Server, fail, send
-from tools import fetch as fetch_module
-from tools.assets import GROUPS, HUB, assets
 from tools.cmd import download_assets as module
 from tools.cmd.download_assets import main
-from tools.fetch import open_client
+from tools.machine import fetch as fetch_module
+from tools.machine.assets import GROUPS, HUB, assets
+from tools.machine.fetch import open_client
 from tools.options import DownloadAssetsOptions
 
 CONTENTS = {
@@ -38,7 +38,7 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"{hashlib.sha256(content).hexdigest()}"
         for name, content in CONTENTS.items()
     ]
-    monkeypatch.setattr("tools.assets.TABLE", "\n".join(["", *lines, ""]))
+    monkeypatch.setattr("tools.machine.assets.TABLE", "\n".join(["", *lines, ""]))
     monkeypatch.setattr("config.DOWNLOADS", tmp_path / "downloads")
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
     return tmp_path / "downloads"

@@ -13,7 +13,7 @@ import soundfile
 
 from infer.voice.checkpoint import load_voice_model, save_voice_model
 from tools.cmd.infer_cli import main
-from tools.outcomes import BEGUN, DONE, FAILED, Outcome, note, read_outcomes
+from tools.jobs.outcomes import BEGUN, DONE, FAILED, Outcome, note, read_outcomes
 
 RATE = 16000
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tools.conftest import WAIT_MS
 from tools.web.i18n import read_texts
-from tools.web.jobs import is_held
-from train.experiment import Experiment
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
@@ -24,7 +21,6 @@ QUIET = [
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
 WIDTHS = (1280, 390)
-WAIT_MS = 120_000  # generous: a busy machine first has to import torch
 SETTLED = """() => {
   const isBusy = (mark) => [...document.querySelectorAll(mark)].some((e) => e.checkVisibility());
   return !isBusy('.pending') && !isBusy('[data-testid=status-tracker]:not(.hide)')
@@ -52,14 +48,6 @@ def start_page(root: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]
 def settle(page: Any) -> None:
     """Wait until nothing that is seen is being renewed or moves."""
     page.wait_for_function(SETTLED)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what must happen soon, outside of the browser."""
-    deadline = time.monotonic() + WAIT_MS / 1000
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")
@@ -131,28 +119,6 @@ def watched(browser: Any, url: str) -> Iterator[Opens]:
     assert errors == []
     assert asked
     assert [each for each in asked if not each.startswith((url, "data:", "blob:"))] == []
-
-
-@pytest.fixture
-def shipped_voice(root: Path) -> None:
-    """Leaves a test out where the demo voice is not here."""
-    if not (root / "assets/lite/demo.pth").exists():
-        pytest.skip("the demo voice is not here")
-
-
-@pytest.fixture
-def experiment(root: Path) -> Iterator[Experiment]:
-    """A name that nobody has, and everything made under it deleted at the end."""
-    experiment = Experiment(root / "logs" / f"page test 声 {os.getpid()}")
-    yield experiment
-    if experiment.root.exists():
-        experiment.stop_file.write_text("kill")
-        while is_held(experiment.lock_file("job")):
-            time.sleep(0.1)
-    for path in (experiment.root, root / "datasets" / experiment.name):
-        shutil.rmtree(path, ignore_errors=True)
-    for path in (root / "weights").glob(f"{experiment.name}*.pth"):
-        path.unlink()
 
 
 @pytest.fixture

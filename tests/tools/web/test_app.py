@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.tools.web.conftest import start_page
+from tools.machine.page_options import WebOptions, page_environment
 from tools.web.app import TABS, free_port, open_to_others
 from tools.web.i18n import load_texts, spoken
-from tools.web.options import WebOptions, page_environment
 
 
 def test_loopback_is_excluded_from_proxies_and_earlier_exclusions_stay() -> None:

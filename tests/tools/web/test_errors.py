@@ -18,11 +18,11 @@ import soundfile
 from infer.audio.reader import load
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval
-from tools.library import Library, check_voice
-from tools.parcel import take_in
+from tools.jobs.training import Settings, commands
+from tools.voices.library import Library, check_voice
+from tools.voices.zips import take_in
 from tools.web.errors import explained, in_words
 from tools.web.i18n import read_texts
-from tools.web.training import Settings, commands
 from train.experiment import Experiment, plain_name
 from train.options import TrainOptions
 from train.train import train
@@ -37,8 +37,9 @@ OTHER = read_texts()["zh-CN"]["error_other"].partition("{")[0]
 
 # modules whose refusals no page shows: what only a terminal starts
 UNSEEN = re.compile(
-    r"tools/(cmd/(?!voices|infer_cli|dataset_report)\w+|fetch|learning_curves|options)\.py"
-    r"|tools/web/(api|app|options|i18n/__init__)\.py|train/(export_base|processes)\.py"
+    r"tools/(cmd/(?!voices|infer_cli|dataset_report)\w+|research/\w+|machine/(fetch|page_options)"
+    r"|datasets/learning_curves|options)\.py"
+    r"|tools/web/(api|app|i18n/__init__)\.py|train/processes\.py"
 )
 # lines that mean a mistake in the program, or need a flag that the page never gives
 UNMET = (

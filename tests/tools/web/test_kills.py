@@ -30,8 +30,8 @@ from tests.tools.web.training_page import (
     told,
     wait_until,
 )
-from tools.runner import RESTARTS
-from tools.web.jobs import Jobs
+from tools.jobs.jobs import Jobs
+from tools.jobs.runner import RESTARTS
 from train.experiment import Experiment
 from train.metrics import read_metrics
 
@@ -83,7 +83,7 @@ class OwnPage:
                 words = (status.parent / "cmdline").read_bytes()
             except OSError:
                 continue  # it has just ended
-            if int(parent[1]) == self.process.pid and b"tools.worker" in words:
+            if int(parent[1]) == self.process.pid and b"tools.convert.server" in words:
                 return int(status.parent.name)
         return None
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.tools.web.conftest import wait_until
-from tools.web.jobs import Jobs
+from tests.tools.conftest import wait_until
+from tools.jobs.jobs import Jobs
 from train.experiment import Experiment
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

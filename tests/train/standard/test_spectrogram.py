@@ -12,7 +12,7 @@ import torch
 from infer.voice.hparams import read_config
 from train.standard.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 @pytest.mark.parametrize("rate", [32000, 40000, 48000])

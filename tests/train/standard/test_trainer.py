@@ -25,7 +25,7 @@ from train.standard.training import StandardTraining, open_training
 from train.state import new_state
 from train.worker import WorkerError
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 LOSSES = json.loads((GOLDEN / "train_losses.json").read_text(encoding="utf-8"))
 
 

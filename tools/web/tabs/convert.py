@@ -11,14 +11,13 @@ import gradio as gr
 
 import config
 from options import command, printable
-from tools.web import choices
-from tools.web.batch import without_folder
+from tools.convert.client import ConversionCancelled, ConversionError
+from tools.jobs.batch import without_folder
+from tools.jobs.results import new_result
+from tools.voices import choices
 from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.plot import melody_plot
-from tools.web.results import new_result
-from tools.web.session import ConversionCancelled, ConversionError
 from tools.web.tabs.convert_batch import BatchPanel
 from tools.web.tabs.convert_compare import ComparePanel, result_of
 from tools.web.tabs.convert_settings import (
@@ -29,6 +28,7 @@ from tools.web.tabs.convert_settings import (
     speakers_of,
 )
 from tools.web.units import duration_text
+from tools.web.views.plot import melody_plot
 
 EXAMPLES = config.ASSETS / "examples"
 MEASURED_WITH = "swift"  # f0 method of suggestion and plot: comes along, and quick on any CPU
@@ -41,7 +41,7 @@ class ConvertTab:
         self._session = frame.session
         self._text = frame.text
         self.facts = gr.State(None)  # of the voice, as the conversion process describes it
-        self.heard = gr.State(None)  # of the recording, as tools.listen describes it
+        self.heard = gr.State(None)  # of the recording, as tools.convert.listen describes it
         self.last = gr.State(None)  # the newest result
         self.running = gr.State(None)  # number of the request that this page waits for
         with gr.Row():

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from tools.web.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
+from tools.jobs.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
 from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken

@@ -17,13 +17,14 @@ from gradio.utils import get_upload_folder
 import config
 from infer.options import ConvertOptions
 from options import command, default_of, printable
+from tools.convert.client import ConversionCancelled, ConversionError
+from tools.jobs import results
+from tools.jobs.batch import without_folder
 from tools.options import IndexRatesOptions
-from tools.web import choices, results
-from tools.web.batch import without_folder
+from tools.voices import choices
 from tools.web.errors import chosen_voice, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.session import ConversionCancelled, ConversionError
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
 
 KEPT = 12  # results of a browser that can be compared

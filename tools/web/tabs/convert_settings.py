@@ -12,12 +12,12 @@ import gradio as gr
 
 from infer.options import AUDIO_FORMATS, ConvertOptions
 from options import default_of
-from tools import hardware
-from tools.web import choices
+from tools.machine import hardware
+from tools.voices import choices
+from tools.voices.presets import delete_preset, read_presets, save_preset
 from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.presets import delete_preset, read_presets, save_preset
 
 OPTIONS = {item.name: item for item in fields(ConvertOptions)}
 NAMES = (  # of the settings, in the order in which their widgets stand

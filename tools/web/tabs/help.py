@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from tools.doctor import Check, run_checks, write_bundle
-from tools.web.data_charts import data_charts
+from tools.jobs.results import RESULTS, unused_name
+from tools.machine.doctor import Check, run_checks, write_bundle
 from tools.web.frame import Frame
 from tools.web.i18n import read_texts, spoken
-from tools.web.report_view import MARKS
-from tools.web.results import RESULTS, unused_name
 from tools.web.tabs.help_answers import PRIVATE, Answers
+from tools.web.views.data_charts import data_charts
+from tools.web.views.report_view import MARKS
 
 QUESTIONS = range(1, 19)
 CHECKED = (4, 5, 7, 11, 14, 16)  # answered by the check of this machine

@@ -12,18 +12,18 @@ import gradio as gr
 import config
 from infer.options import ConvertOptions
 from options import command, printable
-from tools.library import Library
-from tools.parcel import pack
-from tools.web import choices
-from tools.web.dataset_check import Check, Checks
+from tools.convert.client import ConversionError
+from tools.jobs.results import RESULTS, new_result, unused_name
+from tools.jobs.training import Settings, commands, experiments, read_settings
+from tools.voices import choices
+from tools.voices.library import Library
+from tools.voices.zips import pack
 from tools.web.errors import chosen_voice, explained, refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.job_view import JobView, step_name
-from tools.web.report_view import MARKS, report_html
-from tools.web.results import RESULTS, new_result, unused_name
-from tools.web.session import ConversionError
-from tools.web.training import Settings, commands, experiments, read_settings
+from tools.web.views.dataset_check import Check, Checks
+from tools.web.views.job_view import JobView, step_name
+from tools.web.views.report_view import MARKS, report_html
 from train.experiment import Experiment
 from train.options import BuildIndexOptions
 

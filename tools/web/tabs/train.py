@@ -12,15 +12,9 @@ import config
 from infer.content import installed_embedders
 from infer.f0 import F0_METHODS, default_f0_method
 from options import Options, printable
-from tools import hardware
-from tools.recordings import take_recordings
-from tools.web.choices import from_root
-from tools.web.errors import explained
-from tools.web.frame import Frame
-from tools.web.i18n import spoken
-from tools.web.jobs import argv_of
-from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named, refusals
-from tools.web.training import (
+from tools.datasets.recordings import take_recordings
+from tools.jobs.jobs import argv_of
+from tools.jobs.training import (
     STEPS,
     Settings,
     commands,
@@ -31,6 +25,12 @@ from tools.web.training import (
     report_command,
     write_settings,
 )
+from tools.machine import hardware
+from tools.voices.choices import from_root
+from tools.web.errors import explained
+from tools.web.frame import Frame
+from tools.web.i18n import spoken
+from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named, refusals
 from train.experiment import Experiment, plain_name
 
 DEFAULTS = Settings()

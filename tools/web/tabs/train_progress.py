@@ -9,15 +9,15 @@ from typing import Any
 
 import gradio as gr
 
-from tools.dataset_report import read_report
-from tools.web.choices import from_root
-from tools.web.curves import held_out_html, losses_html
+from tools.datasets.report import read_report
+from tools.jobs.training import voice_of_state
+from tools.voices.choices import from_root
 from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.job_view import JobView
-from tools.web.report_view import report_html
-from tools.web.training import voice_of_state
+from tools.web.views.curves import held_out_html, losses_html
+from tools.web.views.job_view import JobView
+from tools.web.views.report_view import report_html
 from train.experiment import Experiment
 from train.metrics import ORIGINAL, read_metrics, sampled_steps
 

@@ -10,17 +10,17 @@ import gradio as gr
 
 import config
 from infer.options import ConvertOptions
-from tools.library import PICTURES, Library, TrainingStateError
+from tools.convert.client import ConversionError
+from tools.jobs.results import RESULTS, unused_name
+from tools.jobs.run_command import run_command
 from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions, voice_command
-from tools.parcel import pack, take_in
-from tools.web.choices import from_root
+from tools.voices.choices import from_root
+from tools.voices.library import PICTURES, Library, TrainingStateError
+from tools.voices.zips import pack, take_in
 from tools.web.errors import refusal
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.results import RESULTS, unused_name
-from tools.web.run_command import run_command
-from tools.web.session import ConversionError
-from tools.web.voice_cards import CHOOSE, voice_cards
+from tools.web.views.voice_cards import CHOOSE, voice_cards
 from train.experiment import plain_name
 
 EXAMPLE = config.ASSETS / "examples/english.flac"

@@ -18,7 +18,7 @@ from infer.models.standard.synthesizer import Noise, Rendering, Synthesizer
 from infer.voice.hparams import StandardParams, read_config
 from tests.golden.weights import golden_tensor
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = Path(__file__).resolve().parents[3] / "golden"
 TOLERANCES = {"audio": 2e-5, "source": 1e-5, "m_p": 5e-5, "logs_p": 5e-5, "z": 5e-5, "z_p": 5e-5}
 FAST = {"synth_v1_f0_48k", "synth_noise_v2_f0_40k", "synth_stream_v2_nof0_40k"}
 

@@ -15,8 +15,9 @@ import pytest
 import soundfile
 
 from infer.f0 import load_f0_method
-from tests.tools.web.conftest import Opens, start_browser, wait_until, watched
-from tools.listen import listen
+from tests.tools.conftest import wait_until
+from tests.tools.web.conftest import Opens, start_browser, watched
+from tools.convert.listen import listen
 from tools.web.tabs.convert_compare import believed
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.tools.web.conftest import Opens, wait_until
-from tools.web.jobs import Jobs
-from tools.web.training import Settings, write_settings
+from tests.tools.conftest import wait_until
+from tests.tools.web.conftest import Opens
+from tools.jobs.jobs import Jobs
+from tools.jobs.training import Settings, write_settings
 from train.experiment import Experiment
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -16,7 +16,8 @@ import gradio as gr
 import pytest
 
 from infer.retrieval import find_index
-from tests.tools.web.conftest import Opens, settle, start_page, wait_until
+from tests.tools.conftest import wait_until
+from tests.tools.web.conftest import Opens, settle, start_page
 from tests.tools.web.training_page import (
     STEP_MS,
     button,
@@ -26,13 +27,13 @@ from tests.tools.web.training_page import (
     says,
     start,
 )
-from tools.hardware import Gpu
+from tools.convert.client import Session
+from tools.jobs.jobs import Jobs
+from tools.jobs.training import Settings, write_settings
+from tools.machine.hardware import Gpu
 from tools.web.frame import Frame
 from tools.web.i18n import load_texts
-from tools.web.jobs import Jobs
-from tools.web.session import Session
 from tools.web.tabs.train import TrainTab
-from tools.web.training import Settings, write_settings
 from train.experiment import Experiment
 from train.metrics import read_metrics
 
@@ -247,8 +248,8 @@ def test_several_gpus_are_offered_alone_and_together_and_the_largest_is_chosen(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpus = [Gpu(0, "RTX 3060", 12, 11, "GPU-a"), Gpu(1, "A100", 80, 79, "GPU-b")]
-    monkeypatch.setattr("tools.hardware.usable_gpus", lambda: gpus)
-    monkeypatch.setattr("tools.hardware.torch_build", lambda: "cuda")
+    monkeypatch.setattr("tools.machine.hardware.usable_gpus", lambda: gpus)
+    monkeypatch.setattr("tools.machine.hardware.torch_build", lambda: "cuda")
     tab = built_tab()
     form = list(astuple(Settings()))
     opened = tab.open_experiment(experiment.name, *form, [])

@@ -1,0 +1,144 @@
+"""The conversion process as the page uses it: a real one, on real speech."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from infer.options import ConvertOptions
+from options import command
+from tools.convert.client import ConversionCancelled, ConversionError, Session
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    session = Session()
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def options(untrained_voice: Path, english: Path, tmp_path: Path) -> ConvertOptions:
+    return ConvertOptions(
+        voice=untrained_voice, input=english, output=tmp_path / "out.wav", f0_method="pm"
+    )
+
+
+@pytest.fixture
+def long_options(english: Path, options: ConvertOptions, tmp_path: Path) -> ConvertOptions:
+    """Four minutes of speech, which take seconds to convert."""
+    audio, sample_rate = soundfile.read(english)
+    soundfile.write(tmp_path / "long.flac", np.tile(audio, 40), sample_rate)
+    return ConvertOptions(
+        voice=options.voice, input=tmp_path / "long.flac", output=options.output, f0_method="pm"
+    )
+
+
+def test_the_page_gets_the_same_file_as_the_command_it_shows(
+    session: Session, options: ConvertOptions, root: Path
+) -> None:
+    outcome = session.convert(options).result()
+    of_page = options.output.read_bytes()
+    assert outcome["audio_seconds"] == pytest.approx(6.07, abs=0.05)
+    assert np.abs(soundfile.read(options.output)[0]).max() > 0.001
+    options.output.unlink()
+    subprocess.run(command(options), cwd=root, check=True, capture_output=True)
+    assert options.output.read_bytes() == of_page
+
+
+def test_a_refused_conversion_says_why_and_the_next_one_works(
+    session: Session, options: ConvertOptions, tmp_path: Path
+) -> None:
+    wrong = ConvertOptions(
+        voice=options.voice, input=tmp_path / "missing.wav", output=tmp_path / "no.wav"
+    )
+    with pytest.raises(ConversionError, match=r"missing\.wav"):
+        session.convert(wrong).result()
+    with pytest.raises(ConversionError, match=r"nobody\.pth"):
+        session.load(tmp_path / "nobody.pth").result()
+    session.convert(options).result()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
+
+
+def test_a_stopped_conversion_leaves_no_file_and_the_waiting_one_goes_on(
+    session: Session,
+    options: ConvertOptions,
+    long_options: ConvertOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tools.convert.client.CANCEL_SECONDS", 120.0)  # also on a busy machine
+    shares: list[float] = []
+    running = session.convert(long_options)
+
+    def stop(share: float) -> None:
+        shares.append(share)
+        session.cancel(running.number)
+
+    waiting = session.load(options.voice)
+    with pytest.raises(ConversionCancelled):
+        running.result(stop)
+    assert 0 <= shares[-1] < 1
+    assert waiting.result()["sample_rate"] == 24000
+    assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
+    session.cancel(running.number)  # once more changes nothing
+
+
+def test_a_conversion_stopped_before_its_turn_never_starts(
+    session: Session, options: ConvertOptions, long_options: ConvertOptions
+) -> None:
+    running, waiting = session.convert(long_options), session.convert(options)
+    session.cancel(waiting.number)
+    session.cancel(running.number)
+    for request in (running, waiting):
+        with pytest.raises(ConversionCancelled):
+            request.result()
+    assert not options.output.exists()
+
+
+def test_a_killed_process_is_told_cleaned_up_after_and_replaced(
+    session: Session, options: ConvertOptions, long_options: ConvertOptions, tmp_path: Path
+) -> None:
+    running, begun = session.convert(long_options), set()
+
+    def kill(share: float) -> None:
+        begun.update(tmp_path.glob(".*.tmp"))
+        if begun:
+            session.process.kill()
+
+    with pytest.raises(ConversionError, match="ended by itself"):
+        running.result(kill)
+    assert len(begun) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
+    session.convert(options).result()
+    assert options.output.exists()
+
+
+def test_unloading_waits_for_what_runs_ends_the_process_and_the_next_request_starts_one(
+    session: Session, options: ConvertOptions
+) -> None:
+    request = session.convert(options)
+    busy = session.process
+    assert not session.unload()
+    request.result()
+    assert session.unload()
+    assert busy.wait(15) == 0
+    assert session.unload()  # nothing to end is no error
+    session.load(options.voice).result()
+    assert session.process.pid != busy.pid
+
+
+def test_closing_ends_the_process_even_in_the_middle_of_a_conversion(
+    long_options: ConvertOptions,
+) -> None:
+    session = Session()
+    session.convert(long_options)
+    process = session.process
+    session.close()
+    assert process.wait(15) is not None
+    assert not long_options.output.exists()

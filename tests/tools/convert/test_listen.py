@@ -1,0 +1,66 @@
+"""What a recording sounds like, measured on tones of known pitch and level and on real speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from infer.f0 import load_f0_method
+from tools.convert.listen import LOUDNESS_RATE, PLOT_POINTS, listen, loudness_db, match_loudness_of
+
+
+def tone(seconds: float, hertz: float, rate: int, level: float = 1.0) -> np.ndarray:
+    """A voice-like tone: five harmonics."""
+    time = np.arange(round(seconds * rate)) / rate
+    parts = [np.sin(2 * np.pi * hertz * number * time) / number for number in range(1, 6)]
+    return (level * np.sum(parts, 0) / 2.5).astype(np.float32)
+
+
+def test_loudness_of_the_standards_own_test_tone() -> None:
+    time = np.arange(3 * LOUDNESS_RATE) / LOUDNESS_RATE
+    assert loudness_db(np.sin(2 * np.pi * 997 * time)) == pytest.approx(-3.01, abs=0.02)
+    # silence does not count: the gate leaves it out
+    half_silent = np.concatenate([np.sin(2 * np.pi * 997 * time), np.zeros(10 * LOUDNESS_RATE)])
+    assert loudness_db(half_silent) == pytest.approx(-3.01, abs=0.3)
+
+
+def test_silence_and_a_blink_of_sound_have_a_loudness() -> None:
+    assert loudness_db(np.zeros(LOUDNESS_RATE)) == -70
+    assert -30 < loudness_db(tone(0.1, 200, LOUDNESS_RATE)) < 0
+
+
+def test_a_glide_is_heard_at_its_pitch_and_place(tmp_path: Path) -> None:
+    quiet, rate = np.zeros(16000, np.float32), 16000
+    parts = [quiet, tone(2, 150, rate, 0.5), quiet, tone(1, 300, rate, 0.5)]
+    soundfile.write(tmp_path / "音 1.wav", np.concatenate(parts), rate)
+    heard = listen(tmp_path / "音 1.wav", load_f0_method("pm"))
+    assert heard["seconds"] == pytest.approx(5.0)
+    assert heard["f0_median"] == pytest.approx(150, abs=1)
+    at = {second: heard["f0"][round(second / heard["f0_step"])] for second in (0.5, 2, 3.5, 4.5)}
+    assert at == {0.5: 0.0, 2: pytest.approx(150, abs=2), 3.5: 0.0, 4.5: pytest.approx(300, abs=3)}
+
+
+def test_a_long_recording_gives_few_points_and_its_first_minute(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.flac", tone(90, 220, 16000, 0.5), 16000)
+    heard = listen(tmp_path / "long.flac", load_f0_method("pm"))
+    assert heard["seconds"] == pytest.approx(90)
+    assert PLOT_POINTS / 2 < len(heard["f0"]) <= PLOT_POINTS
+    assert len(heard["f0"]) * heard["f0_step"] == pytest.approx(60, abs=0.1)
+    assert np.median(heard["f0"]) == pytest.approx(220, abs=1)
+
+
+def test_copies_of_a_loud_and_a_quiet_recording_are_equally_loud(
+    english: Path, tmp_path: Path
+) -> None:
+    speech, rate = soundfile.read(english, dtype="float32")
+    quiet, loud = tmp_path / "quiet.wav", tmp_path / "loud.wav"
+    soundfile.write(quiet, speech * 0.1, rate)
+    soundfile.write(loud, np.resize(speech, 3 * rate), rate)
+    targets = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    changes = match_loudness_of([quiet, loud], targets)
+    assert changes[0] == 0 and changes[1] < -15
+    levels = [listen(path, load_f0_method("pm"))["loudness_db"] for path in targets]
+    assert levels[0] == pytest.approx(levels[1], abs=0.2)

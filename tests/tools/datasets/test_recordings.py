@@ -1,0 +1,101 @@
+"""Recordings and zips that are dropped on the page: what is taken, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tools.datasets.recordings import take_recordings
+
+
+@pytest.fixture
+def dropped(tmp_path: Path, english: Path) -> Path:
+    """A folder of uploads with one recording."""
+    folder = tmp_path / "dropped"
+    folder.mkdir()
+    shutil.copy(english, folder / "one 声.flac")
+    return folder
+
+
+def zipped(path: Path, entries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+def everything(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_recordings_and_zips_land_side_by_side_and_nothing_is_overwritten(
+    dropped: Path, english: Path, tmp_path: Path
+) -> None:
+    content = english.read_bytes()
+    archive = zipped(
+        dropped / "more.ZIP",
+        {
+            "a/one 声.flac": content,
+            "b/one 声.flac": content,
+            "__MACOSX/a/._one.flac": b"x",
+            "notes.txt": b"x",
+        },
+    )
+    dataset = tmp_path / "datasets" / "someone"
+    taken = take_recordings([dropped / "one 声.flac", archive], dataset)
+    assert {path.name for path in taken} == everything(dataset)
+    assert everything(dataset) == {"one 声.flac", "one 声_2.flac", "one 声_2_2.flac"}
+    assert all(path.read_bytes() == content for path in taken)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../out.flac", "/out.flac", "..\\..\\out.flac", "C:\\out.flac", "a/CON.flac"]
+)
+def test_no_name_in_a_zip_leads_out_of_the_folder(dropped: Path, tmp_path: Path, name: str) -> None:
+    dataset = tmp_path / "deep" / "er" / "dataset"
+    archive = zipped(dropped / "bad.zip", {name: b"sound"})
+    before = everything(tmp_path)
+    (path,) = take_recordings([archive], dataset)
+    assert path.parent == dataset and path.read_bytes() == b"sound"
+    new = everything(tmp_path) - before
+    assert new == {"deep", "deep/er", "deep/er/dataset", path.relative_to(tmp_path).as_posix()}
+
+
+def test_a_link_in_a_zip_becomes_a_plain_file(dropped: Path, tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("link.wav")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(dropped / "link.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    (path,) = take_recordings([dropped / "link.zip"], tmp_path / "dataset")
+    assert not path.is_symlink() and path.read_text() == "/etc/passwd"
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ({"bomb.wav": bytes(5_000_000)}, "far more than it holds"),
+        ({"notes.txt": b"x"}, "holds no recordings"),
+        (None, "no zip that can be opened"),
+    ],
+)
+def test_a_refused_zip_leaves_nothing_and_the_reason_names_it(
+    dropped: Path, tmp_path: Path, entries: dict[str, bytes] | None, reason: str
+) -> None:
+    bad = dropped / "bad.zip"
+    if entries is None:
+        bad.write_bytes(b"no zip")
+    else:
+        zipped(bad, entries)
+    with pytest.raises(ValueError, match=f"bad.zip.*{reason}"):
+        take_recordings([dropped / "one 声.flac", bad], tmp_path / "dataset")
+    assert everything(tmp_path / "dataset") == set()
+
+
+def test_a_file_of_another_kind_is_named(dropped: Path, tmp_path: Path) -> None:
+    (dropped / "voice.pth").touch()
+    with pytest.raises(ValueError, match=r"voice\.pth is neither"):
+        take_recordings([dropped / "voice.pth"], tmp_path / "dataset")

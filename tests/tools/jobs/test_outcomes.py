@@ -1,0 +1,31 @@
+"""The report of a folder that is converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools.jobs.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note, read_outcomes
+
+
+def test_the_newest_line_counts_and_half_a_line_does_not(tmp_path: Path) -> None:
+    report, one = tmp_path / "report.jsonl", Outcome("in/声 1.wav", "out/1.wav")
+    assert read_outcomes(report) == read_outcomes(None) == {}
+    note(None, one)
+    note(report, one, state=BEGUN)
+    note(report, one, state=DONE, audio_seconds=6.5)
+    note(report, Outcome("2", "o"), state=FAILED, error="no sound")
+    with report.open("a") as file:
+        file.write('{"input": "in/声 1.wav", "out')
+    outcomes = read_outcomes(report)
+    assert (outcomes[one.input].state, outcomes[one.input].audio_seconds) == (DONE, 6.5)
+    assert outcomes["2"].error == "no sound"
+
+
+def test_only_a_recording_that_was_never_ended_counts_as_a_death(tmp_path: Path) -> None:
+    report, one = tmp_path / "report.jsonl", Outcome("1", "o")
+    note(report, one, state=BEGUN)
+    note(report, one, state=STOPPED)
+    note(report, one, state=BEGUN)
+    assert read_outcomes(report)["1"].deaths == 0
+    note(report, one, state=BEGUN)
+    assert read_outcomes(report)["1"].deaths == 1

@@ -1,0 +1,271 @@
+"""The voices on disk: listed, renamed, thrown away, brought back, shared and taken in with care."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from tools.cmd import voices as command
+from tools.voices.library import Library, LibraryError, TrainingStateError
+from tools.voices.zips import pack, take_in
+
+PICTURE = b"\x89PNG\r\n\x1a\n and so on"
+
+
+def index_bytes(dim: int = 513, count: int = 8) -> bytes:
+    head = b"IwFl" + dim.to_bytes(4, "little") + count.to_bytes(8, "little")
+    return head + bytes(16 + 4 * dim * count)
+
+
+@pytest.fixture
+def library(tmp_path: Path, untrained_voice: Path) -> Library:
+    """A library of one voice, 声 one, with index, presets and picture."""
+    made = Library(tmp_path / "weights", tmp_path / "logs", tmp_path / "shipped")
+    for folder in (made.weights, made.logs, made.shipped):
+        folder.mkdir()
+    shutil.copy(untrained_voice, made.weights / "声 one.pth")
+    shutil.copy(untrained_voice, made.shipped / "demo.pth")
+    (made.weights / "声 one.index").write_bytes(index_bytes())
+    (made.weights / "声 one.presets.json").write_text('{"deep": {"semitones": -5}}')
+    (made.weights / "声 one.png").write_bytes(PICTURE)
+    return made
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".trash")}
+
+
+def test_voices_are_listed_with_what_belongs_to_them_and_bad_files_with_their_fault(
+    library: Library,
+) -> None:
+    (library.weights / "bad.pth").write_bytes(b"nothing")
+    torch.save({"model": {"emb_g.weight": torch.zeros(1, 2)}}, library.weights / "G_5.pth")
+    found = {voice.name: voice for voice in library.voices()}
+    good = found["声 one"]
+    assert (good.problem, good.header.version, good.header.sample_rate) == ("", "lite", 24000)
+    assert good.index == library.weights / "声 one.index"
+    assert good.picture == library.weights / "声 one.png"
+    assert "not a torch file" in found["bad"].problem
+    assert "extract" in found["G_5"].problem
+    assert found["demo"].is_shipped and list(found)[-1] == "demo"
+
+
+def test_a_voice_goes_to_the_trash_and_comes_back_whole(library: Library) -> None:
+    before = names(library.weights)
+    path = library.weights / "声 one.pth"
+    entry = library.trash(path)
+    assert names(library.weights) == set()
+    assert [each.name for each in library.trashed()] == ["声 one"]
+    path.write_bytes(b"another took its name")
+    with pytest.raises(LibraryError, match="exists already"):
+        library.restore(entry.folder)
+    path.unlink()
+    assert library.restore(entry.folder) == path
+    assert names(library.weights) == before
+    assert library.trashed() == []
+    for wrong in ("../..", "", "nothing"):
+        with pytest.raises(LibraryError, match="trash"):
+            library.restore(wrong)
+
+
+def test_a_voice_is_renamed_with_its_files_and_never_over_another(library: Library) -> None:
+    path = library.rename(library.weights / "声 one.pth", "two")
+    assert names(library.weights) == {"two.pth", "two.index", "two.presets.json", "two.png"}
+    shutil.copy(path, library.weights / "three.pth")
+    with pytest.raises(LibraryError, match="exists already"):
+        library.rename(path, "THREE")
+    for wrong in ("../out", "a/b", "con", "a:b", ""):
+        with pytest.raises(ValueError, match="cannot be a name"):
+            library.rename(path, wrong)
+
+
+def test_the_shipped_voice_and_files_elsewhere_are_left_alone(library: Library) -> None:
+    for path in (library.shipped / "demo.pth", library.logs / "x.pth"):
+        with pytest.raises(LibraryError, match="only voices there"):
+            library.trash(path)
+    assert (library.shipped / "demo.pth").exists()
+
+
+def test_a_packed_voice_arrives_elsewhere_byte_for_byte(library: Library, tmp_path: Path) -> None:
+    parcel = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
+    with zipfile.ZipFile(parcel) as archive:
+        manifest = json.loads(archive.read("voice.json"))
+        assert str(tmp_path) not in archive.read("voice.json").decode()
+    assert (manifest["version"], manifest["sample_rate"]) == ("lite", 24000)
+    other = Library(tmp_path / "other", tmp_path / "logs", tmp_path / "shipped")
+    other.weights.mkdir()
+    take_in(other, parcel)
+    assert names(other.weights) == names(library.weights)
+    for path in other.weights.iterdir():
+        assert path.read_bytes() == (library.weights / path.name).read_bytes()
+    (voice, _) = other.voices()
+    assert voice.index == other.weights / "声 one.index"
+    before = {path: path.read_bytes() for path in other.weights.iterdir()}
+    with pytest.raises(LibraryError, match="exists already"):
+        take_in(other, parcel)
+    take_in(other, parcel, name="again")
+    take_in(other, parcel, replace=True)
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(names(other.weights)) == 8
+
+
+def test_an_index_in_the_experiment_goes_into_the_zip_under_the_voice_s_name(
+    library: Library, tmp_path: Path
+) -> None:
+    (library.weights / "声 one.index").unlink()
+    (library.logs / "声 one").mkdir()
+    built = library.logs / "声 one/added_IVF1_Flat_nprobe_1_声 one_lite.index"
+    built.write_bytes(index_bytes(count=9))
+    parcel = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
+    with zipfile.ZipFile(parcel) as archive:
+        assert archive.read("声 one.index") == built.read_bytes()
+
+
+def write_zip(path: Path, entries: dict[str, bytes], **changes: int) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            item = zipfile.ZipInfo(name)
+            item.compress_type = zipfile.ZIP_DEFLATED
+            for attribute, value in changes.items():
+                setattr(item, attribute, value)
+            archive.writestr(item, content)
+    return path
+
+
+def refused(library: Library, path: Path, match: str) -> None:
+    """Nothing at all was written."""
+    before = {each: each.read_bytes() for each in library.weights.rglob("*") if each.is_file()}
+    outside = names(library.weights.parent)
+    with pytest.raises(LibraryError, match=match):
+        take_in(library, path)
+    after = {each: each.read_bytes() for each in library.weights.rglob("*") if each.is_file()}
+    assert after == before
+    assert names(library.weights.parent) == outside
+    assert not list(library.weights.glob(".incoming*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.pth", "/evil.pth", "a/../../evil.pth", "C:/evil.pth", "..\\evil.pth"]
+)
+def test_paths_that_lead_out_are_refused(
+    library: Library, untrained_voice: Path, tmp_path: Path, name: str
+) -> None:
+    path = write_zip(tmp_path / "evil.zip", {name: untrained_voice.read_bytes()})
+    refused(library, path, "leads out")
+
+
+def test_links_bombs_damage_and_devices_are_refused(
+    library: Library, untrained_voice: Path, tmp_path: Path
+) -> None:
+    voice = untrained_voice.read_bytes()
+    link = (stat.S_IFLNK | 0o777) << 16
+    file = tmp_path / "evil.zip"
+    refused(library, write_zip(file, {"a.pth": b"/etc/passwd"}, external_attr=link), "link")
+    refused(library, write_zip(file, {"a.pth": bytes(2**25)}), "far more")
+    refused(library, write_zip(file, {f"{i}.txt": b"" for i in range(1001)}), "1001 files")
+    refused(library, write_zip(file, {"a/x.pth": voice, "b/X.pth": voice}), "two files called")
+    refused(library, write_zip(file, {"readme.txt": b"hello"}), "no voice")
+    refused(library, write_zip(file, {"a.pth": b"no torch file"}), "^a.pth is not a torch file")
+    refused(library, write_zip(file, {"a.pth": voice, "a.index": b"no index"}), "no feature index")
+    wide = index_bytes(dim=768)
+    refused(library, write_zip(file, {"a.pth": voice, "a.index": wide}), "768 values")
+    cut = index_bytes()[:-100]
+    refused(library, write_zip(file, {"a.pth": voice, "a.index": cut}), "shorter than it says")
+    refused(library, write_zip(file, {"a.pth": voice, "a.png": b"<svg>"}), "a.png is no picture")
+    refused(library, write_zip(file, {"a.pth": voice, "a.presets.json": b"[1]"}), "no presets")
+    (file).write_bytes(b"PK no zip")
+    refused(library, file, "no zip")
+
+
+def test_a_zip_that_lies_about_sizes_or_was_damaged_is_refused(
+    library: Library, tmp_path: Path
+) -> None:
+    parcel = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
+    library.trash(library.weights / "声 one.pth")
+    whole = bytearray(parcel.read_bytes())
+    at = whole.find(PICTURE)
+    whole[at + 8] ^= 1
+    parcel.write_bytes(whole)
+    refused(library, parcel, "no zip that can be opened")  # its checksum
+    with zipfile.ZipFile(parcel, "w") as archive:
+        archive.writestr("a.pth", (library.shipped / "demo.pth").read_bytes())
+        archive.writestr("voice.json", json.dumps({"files": {"a.pth": "0" * 64}}))
+    refused(library, parcel, "damaged on its way")
+
+
+def test_a_zip_of_another_program_gives_its_voice_and_index_and_nothing_else(
+    library: Library, untrained_voice: Path, tmp_path: Path
+) -> None:
+    path = write_zip(
+        tmp_path / "shared.zip",
+        {
+            "Singer/": b"",
+            "Singer/singer_e200.pth": untrained_voice.read_bytes(),
+            "Singer/added_IVF1_Flat_nprobe_1_singer_v2.index": index_bytes(),
+            "Singer/trained_IVF1_Flat_nprobe_1_singer_v2.index": index_bytes(count=0),
+            "Singer/total_fea.npy": b"large",
+            "Singer/read me.txt": b"hello",
+            "Singer/run.bat": b"format c:",
+        },
+    )
+    written = take_in(library, path, name="singer")
+    assert {each.name for each in written} == {"singer.pth", "singer.index"}
+    assert {each for each in names(library.weights) if "声" not in each} == {
+        "singer.pth",
+        "singer.index",
+    }
+
+
+def test_a_training_state_is_recognised_by_its_content(library: Library, tmp_path: Path) -> None:
+    state = tmp_path / "my voice.pth"
+    torch.save({"model": {"emb_g.weight": torch.zeros(1, 2)}, "iteration": 3}, state)
+    with pytest.raises(TrainingStateError, match="extract"):
+        take_in(library, state)
+    with zipfile.ZipFile(tmp_path / "shared.zip", "w") as archive:
+        archive.write(state, state.name)
+    refused(library, tmp_path / "shared.zip", "^my voice.pth is a training state")
+    alone = tmp_path / "text.pth"
+    alone.write_text("hello")
+    refused(library, alone, "^text.pth is not a torch file")
+
+
+def test_an_index_alone_joins_the_voice_of_that_name(library: Library, tmp_path: Path) -> None:
+    (library.weights / "声 one.index").unlink()
+    built = tmp_path / "added_IVF1_Flat.index"
+    built.write_bytes(index_bytes())
+    assert take_in(library, built, name="声 one") == [library.weights / "声 one.index"]
+    built.write_bytes(index_bytes(dim=256))
+    with pytest.raises(LibraryError, match="256 values"):
+        take_in(library, built, name="声 one", replace=True)
+
+
+def test_the_command_shows_extracts_merges_and_refuses_in_one_line(
+    root: Path, tmp_path: Path, untrained_voice: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["show", "--file", str(root / "assets/lite/base_G.pth")]) == 0
+    assert "training state" in capsys.readouterr().out
+    made = tmp_path / "made.pth"
+    extract = ["extract", "--state", str(root / "assets/lite/base_G.pth"), "--voice", str(made)]
+    assert command.main(extract) == 0
+    assert "lite, 24000 Hz, with f0, 1 speakers" in capsys.readouterr().out
+    assert command.main(extract) == 1
+    assert "exists already" in capsys.readouterr().err
+    merged = tmp_path / "merged.pth"
+    demo = str(root / "assets/lite/demo.pth")
+    words = ["merge", "--first", demo, "--second", str(made), "--voice", str(merged)]
+    assert command.main([*words, "--share", "0.25"]) == 0
+    parts = [torch.load(p, weights_only=True)["weight"] for p in (demo, made, merged)]
+    name = next(iter(parts[0]))
+    wanted = 0.25 * parts[0][name].float() + 0.75 * parts[1][name].float()
+    assert torch.equal(parts[2][name], wanted.half())
+    assert command.main([*words[:3], "--second", str(untrained_voice), *words[5:-1], "x.pth"]) == 1
+    assert "cannot be merged" in capsys.readouterr().err
+    assert command.main(["pack", "--voice", "no such voice", "--output", "x.zip"]) == 1
+    assert "no voice 'no such voice'" in capsys.readouterr().err
+    assert command.main(["dance"]) == 2

@@ -1,0 +1,181 @@
+"""The page's side of the conversion process: starts it, asks it, and starts it again if it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import config
+from infer.options import ConvertOptions
+from options import command
+from tools.options import IndexRatesOptions
+
+CANCEL_SECONDS = 30.0  # a process that has not given up by then is ended
+CLOSE_SECONDS = 5.0  # the same when the page itself ends
+
+
+class ConversionError(RuntimeError):
+    """A conversion did not give a file; the text is for the user."""
+
+
+class ConversionCancelled(ConversionError):
+    """The conversion was given up on request."""
+
+
+class Request:
+    """One thing asked of the conversion process, and the replies to it; output: file it makes."""
+
+    def __init__(
+        self, number: int, process: subprocess.Popen[str], output: Path | None = None
+    ) -> None:
+        self.number = number
+        self.output = output
+        self.replies: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.cancelled_at: float | None = None
+        self.process = process
+
+    def result(self, on_progress: Callable[[float], None] | None = None) -> dict[str, Any]:
+        """Wait for the result; ConversionCancelled or ConversionError say why there is none."""
+        while True:
+            try:
+                reply = self.replies.get(timeout=1.0)
+            except queue.Empty:
+                if self.cancelled_at and time.monotonic() - self.cancelled_at > CANCEL_SECONDS:
+                    self.process.kill()
+                continue
+            if "result" in reply:
+                return reply["result"]
+            if "cancelled" in reply or ("ended" in reply and self.cancelled_at):
+                raise ConversionCancelled("The conversion was stopped.")
+            if "ended" in reply:
+                raise ConversionError(
+                    f"The conversion process ended by itself (exit code {reply['ended']}; the "
+                    "console says more). Nothing was written; the next conversion starts a new one."
+                )
+            if "error" in reply:
+                raise ConversionError(reply["error"])
+            if on_progress is not None:
+                on_progress(reply["progress"])
+
+
+class Session:
+    """One conversion process, shared by everyone who has the page open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self.process: subprocess.Popen[str] | None = None
+        self._requests: dict[int, Request] = {}
+
+    def load(self, voice: Path) -> Request:
+        """Have a voice ready, so that its first conversion does not wait; describes it."""
+        return self._ask({"do": "load", "voice": str(voice)})
+
+    def convert(self, options: ConvertOptions) -> Request:
+        """Convert as `printable(command(options))` would in a terminal."""
+        fields = {"do": "convert", "arguments": _arguments(options)}
+        return self._ask(fields, config.ROOT / options.output)
+
+    def index_rates(self, options: IndexRatesOptions) -> Request:
+        """Convert with several index rates, see tools.convert.index_rates; gives its rows."""
+        return self._ask({"do": "index_rates", "arguments": _arguments(options)})
+
+    def listen(self, path: Path, f0_method: str) -> Request:
+        """Measure melody and loudness of a recording, see tools.convert.listen."""
+        return self._ask({"do": "listen", "path": str(path), "f0_method": f0_method})
+
+    def match(self, paths: Sequence[Path], targets: Sequence[Path]) -> Request:
+        """Write copies of recordings, all as loud as the quietest."""
+        names = [[str(path) for path in listed] for listed in (paths, targets)]
+        return self._ask({"do": "match", "paths": names[0], "targets": names[1]})
+
+    def cancel(self, number: int) -> None:
+        """Give up a request; one that is over already is no error."""
+        with self._lock:
+            request = self._requests.get(number)
+            if request is not None:
+                request.cancelled_at = time.monotonic()
+                self._send({"id": number, "do": "cancel"})
+
+    def unload(self) -> bool:
+        """End the process, which frees what it holds of a GPU; False while it is at work.
+
+        The next request starts another one.
+        """
+        with self._lock:
+            if self._requests:
+                return False
+            process, self.process = self.process, None
+        _end(process)
+        return True
+
+    def close(self) -> None:
+        """End the process: at once when idle, else when it notices that the pipe is closed."""
+        with self._lock:
+            process, self.process = self.process, None
+        _end(process)
+
+    def _ask(self, fields: dict[str, Any], output: Path | None = None) -> Request:
+        with self._lock:
+            if self.process is None or self.process.poll() is not None:
+                self.process = self._start()
+            request = Request(next(self._numbers), self.process, output)
+            self._requests[request.number] = request
+            self._send({"id": request.number, **fields})
+            return request
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.convert.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            bufsize=1,
+            cwd=config.ROOT,
+        )
+        threading.Thread(target=self._listen, args=[process], daemon=True).start()
+        return process
+
+    def _send(self, request: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # it just died: the listening thread tells who waits
+            self.process.stdin.write(json.dumps(request) + "\n")
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout:
+            reply = json.loads(line)
+            with self._lock:
+                request = self._requests[reply["id"]]
+                if "progress" not in reply:
+                    del self._requests[reply["id"]]
+            request.replies.put(reply)
+        code = process.wait()
+        with self._lock:
+            for number, request in list(self._requests.items()):
+                if request.process is process:
+                    del self._requests[number]
+                    if request.output is not None:  # killed, it could not do so itself
+                        config.unfinished(request.output, process.pid).unlink(missing_ok=True)
+                    request.replies.put({"id": number, "ended": code})
+
+
+def _arguments(options: ConvertOptions) -> list[str]:
+    argv = command(options)
+    return argv[argv.index(options.MODULE) + 1 :]
+
+
+def _end(process: subprocess.Popen[str] | None) -> None:
+    if process is not None:
+        process.stdin.close()
+        try:
+            process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -1,0 +1,186 @@
+"""Many recordings, converted one after the other by a job: it goes on when the page is gone.
+
+A batch is a folder results/.batches/NAME with the job, the recordings and what became of them; the
+browser remembers the name. The results go to a folder of their own in results/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import config
+from infer.options import ConvertOptions
+from tools.jobs import outcomes, results
+from tools.jobs.jobs import Job, JobError, Jobs, failure, named_place, new_place
+from tools.jobs.outcomes import Outcome, read_outcomes
+from tools.voices.choices import from_root
+from train.experiment import Experiment, write_json
+from train.preprocess import AUDIO_SUFFIXES
+from train.worker import ProgressLine
+
+WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recording: its name, how far it is, and what became of it."""
+
+    name: str
+    state: str = WAITING
+    share: float = 0.0
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+    error: str = ""
+    output: Path | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as it stands; error: why it went no further. The zip is there when it is over."""
+
+    rows: tuple[Row, ...]
+    is_running: bool
+    can_resume: bool
+    error: str = ""
+    zip: Path | None = None
+
+    @property
+    def share(self) -> float:
+        """How much is done, 0..1."""
+        parts = [row.share if row.state in (WAITING, RUNNING) else 1.0 for row in self.rows]
+        return sum(parts) / max(1, len(parts))
+
+    @property
+    def spent(self) -> float:
+        """Seconds of conversion so far."""
+        return sum(row.seconds for row in self.rows)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The estimated seconds to the end, None while nothing is known."""
+        done = [row.seconds for row in self.rows if row.state == DONE]
+        return len(self.rows) * (1 - self.share) * sum(done) / len(done) if done else None
+
+
+class Batches:
+    """Starts batches and finds them again; one runs at a time, the others wait."""
+
+    def __init__(self, folder: Path = results.RESULTS / ".batches") -> None:
+        self._folder = folder
+        self._jobs = Jobs(folder)
+        self._lock = threading.Lock()  # one zip of a batch, however many look at it
+
+    def start(self, options: ConvertOptions, recordings: Sequence[Path], format: str) -> str:
+        """Convert recordings into a new folder; returns the batch's name. OSError, ValueError.
+
+        options: what all have in common, their input and output are replaced.
+        """
+        place = new_place(self._folder).root
+        sources = place / "recordings"
+        sources.mkdir()
+        try:
+            names = [_take(path, sources) for path in recordings]
+            target = results.new_folder(options.voice)
+            write_json(place / "batch.json", {"output": from_root(target), "recordings": names})
+            whole = replace(
+                options, input=Path(from_root(sources)), output=Path(from_root(target)),
+                format=format, report=Path(from_root(place / "outcomes.jsonl")),
+            )  # fmt: skip
+            self._jobs.start(Experiment(place), [whole])
+        except (OSError, JobError):
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return place.name
+
+    def find(self, name: str) -> Batch | None:
+        """The batch of that name as it stands; None if there is none."""
+        place = self._place(name)
+        try:
+            plan = json.loads((place / "batch.json").read_text(encoding="utf-8")) if place else None
+        except (FileNotFoundError, ValueError):
+            return None
+        job = self._jobs.read(Experiment(place)) if plan else None
+        if job is None:
+            return None
+        progress, log = self._jobs.log(Experiment(place))
+        known = {Path(path).name: each for path, each in
+                 read_outcomes(place / "outcomes.jsonl").items()}  # fmt: skip
+        rows = tuple(_row(each, known.get(each), job, progress) for each in plan["recordings"])
+        is_over = all(row.state in (DONE, FAILED) for row in rows)
+        batch = Batch(rows, job.is_active, not job.is_active and not is_over)
+        if job.is_active:
+            return batch
+        target = config.ROOT / plan["output"]
+        try:
+            if is_over:  # nothing to go on with
+                shutil.rmtree(place / "recordings", ignore_errors=True)
+            error = failure(job, log) if batch.can_resume else ""
+            return replace(batch, error=error, zip=self._zip(rows, target))
+        except OSError as error:
+            return replace(batch, error=f"{target}: {error}")
+
+    def stop(self, name: str) -> None:
+        """Give up the recording that is converted and those that wait; finished ones stay."""
+        if place := self._place(name):
+            self._jobs.stop(Experiment(place))
+
+    def resume(self, name: str) -> None:
+        """Go on with what is not converted yet. JobError: there is nothing."""
+        batch, place = self.find(name), self._place(name)
+        if batch is None or place is None or not batch.can_resume:
+            raise JobError("this batch is gone, or has nothing to go on with")
+        if batch.zip is not None:
+            batch.zip.unlink(missing_ok=True)  # there will be more to put in
+        self._jobs.resume(Experiment(place))
+
+    def _place(self, name: str) -> Path | None:
+        place = named_place(self._folder, name)
+        return place.root if place else None
+
+    def _zip(self, rows: Sequence[Row], target: Path) -> Path | None:
+        made = [row.output for row in rows if row.output is not None and row.output.exists()]
+        zipped = target.with_name(target.name + ".zip")
+        with self._lock:
+            for left in target.glob(".*.tmp"):  # by a process that was killed
+                left.unlink()
+            if made and not zipped.exists():
+                results.zip_files(made, zipped)
+            elif not made and target.exists():
+                target.rmdir()
+        return zipped if made else None
+
+
+def _take(recording: Path, folder: Path) -> str:
+    """Put a recording into the batch's own folder, without a copy where that can be; its name."""
+    place = results.unused_name(folder, recording.stem.lstrip("."), recording.suffix[1:])
+    try:
+        os.link(recording, place)
+    except OSError:  # another disk
+        shutil.copyfile(recording, place)
+    return place.name
+
+
+def _row(name: str, known: Outcome | None, job: Job, progress: ProgressLine | None) -> Row:
+    if Path(name).suffix.lower() not in AUDIO_SUFFIXES:
+        return Row(name, FAILED, 1.0, error="its name is not that of an audio or video file")
+    if known is None or (known.state in (outcomes.BEGUN, outcomes.STOPPED) and not job.is_active):
+        return Row(name, WAITING if job.is_active else STOPPED)
+    if known.state == outcomes.BEGUN:
+        share = progress.done / progress.total if progress and progress.total else 0.0
+        return Row(name, RUNNING, share)
+    if known.state == outcomes.STOPPED:
+        return Row(name)
+    error = without_folder(known.error, Path(known.input))
+    output = config.ROOT / known.output if known.state == outcomes.DONE else None
+    return Row(name, known.state, 1.0, known.audio_seconds, known.seconds, error, output)
+
+
+def without_folder(message: str, path: Path) -> str:
+    """Return a message that names a file by its name alone: its folder is the page's own."""
+    return message.replace(str(path), path.name)

@@ -1,0 +1,330 @@
+"""Long work: ordered worker commands that go on without the page; their state is on disk.
+
+A job is a list of commands on one experiment, kept in its job.json. A process of its own
+(tools/jobs/runner.py) works on it, so the page may end, be opened twice or be reloaded. Whether
+that process lives is told by a lock that the operating system lets go when it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from filelock import FileLock, Timeout
+
+import config
+from infer.options import ConvertOptions
+from options import Options, command, option
+from tools.machine.hardware import has_gpu
+from tools.options import DatasetReportOptions
+from train import options as workers
+from train.experiment import Experiment, write_json
+from train.worker import ProgressLine, parse_progress
+
+RUNNABLE = frozenset(  # a job file may name these and nothing else
+    value.MODULE
+    for value in [*vars(workers).values(), ConvertOptions, DatasetReportOptions]
+    if isinstance(value, type) and issubclass(value, Options) and value.MODULE
+)
+START_SECONDS = 30.0  # for the runner to take its job
+PRESS_SECONDS = 1.0  # a second press within this time is a double click
+TAIL_BYTES = 64 * 1024  # of the log that are looked at
+TAIL_LINES = 200  # of the log that are shown
+WATCH_SECONDS = 1.0  # between two looks whether heavy work has begun
+SECRET_NAME = re.compile(r"[\w-]{16}", re.ASCII)
+PROMPT = "$ "  # before the command that a log tells of
+
+logger = logging.getLogger(__name__)
+
+
+class JobError(ValueError):
+    """A job cannot be started; the text is for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """Work on the job of an experiment; the page starts this by itself."""
+
+    MODULE = "tools.jobs.runner"
+
+    experiment: Path = option("experiment folder, e.g. logs/mi")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Commands, each a module and its arguments; stage: which of them runs or is next.
+
+    state: waiting, running, done, failed, stopped or, never on disk, interrupted. Times are
+    seconds since 1970. heavy jobs run one at a time.
+    """
+
+    commands: tuple[tuple[str, ...], ...]
+    heavy: bool = True
+    state: str = "waiting"
+    stage: int = 0
+    queued: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a process waits or works."""
+        return self.state in ("waiting", "running")
+
+    @property
+    def module(self) -> str:
+        """The worker that runs, is next, or was the last."""
+        return module_of(self.commands[min(self.stage, len(self.commands) - 1)])
+
+
+def argv_of(options: Options) -> list[str]:
+    """The argv of a job's command; training on several devices is started by torchrun."""
+    is_training = isinstance(options, workers.TrainOptions)
+    return workers.train_command(options) if is_training else command(options)
+
+
+def module_of(words: Sequence[str]) -> str:
+    """The worker that a command of a job runs, also through torchrun; "" if it is none."""
+    match list(words):
+        case [workers.LAUNCHER, "--nproc-per-node", number, "-m", module, *_]:
+            return module if number.isdecimal() else ""
+        case [module, *_]:
+            return module
+    return ""
+
+
+def read_job(experiment: Experiment) -> Job | None:
+    """Read job.json; None if there is none, or none that this program wrote."""
+    try:
+        fields: dict[str, Any] = json.loads(experiment.job_file.read_text(encoding="utf-8"))
+        commands = tuple(tuple(map(str, words)) for words in fields.pop("commands"))
+        job = Job(commands=commands, **fields)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        logger.warning("%s is ignored: %s", experiment.job_file, error)
+        return None
+    foreign = {module_of(words) for words in commands} - RUNNABLE
+    if foreign or not 0 <= job.stage <= len(commands):
+        logger.warning("%s is ignored: it asks for %s", experiment.job_file, foreign or job.stage)
+        return None
+    return job
+
+
+def write_job(experiment: Experiment, job: Job) -> None:
+    """Write job.json: complete, or not at all."""
+    write_json(experiment.job_file, asdict(job))
+
+
+def new_place(folder: Path) -> Experiment:
+    """Make a place in a folder for a job of one user, by a name that nobody else guesses."""
+    place = Experiment(folder / secrets.token_urlsafe(12))
+    place.root.mkdir(parents=True)
+    return place
+
+
+def named_place(folder: Path, name: str) -> Experiment | None:
+    """The place that `new_place` made by that name; None if there is none."""
+    root = folder / name
+    return Experiment(root) if SECRET_NAME.fullmatch(name) and root.is_dir() else None
+
+
+def failure(job: Job, log: str) -> str:
+    """Why a job that failed went no further: its last line of error, "" for any other job."""
+    if job.state != "failed":
+        return ""
+    said = [line for line in log.splitlines() if line.startswith("error: ")]
+    return said[-1].removeprefix("error: ") if said else f"exit code {job.exit_code}"
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds this lock."""
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def turn_lock(experiment: Experiment) -> FileLock:
+    """The lock of which there is one for all experiments: its holder may do heavy work."""
+    return FileLock(experiment.root.parent / ".turn.lock")
+
+
+class Jobs:
+    """The jobs of all experiments in a folder, as the page sees and changes them."""
+
+    def __init__(self, logs: Path = config.LOGS) -> None:
+        self._logs = logs
+        self._runners: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def start(
+        self, experiment: Experiment, commands: Sequence[Options], heavy: bool = True
+    ) -> None:
+        """Start a job, or queue it behind the heavy one that runs. JobError says why not."""
+        words = tuple(tuple(argv_of(options)[2:]) for options in commands)
+        experiment.root.mkdir(parents=True, exist_ok=True)
+        with self._exclusively():
+            self._refuse_if_active(experiment)
+            experiment.log_file("job").write_bytes(b"")
+            self._launch(experiment, Job(words, heavy))
+
+    def resume(self, experiment: Experiment) -> None:
+        """Go on with the stage at which a job failed or stopped."""
+        with self._exclusively():
+            self._refuse_if_active(experiment)
+            job = read_job(experiment)
+            if job is None or job.stage == len(job.commands):
+                raise JobError(f"{experiment.name} has nothing to go on with")
+            self._launch(experiment, replace(job, state="waiting", ended=None, exit_code=None))
+
+    def stop(self, experiment: Experiment) -> None:
+        """Ask a job to save and stop; asked again, it is ended at once."""
+        job = self.read(experiment)
+        if job is None or not job.is_active:
+            return
+        file, pressed = experiment.stop_file, None
+        with suppress(FileNotFoundError):
+            pressed = file.stat().st_mtime
+        if pressed is not None and time.time() - pressed < PRESS_SECONDS:
+            return
+        is_second = pressed is not None
+        wish = "kill" if is_second else "stop"
+        file.write_text(wish, encoding="ascii")
+        if not is_held(experiment.lock_file("job")):  # its runner died, nobody reads the file
+            _end_orphan(experiment, at_once=is_second)
+
+    def read(self, experiment: Experiment) -> Job | None:
+        """The experiment's last job as it stands; None if it never had one."""
+        job = read_job(experiment)
+        if job is None or not job.is_active or is_held(experiment.lock_file("job")):
+            return job
+        job = read_job(experiment)  # it may have ended between the two looks
+        if job is None or not job.is_active:
+            return job
+        if is_held(experiment.lock_file("worker")):
+            return replace(job, state="running")
+        return replace(job, state="interrupted")
+
+    def is_stopping(self, experiment: Experiment) -> bool:
+        """Whether a job was asked to stop and is at it."""
+        return experiment.stop_file.exists()
+
+    def all(self) -> dict[str, Job]:
+        """The last job of every experiment by its name, the newest first."""
+        found = {}
+        for file in self._logs.glob("*/" + Experiment(self._logs).job_file.name):
+            experiment = Experiment(file.parent)
+            if job := self.read(experiment):
+                found[experiment.name] = job
+        return dict(sorted(found.items(), key=lambda item: -item[1].queued))
+
+    def ahead(self, experiment: Experiment) -> list[str]:
+        """Names of the jobs that a waiting one waits for, the running one first."""
+        jobs = self.all()
+        own = jobs[experiment.name]
+        before = [
+            (job.state != "running", job.queued, name)
+            for name, job in jobs.items()
+            if job.heavy and job.is_active and name != experiment.name
+            and (job.state == "running" or job.queued < own.queued)
+        ]  # fmt: skip
+        return [name for _, _, name in sorted(before)]
+
+    def log(self, experiment: Experiment) -> tuple[ProgressLine | None, str]:
+        """How far the running command is, None = not told yet; and the newest lines of the log."""
+        path = experiment.log_file("job")
+        if not path.is_file():
+            return None, ""
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        if size > TAIL_BYTES:
+            del lines[0]  # most likely not whole
+        progress, shown = None, []
+        for line in lines:
+            if found := parse_progress(line):
+                progress = found
+                continue
+            if line.startswith(PROMPT):
+                progress = None
+            shown.append(line)
+        return progress, "\n".join(shown[-TAIL_LINES:])
+
+    def watch(self, make_room: Callable[[], bool]) -> NoReturn:
+        """Whenever heavy work begins, call make_room until it says that it did; never returns.
+
+        A conversion process that idles on a GPU holds memory that the training needs.
+        """
+        turn = turn_lock(Experiment(self._logs / "any"))
+        is_made = False
+        while True:
+            if not is_held(Path(turn.lock_file)):
+                is_made = False
+            elif not is_made and has_gpu():
+                is_made = make_room()
+            time.sleep(WATCH_SECONDS)
+
+    def _exclusively(self) -> FileLock:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._logs / ".jobs.lock", timeout=START_SECONDS)
+
+    def _refuse_if_active(self, experiment: Experiment) -> None:
+        job = self.read(experiment)
+        if job is not None and job.is_active:
+            raise JobError(f"{experiment.name} is being worked on already; stop that first")
+
+    def _launch(self, experiment: Experiment, job: Job) -> None:
+        """Write the job and start its runner; returns when that has taken it."""
+        experiment.stop_file.unlink(missing_ok=True)
+        write_job(experiment, replace(job, queued=time.time()))
+        with experiment.log_file("job").open("ab") as log:
+            runner = subprocess.Popen(
+                command(RunOptions(experiment=experiment.root.resolve())),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=config.ROOT,
+                **detached(),
+            )  # fmt: skip
+        with self._lock:  # also ends the zombies of those that are done
+            self._runners = {n: p for n, p in self._runners.items() if p.poll() is None}
+            self._runners[experiment.name] = runner
+        deadline = time.monotonic() + START_SECONDS
+        while not is_held(experiment.lock_file("job")):
+            if runner.poll() is not None and read_job(experiment).state == "waiting":
+                raise JobError(f"the job did not start; {experiment.log_file('job')} says why")
+            if runner.poll() is not None or time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+
+
+def detached() -> dict[str, Any]:
+    """Arguments of Popen for a process that outlives this one, and can be stopped as a group."""
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
+def _end_orphan(experiment: Experiment, at_once: bool) -> None:
+    """Stop a worker whose runner died; the lock it holds proves that the number is its own."""
+    if is_held(experiment.lock_file("worker")) and experiment.pid_file.is_file():
+        number = int(experiment.pid_file.read_text(encoding="ascii"))
+        kill = signal.SIGKILL if at_once and os.name == "posix" else signal.SIGTERM
+        os.kill(number, kill)

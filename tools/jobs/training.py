@@ -1,0 +1,190 @@
+"""What the Train tab works with: an experiment's settings, and the commands they mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import config
+from infer.voice.header import read_header
+from options import Options
+from tools.jobs.run_command import run_command
+from tools.options import DatasetReportOptions, ExtractOptions, voice_command
+from tools.voices.choices import from_root
+from train.experiment import Experiment, plain_name, write_json
+from train.options import (
+    BuildIndexOptions,
+    ExtractF0Options,
+    ExtractFeaturesOptions,
+    PreprocessOptions,
+    TrainOptions,
+    VerifyOptions,
+)
+
+PATIENCE = 4  # saves without a better one, after which more training is not advised
+STEPS = ("preprocess", "extract_f0", "extract_features", "train", "build_index", "verify")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose; the fields in the order of the page. kind: family and rate, `lite 24k`.
+
+    lite is trained for minutes, v1 and v2 for epochs. device: as torch names it, several with
+    commas. parent: experiment that this one branches from, "" = a base model; parent_step: which of
+    its saved states, 0 = the newest. embedder: content encoder of v1 and v2, "" = the usual one.
+    """
+
+    kind: str = "lite 24k"
+    dataset: str = ""
+    minutes: float = 30.0
+    epochs: int = 200
+    device: str = "auto"
+    batch_size: int = 8
+    processes: int = 1
+    f0_method: str = "swift"
+    save_minutes: float = 1.0
+    parent: str = ""
+    parent_step: int = 0
+    embedder: str = ""
+
+    @property
+    def version(self) -> str:
+        """The voice family."""
+        return self.kind.split()[0]
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return 1000 * int(self.kind.split()[1].removesuffix("k"))
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether epochs, not minutes, end the training."""
+        return self.version != "lite"
+
+
+def kinds() -> list[str]:
+    """Every family and rate that configs/ holds, ours first."""
+    found = {(path.parent.name, path.stem) for path in config.CONFIGS.glob("*/*k.json")}
+    if ("v1", "40k") in found and any(version == "v2" for version, _ in found):
+        found.add(("v2", "40k"))  # RVC has one file for both
+    order = ["lite", "v2", "v1"]
+    ranked = sorted(found, key=lambda item: (order.index(item[0]), item[1]))
+    return [f"{version} {rate}" for version, rate in ranked]
+
+
+def experiments(logs: Path = config.LOGS) -> list[str]:
+    """Names of all experiments, the last one worked on first."""
+    times = {}
+    for folder in logs.iterdir():
+        experiment = Experiment(folder)
+        marks = (experiment.settings_file, experiment.config_file, experiment.job_file)
+        if written := [path.stat().st_mtime for path in marks if path.is_file()]:
+            times[folder.name] = max(written)
+    return sorted(times, key=lambda name: -times[name])
+
+
+def read_settings(experiment: Experiment) -> Settings | None:
+    """The settings of an experiment; None where the page never had it."""
+    try:
+        saved = json.loads(experiment.settings_file.read_text(encoding="utf-8"))
+        values = {name: type(getattr(Settings, name))(value) for name, value in saved.items()}
+        values["epochs"] = values.get("epochs") or Settings.epochs  # 0 in older files
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return None
+    return Settings(**values) if values.get("kind") in kinds() else None
+
+
+def write_settings(experiment: Experiment, settings: Settings) -> None:
+    """Remember the settings of an experiment; makes its folder."""
+    experiment.root.mkdir(parents=True, exist_ok=True)
+    write_json(experiment.settings_file, asdict(settings))
+
+
+def dataset_of(settings: Settings) -> Path:
+    """The recordings, seen from the program's folder; ValueError where none are named."""
+    dataset = (settings.dataset or "").strip().strip("\"'")
+    if not dataset:
+        raise ValueError("no recordings: name a folder of them, or add files")
+    return Path(dataset).expanduser()
+
+
+def existing_dataset(settings: Settings) -> Path:
+    """The recordings as an absolute path; ValueError where there are none of that name."""
+    dataset = config.ROOT / dataset_of(settings)
+    if not dataset.exists():
+        raise ValueError(f"no folder {dataset}; give one that exists, or add files")
+    return dataset
+
+
+def report_command(experiment: Experiment, settings: Settings) -> DatasetReportOptions:
+    """The command that says what the recordings are good for."""
+    return DatasetReportOptions(
+        dataset=dataset_of(settings), json=Path(from_root(experiment.report_file))
+    )
+
+
+def commands(experiment: Experiment, settings: Settings) -> list[Options]:
+    """All steps from recordings to a voice and its index, proven; ValueError for a bad value."""
+    folder, dataset = Path(from_root(experiment.root)), dataset_of(settings)
+    device, *more_devices = settings.device.replace(" ", "").split(",")
+    if more_devices and not settings.counts_epochs:
+        raise ValueError(f"a {settings.version} voice is trained on one device; choose one")
+    limit = "epochs" if settings.counts_epochs else "minutes"
+    return [
+        PreprocessOptions(
+            experiment=folder,
+            dataset=dataset,
+            version=settings.version,
+            sample_rate=settings.sample_rate,
+            processes=settings.processes,
+            embedder=(settings.counts_epochs and settings.embedder) or None,
+        ),
+        ExtractF0Options(experiment=folder, method=settings.f0_method, device=device),
+        ExtractFeaturesOptions(experiment=folder, device=device),
+        TrainOptions(
+            experiment=folder,
+            **{limit: getattr(settings, limit)},
+            **_branch(settings),
+            batch_size=settings.batch_size,
+            save_minutes=settings.save_minutes,
+            device=",".join([device, *more_devices]),
+        ),
+        BuildIndexOptions(experiment=folder),
+        VerifyOptions(experiment=folder, device=device),
+    ]
+
+
+def _branch(settings: Settings) -> dict[str, Any]:
+    if not settings.parent:
+        return {}
+    parent = config.LOGS / plain_name(settings.parent)
+    return {"from_experiment": Path(from_root(parent)), "from_step": settings.parent_step}
+
+
+def voice_of_state(experiment: Experiment, step: int) -> Path:
+    """Make the voice of a saved state, weights/NAME_e<epoch>_s<step>.pth, unless it is there.
+
+    Voices that training keeps on the way have that name too. ValueError, FileNotFoundError.
+    """
+    state = experiment.generator_state(step)
+    name = f"{experiment.name}_e{read_header(state).epoch}_s{step}"
+    voice = config.WEIGHTS / f"{name}.pth"
+    if not voice.exists():
+        info = f"{experiment.name}, step {step}"
+        run_command(voice_command(ExtractOptions(state=state, voice=voice, info=info)))
+    return voice
+
+
+def advice(held_out: Sequence[float]) -> tuple[str, dict[str, object]]:
+    """Whether to train on, by the held-out loss at each save: name of a text, and its values."""
+    if not held_out:
+        return "advice_none", {}
+    best = min(range(len(held_out)), key=lambda i: held_out[i])
+    since = len(held_out) - 1 - best
+    if since == 0:
+        return "advice_better", {}
+    return ("advice_wait" if since < PATIENCE else "advice_stop"), {"saves": since}

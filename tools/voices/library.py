@@ -1,0 +1,280 @@
+"""The voices of this computer: find, share, take in, rename, throw away and bring back. No torch.
+
+A voice is weights/NAME.pth; what belongs to it lies beside it under the same name (COMPANIONS).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import config
+from infer.retrieval import find_index
+from infer.voice.header import STATE, VOICE, HeaderError, VoiceHeader, read_header
+from tools.voices.presets import SUFFIX as PRESETS
+from train.experiment import plain_name
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+INDEX = ".index"
+COMPANIONS = (INDEX, PRESETS, *PICTURES)
+TRASH = ".trash"  # in weights/
+INDEX_KINDS = (b"IwFl", b"IxF2", b"IxFI")  # first bytes of the faiss indexes that RVC programs make
+PICTURE_STARTS = {
+    ".png": b"\x89PNG\r\n",
+    ".jpg": b"\xff\xd8\xff",
+    ".jpeg": b"\xff\xd8\xff",
+    ".webp": b"RIFF",
+}
+
+
+class LibraryError(ValueError):
+    """A voice cannot be listed, shared or taken in; the message says why and what to do."""
+
+
+class TrainingStateError(LibraryError):
+    """A file is a training state: a voice can be extracted from it."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One voice as lists show it. problem: why it cannot be used, "" if it can."""
+
+    path: Path
+    header: VoiceHeader
+    size: int  # bytes
+    modified: float  # seconds since 1970
+    index: Path | None = None
+    picture: Path | None = None
+    is_shipped: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def problem(self) -> str:
+        return self.header.problem
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """A voice in the trash. folder: its name there."""
+
+    folder: str
+    name: str
+    deleted: float  # seconds since 1970
+
+
+class Library:
+    """The voices in a folder, and those that come with the program."""
+
+    def __init__(
+        self,
+        weights: Path = config.WEIGHTS,
+        logs: Path = config.LOGS,
+        shipped: Path = config.LITE,
+    ) -> None:
+        self.weights, self.logs, self.shipped = weights, logs, shipped
+
+    def voices(self) -> list[Voice]:
+        """Every voice: the user's newest first, the shipped ones last; bad files say what is wrong.
+
+        A training state among them has problem "training state".
+        """
+        own = sorted(self.weights.glob("*.pth"), key=lambda path: -path.stat().st_mtime)
+        shipped = sorted(self.shipped.glob("demo*.pth"))
+        return [self.voice(path) for path in own + shipped]
+
+    def voice(self, path: Path) -> Voice:
+        """What is known of one voice file. FileNotFoundError."""
+        status = path.stat()
+        try:
+            header = read_header(path)
+        except HeaderError as error:
+            header = VoiceHeader("", problem=str(error).removeprefix(f"{path} "))
+        if header.kind == STATE and not header.problem:
+            header = VoiceHeader(STATE, problem="it is a training state; extract the voice from it")
+        index = None
+        if header.kind == VOICE and not header.problem:
+            index = find_index(path, [self.logs], header.version, header.content_dim or None)
+        pictures = (path.with_suffix(suffix) for suffix in PICTURES)
+        return Voice(
+            path=path,
+            header=header,
+            size=status.st_size,
+            modified=status.st_mtime,
+            index=index,
+            picture=next((each for each in pictures if each.is_file()), None),
+            is_shipped=path.parent == self.shipped,
+        )
+
+    def find(self, name: str) -> Path:
+        """The file of a voice by its name or path; LibraryError lists the names."""
+        for path in (self.weights / f"{name}.pth", self.shipped / f"{name}.pth", Path(name)):
+            if path.is_file() and path.suffix == ".pth":
+                return path
+        known = ", ".join(voice.name for voice in self.voices()) or "none yet"
+        raise LibraryError(f"no voice {name!r}; there are: {known}")
+
+    # changing
+
+    def rename(self, path: Path, name: str) -> Path:
+        """Give a voice and what belongs to it another name; returns its new file."""
+        path, target = self.check_own(path), self._target(name)
+        with self.all_or_nothing() as moved:
+            for each in self._files(path):
+                moved.move(each, target.with_name(target.stem + each.name[len(path.stem) :]))
+        return target
+
+    def set_picture(self, path: Path, picture: Path | None) -> None:
+        """Give a voice a picture (png, jpg or webp), or None to take it away."""
+        path = self.check_own(path)
+        if picture is not None:
+            check_picture(picture)
+        for suffix in PICTURES:
+            path.with_suffix(suffix).unlink(missing_ok=True)
+        if picture is not None:
+            shutil.copyfile(picture, path.with_suffix(picture.suffix.lower()))
+
+    def trash(self, path: Path) -> Trashed:
+        """Move a voice and what lies beside it to the trash."""
+        path = self.check_own(path)
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        folder = self.weights / TRASH / name
+        folder.mkdir(parents=True)
+        with self.all_or_nothing() as moved:
+            for each in self._files(path):
+                moved.move(each, folder / each.name)
+        return Trashed(name, path.stem, folder.stat().st_mtime)
+
+    def trashed(self) -> list[Trashed]:
+        """What is in the trash, the newest first."""
+        found = [
+            Trashed(path.parent.name, path.stem, path.parent.stat().st_mtime)
+            for path in (self.weights / TRASH).glob("*/*.pth")
+        ]
+        return sorted(found, key=lambda each: each.folder, reverse=True)
+
+    def restore(self, folder: str) -> Path:
+        """Bring a voice back from the trash; LibraryError if another has taken its name."""
+        known = {each.folder: each.name for each in self.trashed()}
+        if folder not in known:
+            raise LibraryError(f"nothing called {folder!r} is in the trash")
+        target = self._target(known[folder])
+        with self.all_or_nothing() as moved:
+            for each in sorted((self.weights / TRASH / folder).iterdir()):
+                moved.move(each, self.weights / each.name)
+        (self.weights / TRASH / folder).rmdir()
+        return target
+
+    # what the methods share
+
+    def check_own(self, path: Path) -> Path:
+        """Return the path of a voice that may be changed; LibraryError if it is not the user's."""
+        if path.resolve().parent != self.weights.resolve() or path.suffix != ".pth":
+            raise LibraryError(f"{path.stem} is not in weights/; only voices there can be changed")
+        if not path.is_file():
+            raise FileNotFoundError(f"no voice {path}")
+        return self.weights / path.name
+
+    def _target(self, name: str) -> Path:
+        """Where a voice of this name goes; LibraryError if there is one, whatever its case."""
+        path = self.weights / f"{plain_name(name)}.pth"
+        taken = {each.name.casefold() for each in self.weights.glob("*")}
+        for suffix in (".pth", *COMPANIONS):
+            if f"{name}{suffix}".casefold() in taken:
+                raise LibraryError(f"{name}{suffix} exists already in weights/; use another name")
+        return path
+
+    def _files(self, path: Path) -> list[Path]:
+        """A voice's own files, the voice last, so that half a move leaves no voice without them."""
+        beside = [path.with_name(path.stem + suffix) for suffix in COMPANIONS]
+        return [each for each in beside if each.is_file()] + [path]
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[Moves]:
+        """Moves of files that are taken back when one of them fails."""
+        moves = Moves([])
+        try:
+            yield moves
+        except OSError:
+            moves.undo()
+            raise
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Files that were moved: where from, where to."""
+
+    done: list[tuple[Path, Path]]
+
+    def move(self, source: Path, target: Path) -> None:
+        """Move a file to where none is."""
+        if target.exists():
+            raise FileExistsError(f"{target} exists already")
+        source.rename(target)
+        self.done.append((source, target))
+
+    def undo(self) -> None:
+        """Move everything back."""
+        for source, target in reversed(self.done):
+            target.rename(source)
+
+
+def check_voice(path: Path) -> VoiceHeader:
+    """The labels of a file that shall become a voice; LibraryError, TrainingStateError."""
+    try:
+        header = read_header(path)
+    except HeaderError as error:
+        raise LibraryError(str(error)) from error
+    if header.kind == STATE and not header.problem:
+        raise TrainingStateError(
+            f"{path.name} is a training state, not a voice to share; extract the voice from it"
+        )
+    if header.kind != VOICE or header.problem:
+        raise LibraryError(f"{path.name} is no voice: {header.problem}")
+    return header
+
+
+def check_index(path: Path, content_dim: int = 0) -> int:
+    """The width of a faiss index by its first bytes; LibraryError if it does not fit the voice."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    dim, count = int.from_bytes(head[4:8], "little"), int.from_bytes(head[8:16], "little")
+    if head[:4] not in INDEX_KINDS or not 0 < dim < 2**14:
+        raise LibraryError(f"{path.name} is no feature index")
+    if count == 0:
+        raise LibraryError(f"{path.name} holds no vectors; take the file that begins with added_")
+    if head[:4] == b"IwFl" and 4 * dim * count > path.stat().st_size:
+        raise LibraryError(f"{path.name} is damaged: it is shorter than it says")
+    if content_dim and dim != content_dim:
+        raise LibraryError(
+            f"{path.name} holds vectors of {dim} values, the voice needs {content_dim}"
+        )
+    return dim
+
+
+def check_picture(path: Path) -> None:
+    """LibraryError if a file is no picture that the page can show."""
+    start = PICTURE_STARTS.get(path.suffix.lower())
+    with path.open("rb") as file:
+        if start is None or not file.read(len(start)).startswith(start):
+            raise LibraryError(f"{path.name} is no picture; use png, jpg or webp")
+
+
+def check_presets(path: Path) -> None:
+    """LibraryError if a file holds no presets."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise LibraryError(f"{path.name} holds no presets") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(each, dict) for each in content.values()
+    ):
+        raise LibraryError(f"{path.name} holds no presets")

@@ -1,0 +1,233 @@
+"""One zip for one voice: pack it to share, and take a zip, a .pth or an .index in with care."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from config import replacing
+from infer.voice.header import VoiceHeader
+from tools.unzip import BLOCK, ZipError, check_entries, opened_zip, unpack_entry
+from tools.voices.library import (
+    COMPANIONS,
+    INDEX,
+    PICTURES,
+    PRESETS,
+    Library,
+    LibraryError,
+    check_index,
+    check_picture,
+    check_presets,
+    check_voice,
+)
+from train.experiment import plain_name
+
+MANIFEST = "voice.json"
+FORMAT = 1
+MOST_FILES = 1000
+MOST_BYTES = 8 * 2**30
+
+
+def pack(library: Library, voice: Path, output: Path) -> Path:
+    """Write a zip of a voice, its index, presets and picture; returns it. Nothing private goes in.
+
+    The index may lie in logs/; in the zip it has the voice's name.
+    """
+    known = library.voice(voice)
+    if known.problem:
+        raise LibraryError(f"{voice.name} cannot be shared: {known.problem}")
+    beside = {suffix: voice.with_name(voice.stem + suffix) for suffix in (PRESETS, *PICTURES)}
+    files = {voice.name: voice}
+    files |= {path.name: path for path in beside.values() if path.is_file()}
+    if known.index is not None:
+        files[f"{voice.stem}{INDEX}"] = known.index
+    header = known.header
+    manifest = {
+        "format": FORMAT,
+        "name": voice.stem,
+        "version": header.version,
+        "sample_rate": header.sample_rate,
+        "f0": header.use_f0,
+        "speakers": header.num_speakers,
+        "info": header.info,
+        "files": {name: _digest_of(path) for name, path in files.items()},
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1))
+        for name, path in files.items():
+            archive.write(path, name)  # stored: weights do not shrink
+    return output
+
+
+def take_in(library: Library, path: Path, name: str = "", replace: bool = False) -> list[Path]:
+    """Add a zip, a .pth or an .index to the library; returns the files written to weights/.
+
+    name: of the voice; without it the file's own. Nothing existing is overwritten unless replace.
+    LibraryError says what is wrong; TrainingStateError that a voice can be extracted.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".zip", ".pth", INDEX):
+        raise LibraryError(f"{path.name} is neither a .zip, nor a .pth, nor an .index")
+    incoming = library.weights / f".incoming-{secrets.token_hex(6)}"
+    incoming.mkdir(parents=True)
+    try:
+        if suffix == ".zip":
+            found = _open_zip(path, incoming)
+        else:
+            found = {path.name: incoming / path.name}
+            shutil.copyfile(path, incoming / path.name)
+        return _place(library, _sort(library, found, name), replace)
+    finally:
+        shutil.rmtree(incoming)
+
+
+def _open_zip(path: Path, folder: Path) -> dict[str, Path]:
+    """Unpack what belongs to voices into a folder; returns name in the zip -> file."""
+    try:
+        with opened_zip(path) as archive:
+            wanted = _wanted(path, archive)
+            found = {}
+            for number, (name, item) in enumerate(wanted.items()):
+                found[name] = folder / f"{number}{PurePosixPath(name).suffix.lower()}"
+                unpack_entry(archive, item, found[name])
+            _check_manifest(archive, found)
+    except ZipError as error:
+        raise LibraryError(str(error)) from error
+    return found
+
+
+def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The entries of voices by bare name, after every entry has been found harmless."""
+    items = archive.infolist()
+    check_entries(path, items, MOST_FILES, MOST_BYTES)
+    wanted: dict[str, zipfile.ZipInfo] = {}
+    for item in items:
+        _check_entry(path, item)
+        name = PurePosixPath(item.filename).name
+        lower = name.lower()
+        if (
+            item.is_dir()
+            or not lower.endswith((".pth", *COMPANIONS))
+            or lower.startswith("trained_")
+        ):
+            continue  # a trained_*.index is one without vectors
+        if name.casefold() in {each.casefold() for each in wanted}:
+            raise LibraryError(f"{path.name} holds two files called {name}")
+        wanted[name] = item
+    return wanted
+
+
+def _check_entry(path: Path, item: zipfile.ZipInfo) -> None:
+    """Refuse paths that lead out, links and devices."""
+    name = item.filename
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or "\\" in name or ".." in parts or PureWindowsPath(name).drive:
+        raise LibraryError(f"{path.name} is refused: {name!r} leads out of its folder")
+    mode = item.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise LibraryError(f"{path.name} is refused: {name!r} is a link or a device")
+
+
+def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:
+    """Where our own manifest is inside, what it says of the files has to be true."""
+    if MANIFEST not in archive.namelist() or archive.getinfo(MANIFEST).file_size > BLOCK:
+        return
+    try:
+        stated = json.loads(archive.read(MANIFEST))["files"]
+        damaged = [
+            name for name in stated if name in found and _digest_of(found[name]) != stated[name]
+        ]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return  # another program's file of that name
+    if damaged:
+        raise LibraryError(f"{damaged[0]} was damaged on its way; ask for the zip again")
+
+
+def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
+    """Check every file; returns each with its name in weights/."""
+    voices = {each: path for each, path in found.items() if each.lower().endswith(".pth")}
+    headers = {each: _checked(check_voice, path, each) for each, path in voices.items()}
+    if not voices:
+        return _sort_additions(library, found, name)
+    if len(voices) > 1 and name:
+        raise LibraryError(f"there are {len(voices)} voices inside; leave the name empty")
+    placed = []
+    for voice, header in headers.items():
+        stem = plain_name(name or Path(voice).stem)
+        placed.append((voices[voice], f"{stem}.pth"))
+        for each, path in found.items():
+            if each not in voices and _belongs(each, voice, len(voices)):
+                suffix = _check_addition(each, path, header)
+                placed.append((path, f"{stem}{suffix}"))
+    targets = [target.casefold() for _, target in placed]
+    if len(set(targets)) < len(targets):
+        raise LibraryError("there are several indexes or pictures inside; unpack it and choose one")
+    return placed
+
+
+def _sort_additions(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
+    """An index alone goes to the voice of that name, or keeps its own."""
+    if len(found) != 1:
+        raise LibraryError("there is no voice (.pth) inside")
+    ((each, path),) = found.items()
+    header = VoiceHeader("")
+    if name:
+        header = library.voice(library.find(name)).header
+    suffix = _check_addition(each, path, header)
+    return [(path, f"{plain_name(name or Path(each).stem)}{suffix}")]
+
+
+def _belongs(addition: str, voice: str, num_voices: int) -> bool:
+    """Whether an addition is of this voice: the only one, or the one whose name it has."""
+    return num_voices == 1 or Path(voice).stem.casefold() in addition.casefold()
+
+
+def _check_addition(name: str, path: Path, header: VoiceHeader) -> str:
+    """Check a companion; returns the suffix that it gets."""
+    suffix = next(each for each in COMPANIONS if name.lower().endswith(each))
+    checks: dict[str, Callable[[Path], object]] = {
+        INDEX: lambda path: check_index(path, header.content_dim),
+        PRESETS: check_presets,
+    }
+    _checked(checks.get(suffix, check_picture), path, name)
+    return suffix
+
+
+def _checked(check: Callable[[Path], Any], path: Path, name: str) -> Any:
+    """What a check gives; what it refuses is told by the name that the sender gave the file."""
+    try:
+        return check(path)
+    except LibraryError as error:
+        said = str(error).replace(str(path), name).replace(path.name, name)
+        raise type(error)(said) from error
+
+
+def _place(library: Library, placed: list[tuple[Path, str]], replace: bool) -> list[Path]:
+    """Move checked files into weights/: all of them, or none."""
+    taken = {each.name.casefold(): each for each in library.weights.glob("*")}
+    existing = [taken[target.casefold()] for _, target in placed if target.casefold() in taken]
+    if existing and not replace:
+        names = ", ".join(each.name for each in existing)
+        raise LibraryError(f"{names} exists already in weights/; give the voice another name")
+    with library.all_or_nothing() as moves:
+        for each in existing:
+            moves.move(each, placed[0][0].parent / f"old-{each.name}")
+        for path, target in placed:
+            moves.move(path, library.weights / target)
+    return [library.weights / target for _, target in placed]
+
+
+def _digest_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,135 @@
+"""A job as HTML: what it does, how far it is, how it ended and what to do then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import config
+from tools.jobs.jobs import Job, Jobs, failure, module_of
+from tools.voices.choices import from_root
+from tools.web.errors import explained, told
+from tools.web.i18n import spoken
+from tools.web.units import duration_text
+from train.experiment import Experiment
+from train.worker import ProgressLine
+
+KILLED = (-9, 137)  # exit codes of a process that was ended from outside
+
+
+@dataclass(frozen=True)
+class JobView:
+    """Everything that is shown of a job; ahead: names of the jobs that it waits for.
+
+    index, voice: what is there of its results, as paths to show.
+    """
+
+    job: Job | None
+    progress: ProgressLine | None = None
+    log: str = ""
+    is_stopping: bool = False
+    ahead: tuple[str, ...] = ()
+    index: str = ""
+    voice: str = ""
+
+    @classmethod
+    def of(cls, jobs: Jobs, experiment: Experiment) -> JobView:
+        """Look at an experiment's job as it stands now."""
+        job = jobs.read(experiment)
+        if job is None:
+            return cls(None)
+        progress, log = jobs.log(experiment)
+        ahead = tuple(jobs.ahead(experiment)) if job.state == "waiting" else ()
+        index = next(map(from_root, experiment.indexes()), "")
+        voice = from_root(config.WEIGHTS / f"{experiment.name}.pth")
+        is_stopping = job.is_active and jobs.is_stopping(experiment)
+        return cls(job, progress, log, is_stopping, ahead, index, voice)
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is something left to go on with."""
+        return self.job is not None and self.job.state in ("failed", "stopped", "interrupted")
+
+    @property
+    def error(self) -> str:
+        """Why it failed, "" if it did not."""
+        return failure(self.job, self.log) if self.job is not None else ""
+
+    def html(self) -> str:
+        """Return the whole as HTML."""
+        if self.job is None:
+            return f'<p class="quiet">{spoken("job_none")}</p>'
+        parts = [f'<p class="job-state" id="job-state" role="status">{self._state()}</p>']
+        if self.job.state != "waiting":
+            parts += [self._bar(), self._steps()]
+        if way_out := self._way_out():
+            parts.append(f"<p>{way_out}</p>")
+        return f'<div class="job job-{self.job.state}">{"".join(parts)}</div>'
+
+    def _state(self) -> str:
+        job = self.job
+        total = len(job.commands)
+        number = min(job.stage + 1, total)
+        step = step_name(job.module)
+        if self.is_stopping:
+            return spoken("job_stopping")
+        values = {"number": number, "total": total}
+        return f"{spoken(f'job_{job.state}', **values, ahead=', '.join(self.ahead))} {step}"
+
+    def _bar(self) -> str:
+        share = 1.0 if self.job.state == "done" else 0.0
+        told = ""
+        if self.progress is not None and self.job.state != "done":
+            share = self.progress.done / self.progress.total if self.progress.total else 1.0
+            told = f"<p>{progress_text(self.progress, is_running=self.job.state == 'running')}</p>"
+        percent = round(100 * share)
+        return (
+            f'<div class="job-bar" role="progressbar" aria-labelledby="job-state" '
+            f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100">'
+            f'<div style="width:{percent}%"></div></div>{told}'
+        )
+
+    def _steps(self) -> str:
+        items = []
+        for number, words in enumerate(self.job.commands):
+            kind = "next"
+            if number < self.job.stage:
+                kind = "done"
+            elif number == self.job.stage:
+                kind = "now" if self.job.is_active else self.job.state
+            current = ' aria-current="step"' if kind == "now" else ""
+            items.append(f'<li class="step-{kind}"{current}>{step_name(module_of(words))}</li>')
+        return f'<ol class="job-steps">{"".join(items)}</ol>'
+
+    def _way_out(self) -> str:
+        job = self.job
+        if job.state == "failed":
+            if job.exit_code in KILLED:
+                return spoken("job_killed")
+            return f"<strong>{explained(self.error)}</strong> {spoken('job_failed_way_out')}"
+        if job.state in ("stopped", "interrupted", "done"):
+            last = module_of(job.commands[-1]).split(".")[-1]
+            if job.state == "done" and last != "verify":
+                return ""
+            return spoken(f"job_{job.state}_way_out", voice=self.voice, index=self.index)
+        return ""
+
+
+def step_name(module: str) -> str:
+    """Return HTML of what a worker does."""
+    return spoken(f"step_{module.split('.')[-1]}")
+
+
+def progress_text(progress: ProgressLine, is_running: bool) -> str:
+    """Return HTML of how far a command is: amounts, rate, time left and its own note."""
+    if progress.unit == "s":  # work that lasts as long as it was told to
+        amount = f"{duration_text(progress.done)} / {duration_text(progress.total)}"
+    else:
+        amount = spoken(f"amount_{progress.unit}", done=progress.done, total=progress.total)
+        if is_running:
+            amount += " · " + spoken(f"rate_{progress.unit}", rate=f"{progress.rate:.2g}")
+    parts = [amount]
+    if is_running and progress.seconds_left is not None:
+        parts.append(spoken("time_left", time=duration_text(progress.seconds_left)))
+    if progress.note:
+        parts.append(f'<span class="quiet">{told(progress.note)}</span>')
+    return " · ".join(parts)

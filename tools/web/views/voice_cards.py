@@ -1,0 +1,69 @@
+"""The voices as cards: picture, name, and in one line each what they are and what is known."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+from tools.voices.choices import from_root
+from tools.voices.library import Voice
+from tools.web.errors import explained
+from tools.web.i18n import spoken
+from tools.web.units import size_text
+
+PICTURE_BYTES = 2**20  # larger ones are not put into the page
+MIME = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+CHOOSE = """element.addEventListener("click", (event) => {
+  const card = event.target.closest("button[data-voice]");
+  if (card) trigger("select", { voice: card.dataset.voice });
+});"""  # the event of gr.HTML that tells which card was pressed
+
+
+def voice_cards(voices: Sequence[Voice], selected: str | None) -> str:
+    """Return HTML of a button for each voice; selected: path of the one that is worked on."""
+    if not voices:
+        return f'<p class="waiting">{spoken("voices_empty")}</p>'
+    cards = "".join(f"<li>{_card(voice, selected)}</li>" for voice in voices)
+    return f'<ul class="voices">{cards}</ul>'
+
+
+def _card(voice: Voice, selected: str | None) -> str:
+    path = from_root(voice.path)
+    info = f"<small>{escape(voice.header.info)}</small>" if voice.header.info else ""
+    return (
+        f'<button type="button" data-voice="{escape(path)}" aria-pressed="{_js(path == selected)}">'
+        f"{_picture(voice)}<span><strong>{escape(voice.name)}</strong>"
+        f"{_facts(voice)}{info}</span></button>"
+    )
+
+
+def _facts(voice: Voice) -> str:
+    header = voice.header
+    if voice.problem:
+        is_own = voice.problem.startswith("it")  # a sentence of its own, not how one goes on
+        told = f"is no voice: {voice.problem}" if is_own else voice.problem
+        return f'<span class="warning">{explained(f"{voice.path.name} {told}")}</span>'
+    facts = [escape(header.version), f"{header.sample_rate / 1000:g} kHz", size_text(voice.size)]
+    if not header.use_f0:
+        facts.append(spoken("voices_without_f0"))
+    if header.num_speakers > 1:
+        facts.append(spoken("voices_speakers", count=header.num_speakers))
+    facts.append(spoken("voices_with_index" if voice.index else "voices_without_index"))
+    if voice.is_shipped:
+        facts.append(spoken("voices_shipped"))
+    return f'<span class="facts">{"".join(f"<span>{fact}</span>" for fact in facts)}</span>'
+
+
+def _picture(voice: Voice) -> str:
+    path = voice.picture
+    if path is None or path.stat().st_size > PICTURE_BYTES:
+        letter = escape(voice.name[:1].upper())
+        return f'<span class="voice-picture" aria-hidden="true">{letter}</span>'
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    source = f"data:image/{MIME[path.suffix.lower()]};base64,{data}"
+    return f'<img class="voice-picture" alt="" src="{source}">'
+
+
+def _js(value: bool) -> str:
+    return "true" if value else "false"
