@@ -20,11 +20,18 @@ from options import Options, command, default_of, parse_options
 ROOT = Path(__file__).resolve().parents[1]
 # these read weights that other people's packages carry
 FOREIGN_WEIGHTS = {"infer/f0/crepe.py", "infer/f0/fcpe.py", "tools/research/judges.py"}
-LAYERS = ["config", "options", "infer", "train", "tools"]  # each imports what stands before it
+LAYERS = [
+    "config",
+    "errors",
+    "options",
+    "infer",
+    "train",
+    "tools",
+]  # each imports what stands before it
 PRODUCT = sorted(
     path
-    for path in [ROOT / "config.py", ROOT / "options.py", ROOT / "infer-web.py"]
-    + [path for layer in LAYERS[2:] for path in (ROOT / layer).rglob("*.py")]
+    for path in [ROOT / "config.py", ROOT / "errors.py", ROOT / "options.py", ROOT / "infer-web.py"]
+    + [path for layer in LAYERS[3:] for path in (ROOT / layer).rglob("*.py")]
 )
 # what only tools/research/evaluate.py needs, see requirements-judges.txt
 OPTIONAL = {"resemblyzer", "distillmos", "speechmos", "jiwer", "ctranslate2"}
@@ -217,7 +224,7 @@ def test_no_globals_no_path_tricks_no_shell_no_environment_changes_no_swallowed_
 
 
 def test_only_commands_and_the_progress_line_print() -> None:
-    allowed = ("tools/cmd/", "tools/research/", "train/worker.py")
+    allowed = ("errors.py", "tools/cmd/", "tools/research/", "train/worker.py")
     found = [
         at(where, node)
         for where, node in nodes()

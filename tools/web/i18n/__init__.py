@@ -10,6 +10,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from errors import read_error_texts
+
 
 @cache
 def read_texts() -> dict[str, dict[str, str]]:
@@ -24,6 +26,8 @@ def read_texts() -> dict[str, dict[str, str]]:
         if twice := language.keys() & added.keys():
             raise ValueError(f"{file}: {', '.join(sorted(twice))} stands in another file too")
         language.update(added)
+    for code, named in read_error_texts().items():
+        texts[code].update({f"error_{name}": text for name, text in named.items()})
     return texts
 
 

@@ -52,7 +52,7 @@ def test_a_printed_command_survives_the_shell():
 
 
 def test_a_command_is_quoted_for_cmd_on_windows(monkeypatch):
-    monkeypatch.setattr("infer.options.os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr("options.os", SimpleNamespace(name="nt"))
     assert printable(["py", r"C:\my voices\x.wav", "R&B", "a"]) == (
         r'py "C:\my voices\x.wav" "R&B" a'
     )

@@ -1,0 +1,131 @@
+"""Errors by name: what went wrong is the name of a text and its values.
+
+The texts stand in assets/texts/LANGUAGE/errors.json. A terminal and a log say an error in English,
+the page says the same error in the language of its reader.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import config
+
+LANGUAGE = "en"  # of terminals, logs and str(error)
+ERROR_FILE = "RVC_ERROR_FILE"  # environment variable: where a process also notes its error as JSON
+OS_ERRORS = {
+    errno.ENOSPC: "os_space",
+    errno.EACCES: "os_rights",
+    errno.ENOENT: "os_missing",
+    errno.EISDIR: "os_folder",
+    errno.EROFS: "os_read_only",
+    errno.ENAMETOOLONG: "os_long_name",
+}
+
+
+class UserError(ValueError):
+    """Something that the user can mend: a file, a value or the machine is not as it must be.
+
+    name: of a text; values: what stands in its places: numbers, texts, paths, another UserError (a
+    reason), or a list of these. A library's own words are a value.
+    """
+
+    def __init__(self, name: str, /, **values: Any) -> None:
+        super().__init__(name, values)
+        self.name, self.values = name, values
+
+    def __str__(self) -> str:
+        return self.translate(LANGUAGE)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.name, self.values)
+
+    def translate(self, language: str) -> str:
+        """Return the error in one line of a language."""
+        values = {key: _translate(value, language) for key, value in self.values.items()}
+        return read_error_texts()[language][self.name].format(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold; `from_json` gives an equal error back."""
+        return {"name": self.name, "values": _to_json(self.values)}
+
+
+class NoFile(UserError, FileNotFoundError):
+    """A file or folder that was named is not there."""
+
+    def __str__(self) -> str:  # FileNotFoundError has words of its own
+        return self.translate(LANGUAGE)
+
+
+def from_json(plain: Mapping[str, Any]) -> UserError:
+    """Return the error that `UserError.to_json` gave. UserError "other" for one not known here."""
+    name, values = plain["name"], _from_json(plain["values"])
+    if name not in read_error_texts()[LANGUAGE]:
+        return UserError("other", message=f"{name} {values}")
+    return UserError(name, **values)
+
+
+def as_user_error(error: BaseException) -> UserError:
+    """Return any error as one that can be said in every language; a library's own as "other"."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, OSError) and error.errno in OS_ERRORS:
+        reason = UserError(OS_ERRORS[error.errno])
+        return reason if error.filename is None else UserError(
+            "opened", file=error.filename, reason=reason
+        )  # fmt: skip
+    message = " ".join(str(error).split())
+    return UserError("other", message=message or type(error).__name__)
+
+
+def report_error(error: BaseException) -> None:
+    """Say an error on stderr, and note it for the process that started this one."""
+    found = as_user_error(error)
+    print(f"error: {' '.join(str(found).split())}", file=sys.stderr, flush=True)
+    if path := os.environ.get(ERROR_FILE):
+        Path(path).write_text(json.dumps(found.to_json()), encoding="ascii")
+
+
+@cache
+def read_error_texts() -> dict[str, dict[str, str]]:
+    """Return the texts by language and name."""
+    files = sorted((config.ASSETS / "texts").glob("*/errors.json"))
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def _translate(value: Any, language: str) -> Any:
+    if isinstance(value, UserError):
+        return value.translate(language)
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_translate(each, language)) for each in value)
+    return value
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, UserError):
+        return {"error": value.to_json()}
+    if isinstance(value, Mapping):
+        return {key: _to_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(each) for each in value]
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(each) for each in value]
+    if isinstance(value, dict):
+        if set(value) == {"error"}:
+            return from_json(value["error"])
+        return {key: _from_json(each) for key, each in value.items()}
+    return value
+
+
+def _rebuild(kind: type[UserError], name: str, values: dict[str, Any]) -> UserError:
+    return kind(name, **values)
