@@ -27,7 +27,7 @@ LAYERS = [
     "infer",
     "train",
     "tools",
-]  # each imports what stands before it
+]  # lowest first
 PRODUCT = sorted(
     path
     for path in [ROOT / "config.py", ROOT / "errors.py", ROOT / "options.py", ROOT / "infer-web.py"]
