@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,6 +26,7 @@ WEIGHTS = ROOT / "weights"  # voice models the user makes or drops in
 
 DOWNLOADS = ASSETS / "downloads"  # what is fetched by tools.cmd.download_assets
 LITE = ASSETS / "lite"  # everything the offline default needs
+DOWNLOAD_COMMAND = "python -m tools.cmd.download_assets"  # fetches them
 UNFINISHED = ".part"  # ends the names of files that are being written
 
 
@@ -33,7 +36,7 @@ class ChunkSizes:
 
     x_pad: audio on each side of a chunk that is computed and thrown away. x_query: on each side of
     the place for a cut, where silence is looked for. x_center: between two cuts. x_max: a recording
-    up to this long is left in one piece. ValueError if they do not fit together.
+    up to this long is left in one piece. UserError if they do not fit together.
     """
 
     x_pad: float
@@ -43,10 +46,8 @@ class ChunkSizes:
 
     def __post_init__(self) -> None:
         if not (self.x_pad >= 0 and 0 < 2 * self.x_query < self.x_center <= self.x_max):
-            raise ValueError(
-                f"--x-center {self.x_center:g} must be more than twice --x-query "
-                f"{self.x_query:g}, and at most --x-max {self.x_max:g}; give all three"
-            )
+            sizes = {"center": self.x_center, "query": self.x_query, "max": self.x_max}
+            raise UserError("chunk_sizes", **sizes)
 
     def halved(self) -> ChunkSizes:
         """Half as long, with as much context. ValueError: nothing sensible is shorter."""
@@ -125,7 +126,7 @@ def autocast(device: torch.device) -> torch.autocast:
 def pick_device(name: str = "auto") -> torch.device:
     """The torch device of that name; "auto" is the first CUDA GPU, else Apple's GPU, else the CPU.
 
-    Raises ValueError for a name torch does not know or a device this machine does not have.
+    Raises UserError for a name torch does not know or a device this machine does not have.
     """
     import torch
 
@@ -139,10 +140,7 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; use auto, cpu, cuda:0, mps ...") from error
+        raise UserError("unknown_device", name=name) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"no device {name!r} here: torch sees {torch.cuda.device_count()} CUDA GPUs; "
-            "use --device cpu"
-        )
+        raise UserError("no_device", name=name, count=torch.cuda.device_count())
     return device

@@ -15,8 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import config
-
+TEXTS = Path(__file__).resolve().parent / "assets" / "texts"  # not from config, which raises these
 LANGUAGE = "en"  # of terminals, logs and str(error)
 ERROR_FILE = "RVC_ERROR_FILE"  # environment variable: where a process also notes its error as JSON
 OS_ERRORS = {
@@ -63,6 +62,14 @@ class NoFile(UserError, FileNotFoundError):
         return self.translate(LANGUAGE)
 
 
+class AudioError(UserError):
+    """An audio file cannot be read or written."""
+
+
+class CheckpointError(UserError):
+    """A file of weights is not what it should be."""
+
+
 def from_json(plain: Mapping[str, Any]) -> UserError:
     """Return the error that `UserError.to_json` gave. UserError "other" for one not known here."""
     name, values = plain["name"], _from_json(plain["values"])
@@ -76,12 +83,19 @@ def as_user_error(error: BaseException) -> UserError:
     if isinstance(error, UserError):
         return error
     if isinstance(error, OSError) and error.errno in OS_ERRORS:
-        reason = UserError(OS_ERRORS[error.errno])
+        reason = os_reason(error)
         return reason if error.filename is None else UserError(
             "opened", file=error.filename, reason=reason
         )  # fmt: skip
     message = " ".join(str(error).split())
     return UserError("other", message=message or type(error).__name__)
+
+
+def os_reason(error: OSError) -> UserError:
+    """Return what the system said, without the file."""
+    if error.errno in OS_ERRORS:
+        return UserError(OS_ERRORS[error.errno])
+    return UserError("other", message=error.strerror or str(error) or type(error).__name__)
 
 
 def report_error(error: BaseException) -> None:
@@ -95,7 +109,7 @@ def report_error(error: BaseException) -> None:
 @cache
 def read_error_texts() -> dict[str, dict[str, str]]:
     """Return the texts by language and name."""
-    files = sorted((config.ASSETS / "texts").glob("*/errors.json"))
+    files = sorted(TEXTS.glob("*/errors.json"))
     return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 

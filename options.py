@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, ClassVar, TypeVar
 
+from errors import UserError
+
 
 def option(
     help: str,
@@ -42,27 +44,25 @@ def default_of(item: Field) -> Any:
 
 
 class Options:
-    """Base of all options: checks choices and ranges; ValueError names the option and the value."""
+    """Base of all options: checks choices and ranges; UserError names the option and the value."""
 
     MODULE: ClassVar[str] = ""  # what `python -m` runs with these options
 
     def __post_init__(self) -> None:
         for item in fields(self):  # type: ignore[arg-type]
             value, choices = getattr(self, item.name), item.metadata.get("choices")
-            within = item.metadata.get("within")
+            within, flag = item.metadata.get("within"), _flag(item.name)
             if value is None and item.default is None:
                 continue
             if choices is not None and value not in choices:
-                known = ", ".join(choice or "''" for choice in choices)
-                raise ValueError(f"{_flag(item.name)} is {value!r}; choose one of: {known}")
+                known = [choice or "''" for choice in choices]
+                raise UserError("choice", flag=flag, value=repr(value), known=known)
             if within is not None and not isinstance(value, int | float):
-                raise ValueError(f"{_flag(item.name)} is {value!r}; it must be a number")
+                raise UserError("number", flag=flag, value=repr(value))
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{_flag(item.name)} is {value}; it must be a finite number")
+                raise UserError("finite", flag=flag, value=value)
             if within is not None and not within[0] <= value <= within[1]:
-                raise ValueError(
-                    f"{_flag(item.name)} is {value}; it must be from {within[0]:g} to {within[1]:g}"
-                )
+                raise UserError("range", flag=flag, value=value, low=within[0], high=within[1])
 
 
 OptionsType = TypeVar("OptionsType", bound=Options)

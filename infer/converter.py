@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 import config
+from errors import AudioError, CheckpointError, NoFile, UserError, as_user_error
 from infer import memory
 from infer.audio.filters import high_pass
 from infer.audio.loudness import LoudnessMatcher, is_noise, no_louder
-from infer.audio.reader import AudioError, AudioReader
+from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
 from infer.chunking import CUTTERS, Chunk, Cutter, Joiner
 from infer.content import FRAME, ContentEncoder, load_encoder
@@ -30,7 +31,8 @@ from infer.f0.contour import quantize, transpose
 from infer.models.families import family
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
-from infer.voice.checkpoint import CheckpointError, load_voice_model, load_weights
+from infer.voice.checkpoint import load_voice_model
+from infer.voice.tensors import load_weights
 
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
@@ -41,8 +43,8 @@ LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
 Result = TypeVar("Result")
 
 
-class TooLittleMemory(ValueError):
-    """Not even a short chunk fits the memory; the message names the way out."""
+class TooLittleMemory(UserError):
+    """Not even a short chunk fits the memory."""
 
 
 @dataclass
@@ -71,7 +73,8 @@ class VoiceConverter:
             self.family = family(self.model.version)
             self.params = self.family.params(**self.model.params)
         except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{voice} is damaged: {error}") from error
+            reason = as_user_error(error)
+            raise CheckpointError("damaged", file=voice, reason=reason) from error
         self.sample_rate: int = self.params.sample_rate
         self.synthesizer = self._load_synthesizer()
         self.model = replace(self.model, weights={})  # the synthesizer has them
@@ -99,16 +102,13 @@ class VoiceConverter:
         on_progress is told the share that is done, 0..1. Raises AudioError or ValueError.
         """
         if options.output.exists() and options.output.samefile(options.input):
-            raise ValueError(
-                f"{options.output} is the recording itself, which would be lost; choose another "
-                "output"
-            )
+            raise UserError("output_is_input", file=options.output)
         try:
             return self._convert_file(options, on_progress)
         except (RuntimeError, MemoryError) as error:  # not in a chunk, which could be shorter
             if not memory.is_out_of_memory(error):
                 raise
-            what = f"{options.input} does not fit the memory of {self.device}"
+            what = UserError("memory_whole", file=options.input, device=self.device)
             raise _too_little(what, _told(error)) from error
 
     def _convert_file(
@@ -134,7 +134,7 @@ class VoiceConverter:
                     written += len(audio)
                     tell()
                 if reader.peak < SILENCE:
-                    raise AudioError(f"{options.input}: is silent, there is nothing to convert")
+                    raise AudioError("silent", file=options.input)
         return Conversion(
             options.output, writer.file_rate, written / self.sample_rate, index, dict(seconds)
         )
@@ -235,7 +235,7 @@ class VoiceConverter:
             chunks.halve(chunk)
         except ValueError as error:
             length = len(chunk.core) / SAMPLE_RATE
-            what = f"not even {length:.1f} s fit the memory of {self.device}"
+            what = UserError("memory_chunk", seconds=length, device=self.device)
             raise _too_little(what, told) from error
         logger.warning(
             "memory of %s does not suffice: from %.0f s on, %.1f s are converted at once instead "
@@ -271,21 +271,18 @@ class VoiceConverter:
     def open_index(self, path: Path) -> Retrieval:
         """The index, read again when it was built anew. FileNotFoundError, ValueError."""
         if not path.is_file():
-            raise FileNotFoundError(f"index {path} does not exist")
+            raise NoFile("index_gone", path=path)
         return self._retrieval(path, path.stat().st_mtime_ns)
 
     def _check_speaker(self, speaker: int) -> None:
         if speaker >= self.params.num_speakers:
-            raise ValueError(
-                f"{self.path} has no speaker {speaker}; it has 0..{self.params.num_speakers - 1}"
-            )
+            known = f"0..{self.params.num_speakers - 1}"
+            raise UserError("speaker", file=self.path, speaker=speaker, known=known)
 
 
-def _too_little(what: str, told: str) -> TooLittleMemory:
+def _too_little(what: UserError, told: str) -> TooLittleMemory:
     """The error that says what did not fit, the way out, and what the allocator told."""
-    return TooLittleMemory(
-        f"{what}: close what else uses it, convert with --device cpu, or use a lite voice ({told})"
-    )
+    return TooLittleMemory("memory", what=what, detail=told)
 
 
 def _told(error: Exception) -> str:

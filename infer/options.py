@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from errors import UserError
 from infer.f0 import F0_METHODS, default_f0_method
 from options import Options, option
 
@@ -54,9 +55,7 @@ class ConvertOptions(Options):
         super().__post_init__()
         low, high = OUTPUT_RATES
         if self.resample_rate and not low <= self.resample_rate <= high:
-            raise ValueError(
-                f"--resample-rate is {self.resample_rate}; it must be 0 or from {low} to {high}"
-            )
+            raise UserError("resample", value=self.resample_rate, low=low, high=high)
 
     @property
     def chunk_sizes(self) -> dict[str, float]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from errors import NoFile, UserError
+
 if TYPE_CHECKING:
     import faiss  # at run time it loads when an index is opened: the page only looks for files
 
@@ -39,14 +41,9 @@ class Retrieval:
         self.path = path
         self._index = read_index(path)
         if self._index.d != dim:
-            raise ValueError(
-                f"index {path} holds vectors of {self._index.d} values, this voice needs {dim}; "
-                "choose the voice's own index or convert with index rate 0"
-            )
+            raise UserError("index_width", path=path, found=self._index.d, needed=dim)
         if self._index.ntotal == 0:
-            raise ValueError(
-                f"index {path} holds no vectors; choose the added_*.index file instead"
-            )
+            raise UserError("index_empty", path=path)
 
     def __len__(self) -> int:
         return self._index.ntotal
@@ -116,12 +113,12 @@ def read_index(path: Path) -> faiss.Index:
     import faiss
 
     if not path.is_file():
-        raise FileNotFoundError(f"index {path} does not exist")
+        raise NoFile("index_gone", path=path)
     with path.open("rb") as file:  # through Python: faiss itself opens only ASCII paths on Windows
         try:
             return faiss.read_index(faiss.PyCallbackIOReader(file.read))
         except (RuntimeError, MemoryError) as error:
-            raise ValueError(f"{path} is damaged or not a faiss index") from error
+            raise UserError("index_damaged", path=path) from error
 
 
 def inverse_square(distances: np.ndarray) -> np.ndarray:

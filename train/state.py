@@ -17,13 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from infer.voice.checkpoint import (
-    CheckpointError,
-    classic_names,
-    load_training_state,
-    load_weights,
-    save_training_state,
-)
+from errors import CheckpointError
+from infer.voice.checkpoint import classic_names, load_training_state, save_training_state
+from infer.voice.tensors import load_weights
 from train.experiment import Experiment
 from train.worker import is_first
 
@@ -193,10 +189,7 @@ def resume(state: TrainState, experiment: Experiment, steps_per_epoch: int) -> b
             return True
     lonely = sorted(path.name for path in experiment.root.glob("G_*.pth"))
     if lonely:
-        raise CheckpointError(
-            f"{experiment.root} holds {', '.join(lonely)} without the D file of the same number; "
-            "put it there, or delete these files to start anew"
-        )
+        raise CheckpointError("lonely", folder=experiment.root, files=lonely)
     if any(experiment.root.glob("D_*.pth")):
         logger.warning("the first state was not written to its end; starting from the beginning")
     return False
@@ -221,16 +214,14 @@ def _load_pair(
             content["model"] = classic_names(content["model"])
     for name in ("step", "epoch", "iteration"):
         if saved.get(name) != judges.get(name):
-            raise CheckpointError(
-                f"{paths[0]} is of {name} {saved.get(name)}, {paths[1].name} of "
-                f"{judges.get(name)}: they are no pair"
-            )
+            values = {"first": paths[0], "second": paths[1].name, "name": name}
+            values |= {"one": saved.get(name), "other": judges.get(name)}
+            raise CheckpointError("no_pair", **values)
     for name, value in state.origin.items():
         if saved.get(name, value) != value:
-            raise CheckpointError(
-                f"{paths[0]} was trained with {name} {saved[name]}, {experiment.config_file.name} "
-                f"says {value}; use another experiment for {value}"
-            )
+            values = {"file": paths[0], "name": name, "was": saved[name], "now": value}
+            config_name = experiment.config_file.name
+            raise CheckpointError("trained_with", config=config_name, again=value, **values)
     try:
         load_weights(state.discriminators, judges["model"], paths[1])
         load_weights(state.synthesizer, saved["model"], paths[0])
@@ -238,7 +229,8 @@ def _load_pair(
             load_weights(state.average, saved.get("average", saved["model"]), paths[0])
     except CheckpointError as error:
         told = ", ".join(f"{name} {value}" for name, value in state.origin.items())
-        raise CheckpointError(f"{error}; {experiment.config_file} says {told}") from error
+        reason = {"reason": error, "config": experiment.config_file, "told": told}
+        raise CheckpointError("state_misfit", **reason) from error
     moments = [
         match_optimizer(content, network, optimizer, path)
         for content, network, optimizer, path in (
@@ -287,10 +279,7 @@ def match_optimizer(
                 if numbers[name] in moments
             }
             return own
-    raise CheckpointError(
-        f"{path}: its optimiser state ({len(moments)} parameters) does not fit the network's "
-        f"{len(shapes)} in any known order"
-    )
+    raise CheckpointError("moments", file=path, found=len(moments), needed=len(shapes))
 
 
 def _orders(named: list[str] | None, names: list[str]) -> Iterator[list[str]]:

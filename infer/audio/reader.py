@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import soundfile
 
+from errors import AudioError, os_reason
 from infer.audio.resampling import Resampler
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ DECODE_VALUES = 2**16  # samples times channels read at once
 LOSSLESS_MAGIC = (b"RIFF", b"RF64", b"riff", b"fLaC", b"FORM", b"caff", b".snd")
 PLAYLISTS = ("hls", "concat", "dash", "sdp", "image2")  # libav would open the files named inside
 EXACT_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "ogg", "flac", "wav")
-
-
-class AudioError(ValueError):
-    """An audio file cannot be read or written; the message is one line that names the file."""
 
 
 def load(
@@ -92,12 +89,10 @@ class AudioReader:
                     yield pending[start : start + size]
                 parts, held = [pending[whole:].copy()], held - whole
         if total == 0:
-            raise AudioError(f"{self.path}: there is no sound in this file (0 samples)")
+            raise AudioError("no_sound", file=self.path)
         if total < self.min_seconds * self.sample_rate:
             found = total / self.sample_rate
-            raise AudioError(
-                f"{self.path}: only {found:.3f} s long, at least {self.min_seconds:g} s are needed"
-            )
+            raise AudioError("short", file=self.path, found=found, needed=self.min_seconds)
         if held:
             yield np.concatenate(parts)
 
@@ -107,7 +102,7 @@ class AudioReader:
         for mono, rate in self._source.blocks():
             if not np.isfinite(mono).all():
                 seconds += int(np.argmin(np.isfinite(mono))) / rate
-                raise AudioError(f"{self.path}: NaN or infinite samples at {seconds:.2f} s")
+                raise AudioError("not_numbers", file=self.path, seconds=seconds)
             self.peak = max(self.peak, float(np.abs(mono).max(initial=0.0)))
             seconds += len(mono) / rate
             if resampler is None or resampler.source_rate != rate:
@@ -133,17 +128,17 @@ class _Source(Protocol):
 def _open_source(path: Path) -> _Source:
     try:
         if path.is_dir():
-            raise AudioError(f"{path}: is a folder, not an audio file")
+            raise AudioError("folder", file=path)
         if path.exists() and not path.is_file():
-            raise AudioError(f"{path}: is not a file")
+            raise AudioError("not_a_file", file=path)
         with path.open("rb") as file:
             head = file.read(4)
     except FileNotFoundError as error:
-        raise AudioError(f"{path}: no such file") from error
+        raise AudioError("no_file", file=path) from error
     except OSError as error:
-        raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
+        raise AudioError("opened", file=path, reason=os_reason(error)) from error
     if not head:
-        raise AudioError(f"{path}: the file is empty (0 bytes)")
+        raise AudioError("empty", file=path)
     if head not in LOSSLESS_MAGIC:
         try:
             return _LibavSource(path)
@@ -201,14 +196,14 @@ class _LibavSource:
         try:
             self._container = av.open(str(path.absolute()), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
-            raise AudioError(f"{path}: not an audio or video file that can be read") from error
+            raise AudioError("unreadable", file=path) from error
         stream = self._container.streams.best("audio")
         if self._container.format.name in PLAYLISTS or stream is None:
             self.close()
-            raise AudioError(f"{path}: there is no audio stream in this file")
+            raise AudioError("no_stream", file=path)
         if stream.codec_context is None or not stream.codec_context.sample_rate:
             self.close()
-            raise AudioError(f"{path}: its audio is stored in a way that cannot be decoded")
+            raise AudioError("codec", file=path)
         self._stream = stream
         self.sample_rate: int = stream.codec_context.sample_rate
         self.seconds: float | None = None
@@ -243,7 +238,7 @@ class _LibavSource:
         except av.FFmpegError as error:
             raise _damaged(self._path, position, self.seconds) from error
         if held is None and damaged_at is not None:
-            raise AudioError(f"{self._path}: not an audio or video file that can be read")
+            raise AudioError("unreadable", file=self._path)
         if held is not None:
             mono, rate = held
             yield mono[: len(mono) - self._padding(position, rate, len(mono))], rate
@@ -268,8 +263,8 @@ class _LibavSource:
 
 
 def _damaged(path: Path, position: float, seconds: float | None) -> AudioError:
-    of_all = f" of {seconds:.1f} s" if seconds else ""
-    return AudioError(f"{path}: damaged, only the first {position:.1f} s{of_all} can be read")
+    name = "damaged_audio_of" if seconds else "damaged_audio"
+    return AudioError(name, file=path, seconds=position, all=seconds or 0.0)
 
 
 def _frame_to_mono(frame: av.AudioFrame) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 import config
-from infer.audio.reader import AudioError
+from errors import AudioError, UserError, os_reason
 from infer.audio.resampling import Resampler
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,8 @@ class AudioWriter:
         self.path = Path(path)
         self._suffix = self.path.suffix.lower()
         if self._suffix not in OUTPUT_SUFFIXES:
-            raise AudioError(
-                f"{self.path}: cannot write {self._suffix or 'a file without a suffix'}; "
-                f"choose one of {' '.join(OUTPUT_SUFFIXES)}"
-            )
+            suffix = self._suffix or UserError("no_suffix")
+            raise AudioError("file_type", file=self.path, suffix=suffix, known=OUTPUT_SUFFIXES)
         encoder, rates = ENCODERS[self._suffix]
         self.file_rate = _next_rate(file_rate or sample_rate, rates)
         self._resampler = Resampler(sample_rate, self.file_rate)
@@ -55,11 +53,10 @@ class AudioWriter:
         self._temporary = config.unfinished(self.path, os.getpid())
         try:
             if self.path.is_dir():
-                raise AudioError(f"{self.path}: is a folder; name a file to write")
+                raise AudioError("written_folder", file=self.path)
             if self.path.parent.is_file():
-                raise AudioError(
-                    f"{self.path}: cannot be written ({self.path.parent} is a file, not a folder)"
-                )
+                reason = UserError("file_not_folder", file=self.path.parent)
+                raise AudioError("written", file=self.path, reason=reason)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.touch()  # libav would notice only when it writes
             self._encoder = encoder(self._temporary, self._suffix, self.file_rate)
@@ -81,14 +78,14 @@ class AudioWriter:
         if audio.ndim != 1:
             raise ValueError(f"audio must be mono of shape (n,), not {audio.shape}")
         if not np.isfinite(audio).all():
-            raise AudioError(f"{self.path}: not written, the audio has NaN or infinite samples")
+            raise AudioError("written_numbers", file=self.path)
         self._encode(self._resampler.push(audio))
 
     def _encode(self, audio: np.ndarray) -> None:
         assert self._encoder is not None
         self._written += len(audio)
         if self._suffix == ".wav" and self._written > WAV_LIMIT_SAMPLES:
-            raise AudioError(f"{self.path}: a wav file holds at most 4 GiB; choose .flac")
+            raise AudioError("wav_size", file=self.path)
         try:
             for start in range(0, len(audio), ENCODE_SAMPLES):
                 self._encoder.write(np.clip(audio[start : start + ENCODE_SAMPLES], -1.0, 1.0))
@@ -99,7 +96,7 @@ class AudioWriter:
         assert self._encoder is not None
         self._encode(self._resampler.flush())
         if self._written == 0:
-            raise AudioError(f"{self.path}: not written, there is no audio to write")
+            raise AudioError("written_empty", file=self.path)
         try:
             self._encoder.finish()
             self._encoder.close()
@@ -109,8 +106,11 @@ class AudioWriter:
 
     def _failed(self, error: Exception) -> AudioError:
         self._discard()
-        reason = getattr(error, "strerror", None) or f"{str(error).rstrip('.')}; is the disk full?"
-        return AudioError(f"{self.path}: cannot be written ({reason})")
+        if isinstance(error, OSError) and error.strerror:
+            reason = os_reason(error)
+        else:
+            reason = UserError("written_full", reason=str(error).rstrip("."))
+        return AudioError("written", file=self.path, reason=reason)
 
     def _discard(self) -> None:
         with suppress(*ENCODING_ERRORS):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import config
+from errors import NoFile, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,7 @@ CONTENT_ENCODERS = {
         (8,),
     ),
 }
+HUBERT = "infer.content.hubert:HubertContent"
 # Fetched: any HuBERT base model under the name <embedder>-<values per frame>. The embedder is a
 # folder in assets/downloads/; ContentVec also stands where RVC puts it.
 DEFAULT_EMBEDDER = "contentvec"
@@ -58,20 +60,15 @@ def load_encoder(name: str, device: torch.device) -> ContentEncoder:
         target, file, arguments = CONTENT_ENCODERS[name]
         path = config.ASSETS / file
         if not path.is_file():
-            raise FileNotFoundError(
-                f"the content encoder {name!r} is missing: put its file at {path}"
-            )
+            raise NoFile("encoder_missing", name=name, path=path)
         module, attribute = target.split(":")
         return getattr(import_module(module), attribute)(path, *arguments, device)
     match = EMBEDDER_NAME.fullmatch(name)
     if match is None:
-        raise ValueError(
-            f"unknown content encoder {name!r}; there are {', '.join(CONTENT_ENCODERS)} and "
-            "HuBERT models as <name>-<values per frame>, e.g. contentvec-768"
-        )
-    from infer.content.hubert import HubertContent
-
-    return HubertContent(embedder_file(match[1]), int(match[2]), device)
+        raise UserError("unknown_encoder", name=name, known=list(CONTENT_ENCODERS))
+    module, attribute = HUBERT.split(":")
+    encoder = getattr(import_module(module), attribute)
+    return encoder(embedder_file(match[1]), int(match[2]), device)
 
 
 def installed_embedders() -> list[str]:
@@ -93,11 +90,12 @@ def embedder_file(embedder: str) -> Path:
     """The weights of a HuBERT model; FileNotFoundError tells where they belong."""
     folder = config.DOWNLOADS / embedder
     files = [folder / name for name in EMBEDDER_FILES]
-    way_out = f"put its config.json and pytorch_model.bin into {folder}"
     if embedder == DEFAULT_EMBEDDER:
         files = [config.DOWNLOADS / name for name in CONTENTVEC_FILES] + files
-        way_out = f"run python -m tools.cmd.download_assets, or put it at {files[0]}"
     for path in files:
         if path.is_file():
             return path
-    raise FileNotFoundError(f"the content encoder {embedder!r} is not installed; {way_out}")
+    if embedder == DEFAULT_EMBEDDER:
+        raise NoFile("encoder_run", name=embedder, command=config.DOWNLOAD_COMMAND, path=files[0])
+    wanted = "config.json, pytorch_model.bin"
+    raise NoFile("encoder_put", name=embedder, files=wanted, folder=folder)

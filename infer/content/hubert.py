@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import CheckpointError
 from infer.content import FRAME
 from infer.content.hubert_files import HubertFile, read_hubert
 from infer.content.statistics import NoStatistics
 from infer.content.windows import encode_windows
-from infer.voice.checkpoint import CheckpointError, load_weights
+from infer.voice.tensors import load_weights
 
 RECEPTIVE_FIELD = 400  # samples that a frame is computed from
 STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of the convolutions; their product is FRAME
@@ -142,8 +143,8 @@ class HubertContent:
         file = read_hubert(path)
         projected_dim = file.projection.out_features if file.projection else None
         if dim not in (file.hidden_dim, projected_dim):
-            offered = " or ".join(str(size) for size in (projected_dim, file.hidden_dim) if size)
-            raise CheckpointError(f"{path} gives {offered} values per frame, not {dim}")
+            offered = [size for size in (projected_dim, file.hidden_dim) if size]
+            raise CheckpointError("encoder_dim", file=path, found=offered, needed=dim)
         is_projected = dim != file.hidden_dim
         num_layers = PROJECTED_LAYER if is_projected else file.num_layers
         with torch.device("meta"):

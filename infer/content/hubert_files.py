@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from infer.voice.checkpoint import CheckpointError, read_tensors
+from errors import CheckpointError, UserError
+from infer.voice.tensors import read_tensors
 
 HEAD_DIM = 64  # of every published HuBERT; for files that do not tell their number of heads
 # what fairseq's checkpoints carry beside the weights; read as empty shells, never imported
@@ -89,18 +90,16 @@ def read_hubert(path: Path) -> HubertFile:
     is_fairseq = not path.with_name("config.json").is_file()
     tensors, num_heads = _read_fairseq(path) if is_fairseq else _read_transformers(path)
     if not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise CheckpointError(f"{path} is damaged: not all of its weights are tensors")
+        raise CheckpointError("damaged", file=path, reason=UserError("weight_tensors"))
     weights = {name: value for name, value in tensors.items() if not UNUSED.match(name)}
     try:
         _fold_weight_norm(weights)
         file = HubertFile(weights, num_heads, _take_projection(weights))
         heads = num_heads or file.hidden_dim // HEAD_DIM
         if heads < 1 or file.hidden_dim % heads:
-            raise CheckpointError(
-                f"{path} has {heads} attention heads for {file.hidden_dim} values"
-            )
+            raise CheckpointError("encoder_heads", file=path, heads=heads, dim=file.hidden_dim)
     except (KeyError, RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a HuBERT base model: {error}") from error
+        raise CheckpointError("encoder_model", file=path, reason=str(error)) from error
     return replace(file, num_heads=heads)
 
 
@@ -114,10 +113,7 @@ def _read_fairseq(path: Path) -> tuple[Mapping[str, Any], int]:
     """Weights and number of heads (0 = the file does not tell) of a fairseq checkpoint."""
     content = read_tensors(path, FAIRSEQ_OBJECTS, mmap=True)
     if not isinstance(content, Mapping) or not isinstance(content.get("model"), Mapping):
-        raise CheckpointError(
-            f"{path} is no fairseq checkpoint: it lacks 'model'. Weights in the layout of "
-            "Transformers need their config.json beside them"
-        )
+        raise CheckpointError("fairseq", file=path)
     settings = content.get("cfg")
     settings = settings.get("model") if isinstance(settings, Mapping) else content.get("args")
     settings = settings if isinstance(settings, Mapping) else getattr(settings, "__dict__", {})
@@ -131,23 +127,23 @@ def _read_transformers(path: Path) -> tuple[Mapping[str, Any], int]:
     try:
         settings = json.loads(config_path.read_text(encoding="utf-8"))
         other = [
-            f"{name} is {settings[name]!r}, not {value!r}"
+            UserError("setting_is", name=name, found=repr(settings[name]), wanted=repr(value))
             for name, value in BASE_CONFIG.items()
             if settings.get(name, value) != value
         ]
     except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{config_path} is not a model's configuration: {error}") from error
+        raise CheckpointError("encoder_not_config", file=config_path, reason=str(error)) from error
     if other:
-        raise CheckpointError(f"{config_path} describes no HuBERT base model: {other[0]}")
+        raise CheckpointError("encoder_config", file=config_path, reason=other[0])
     if path.suffix == ".safetensors":
         try:
             tensors: Mapping[str, Any] = load_file(path)
         except SafetensorError as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
+            raise CheckpointError("damaged", file=path, reason=str(error)) from error
     else:
         tensors = read_tensors(path, mmap=True)
     if not isinstance(tensors, Mapping):
-        raise CheckpointError(f"{path} holds no table of weights")
+        raise CheckpointError("weights_table", file=path)
     renamed = {}
     for name, value in tensors.items():
         for old, new in TRANSFORMERS_NAMES:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import config
+from errors import NoFile, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def load_f0_method(name: str, device: str = "cpu") -> F0Method:
     Raises ValueError for an unknown name, FileNotFoundError when its weights are not installed.
     """
     if name not in F0_METHODS:
-        raise ValueError(f"unknown f0 method {name!r}; choose one of {', '.join(F0_METHODS)}")
+        raise UserError("unknown_f0", name=name, known=list(F0_METHODS))
     module, method = F0_METHODS[name].split(":")
     return getattr(import_module(module), method)(device)
 
@@ -60,10 +61,8 @@ def rmvpe_file() -> Path:
     """The weights of RMVPE; FileNotFoundError tells how to get them."""
     path = _installed_rmvpe()
     if path is None:
-        raise FileNotFoundError(
-            "the f0 method 'rmvpe' has no weights here; run python -m tools.cmd.download_assets, "
-            f"or put them at {config.DOWNLOADS / RMVPE_FILES[0]}"
-        )
+        wanted = config.DOWNLOADS / RMVPE_FILES[0]
+        raise NoFile("rmvpe", command=config.DOWNLOAD_COMMAND, path=wanted)
     return path
 
 

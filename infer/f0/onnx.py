@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from errors import CheckpointError
+
 
 class OnnxNetwork:
     """One network; what it took to run is given back after every run."""
@@ -24,7 +26,7 @@ class OnnxNetwork:
                 path, options, providers=["CPUExecutionProvider"]
             )
         except damages as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise CheckpointError("damaged", file=path, reason=str(error)) from error
         self._failures = failures.Fail, failures.RuntimeException
         self._run_options = onnxruntime.RunOptions()
         self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")

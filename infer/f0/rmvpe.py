@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from errors import CheckpointError
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
 from infer.f0.bins import PITCH_BINS, bin_cents, cents_to_hz, mean_around
 from infer.f0.onnx import OnnxNetwork
 from infer.f0.windows import track_batches
-from infer.voice.checkpoint import CheckpointError, load_weights, read_tensors
+from infer.voice.tensors import load_weights, read_tensors
 
 N_FFT = 1024
 N_MELS = 128
@@ -148,7 +149,7 @@ def load_network(path: Path, device: str) -> Callable[[Tensor], Tensor]:
     network = network.to_empty(device="cpu")
     weights = read_tensors(path, mmap=True)
     if not isinstance(weights, dict):
-        raise CheckpointError(f"{path} holds no table of weights")
+        raise CheckpointError("weights_table", file=path)
     load_weights(network, weights, path)
     network.eval().requires_grad_(False)
     fold_norms(network)

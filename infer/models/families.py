@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from errors import UserError
 from infer.models.lite.synthesizer import LiteSynthesizer
 from infer.models.ops import fold_weight_norm
 from infer.models.standard.synthesizer import Synthesizer
@@ -128,7 +129,7 @@ FAMILIES = {
 def family(version: str) -> Family:
     """The family of that version; ValueError lists the known ones."""
     if version not in FAMILIES:
-        raise ValueError(f"unknown voice version {version!r}; there are: {', '.join(FAMILIES)}")
+        raise UserError("unknown_version", name=version, known=list(FAMILIES))
     return FAMILIES[version]
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import struct
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from config import replacing
+from errors import CheckpointError, UserError, as_user_error
 from infer.content import DEFAULT_EMBEDDER
 from infer.models.ops import NORM_KEYS, NORM_KEYS_PARAMETRIZED
 from infer.voice.hparams import (
@@ -25,19 +21,10 @@ from infer.voice.hparams import (
     from_lite_table,
     to_legacy_list,
 )
+from infer.voice.tensors import check_sums, read_tensors, save_tensors
 
 OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
 SUPPORTED_VOCODER = "HiFi-GAN"  # of a public voice that names none, too
-
-# what torch's restricted reader raises on bytes that are no torch file
-UNREADABLE = (
-    RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-    OverflowError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
-
-
-class CheckpointError(ValueError):
-    """A file is not what it should be; the message names the file and what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -81,30 +68,25 @@ def load_voice_model(path: Path) -> VoiceModel:
     """Read a voice file; weights come back as float32. CheckpointError says what is wrong."""
     content = read_tensors(path)
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} is not a voice model: it holds no table")
+        raise CheckpointError("not_a_voice", file=path, reason=UserError("no_table"))
     if "weight" not in content or "config" not in content:
         if "model" in content:
-            raise CheckpointError(
-                f"{path} is a training state, not a voice model; use the voice that training "
-                "wrote to weights/, or extract one from it"
-            )
-        raise CheckpointError(f"{path} is not a voice model: it lacks 'weight' or 'config'")
+            raise CheckpointError("state", file=path)
+        raise CheckpointError("not_a_voice", file=path, reason=UserError("lacks_tables"))
     weights = content["weight"]
     if not isinstance(weights, Mapping) or not all(
         isinstance(name, str) and torch.is_tensor(value) for name, value in weights.items()
     ):
-        raise CheckpointError(f"{path} is damaged: its 'weight' is no table of tensors")
+        raise CheckpointError("damaged", file=path, reason=UserError("weight_tensors"))
     broken = [name for name, value in weights.items() if not value.isfinite().all()]
     if broken:
-        raise CheckpointError(
-            f"{path} is a failed training: {broken[0]} holds values that are not numbers"
-        )
+        raise CheckpointError("failed_training", file=path, name=broken[0])
     weights = classic_names({name: value.float() for name, value in weights.items()})
     try:
         version, params = _read_params(content, weights)
         f0_median = dict(content.get("f0_median", {}))
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be used: {error}") from error
+        raise CheckpointError("unusable", file=path, reason=as_user_error(error)) from error
     return VoiceModel(
         weights={name: value for name, value in weights.items() if not name.startswith("enc_q.")},
         params=params,
@@ -134,21 +116,19 @@ def _read_params(
     values = content["config"]
     if isinstance(values, Mapping):
         if not isinstance(values.get("sample_rate"), int):
-            raise ValueError("its 'config' holds no sample_rate")
+            raise UserError("no_rate")
         version = str(content.get("version", "lite"))
         return version, from_lite_table(values) if version == "lite" else dict(values)
     vocoder = content.get("vocoder") or SUPPORTED_VOCODER
     if vocoder != SUPPORTED_VOCODER:
-        raise ValueError(
-            f"it was made with the vocoder {vocoder!r}; only {SUPPORTED_VOCODER} is supported"
-        )
+        raise UserError("stored_vocoder", vocoder=vocoder, known=SUPPORTED_VOCODER)
     phone, speakers = weights.get("enc_p.emb_phone.weight"), weights.get("emb_g.weight")
     if phone is None or phone.dim() != 2 or speakers is None or speakers.dim() != 2:
-        raise ValueError("it lacks enc_p.emb_phone.weight or emb_g.weight")
+        raise UserError("lacks_weights")
     dim = phone.shape[1]
     if dim not in VERSION_BY_CONTENT_DIM:
-        known = " or ".join(f"{size} ({name})" for size, name in VERSION_BY_CONTENT_DIM.items())
-        raise ValueError(f"it hears {dim} content values; supported are {known}")
+        known = [f"{size} ({name})" for size, name in VERSION_BY_CONTENT_DIM.items()]
+        raise UserError("content_dim", dim=dim, known=known)
     embedder = content.get("embedder_model") or DEFAULT_EMBEDDER
     params = from_legacy_list(
         values,
@@ -179,94 +159,8 @@ def save_training_state(path: Path, state: dict[str, Any]) -> None:
 def load_training_state(path: Path, peek: bool = False) -> dict[str, Any]:
     """Read G_*.pth or D_*.pth and check all of it; peek: only what is not a tensor counts."""
     if not peek:
-        _check_sums(path)
+        check_sums(path)
     state = read_tensors(path, mmap=peek)
     if not isinstance(state, Mapping) or "model" not in state:
-        raise CheckpointError(f"{path} is not a training state: it lacks 'model'")
+        raise CheckpointError("no_model", file=path)
     return dict(state)
-
-
-def save_tensors(path: Path, content: Any) -> None:
-    """Write tensors and plain values: complete, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    if os.name == "posix":  # the new name must survive a power loss too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Load every tensor of a module; CheckpointError names what is missing or misshapen.
-
-    A module without storage (made on torch's meta device) takes the tensors themselves.
-    """
-    wanted = module.state_dict()
-    problems = [f"{name} is missing" for name in wanted if name not in weights]
-    problems += [f"{name} is unknown" for name in weights if name not in wanted]
-    problems += [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in wanted.items()
-        if name in weights and weights[name].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise CheckpointError(f"{path} does not fit: {'; '.join(problems[:3])}{more}")
-    on_meta = any(value.is_meta for value in wanted.values())
-    module.load_state_dict(dict(weights), assign=on_meta)
-
-
-def _check_sums(path: Path) -> None:
-    """CheckpointError where the check sums of a zip file tell of damage; torch ignores them."""
-    if path.is_file() and zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-        except UNREADABLE as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
-        if damaged is not None:
-            raise CheckpointError(f"{path} is damaged: the check sum of {damaged} is wrong")
-
-
-def read_tensors(path: Path, shells: tuple[str, ...] = (), mmap: bool = False) -> Any:
-    """Tensors and plain values of a torch file; nothing in the file is ever executed.
-
-    shells: beginnings of full class names, e.g. "fairseq."; objects of such classes come back as
-    empty shells that hold what was stored of them. Every other class is refused.
-    mmap: leave the tensors on the disk until they are used, where the file's format allows it.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    foreign = _foreign_names(path)
-    try:
-        mmap = mmap and zipfile.is_zipfile(path)
-        allowed = [_shell(name) for name in foreign if name.startswith(shells)]
-        with torch.serialization.safe_globals(allowed):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        refused = [name for name in foreign if not name.startswith(shells)]
-        reason = f"it asks for {refused[0]}" if refused else "it is no torch file"
-        raise CheckpointError(f"{path} cannot be read safely: {reason}") from error
-    except UNREADABLE as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} is not a torch file, or is damaged: {first}") from error
-
-
-def _foreign_names(path: Path) -> list[str]:
-    """Full names of what the file would import beside tensors; [] if that cannot be told."""
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except (*UNREADABLE, pickle.UnpicklingError):
-        return []
-
-
-def _shell(name: str) -> type:
-    """An empty class that stands for a foreign one and keeps what was stored of its objects."""
-    module, _, short = name.rpartition(".")
-    body = {"__module__": module, "__init__": lambda self, *values: None}
-    return type(short, (), body)

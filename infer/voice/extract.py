@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 import config
+from errors import CheckpointError, UserError
 from infer.models.families import FAMILIES, plain
-from infer.voice.checkpoint import CheckpointError, VoiceModel, classic_names, load_training_state
+from infer.voice.checkpoint import VoiceModel, classic_names, load_training_state
 from infer.voice.hparams import read_config
 
 
@@ -25,13 +26,11 @@ def extract_voice(path: Path, info: str = "") -> VoiceModel:
     state = load_training_state(path)
     weights = state.get("average", state["model"])
     if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
-        raise CheckpointError(f"{path} is damaged: its 'model' is no table of tensors")
+        raise CheckpointError("damaged", file=path, reason=UserError("model_tensors"))
     weights = classic_names(weights)
     speakers = weights.get("emb_g.weight")
     if speakers is None or speakers.dim() != 2:
-        raise CheckpointError(
-            f"{path} holds no synthesizer; a voice comes from G_*.pth, not from D_*.pth"
-        )
+        raise CheckpointError("extract_d", file=path)
     version, params = _find_params(path, weights, len(speakers))
     return VoiceModel(
         weights={name: value for name, value in weights.items() if not name.startswith("enc_q.")},
@@ -65,10 +64,7 @@ def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -
     if len(found) > 1:
         found = [each for each in found if each[1].sample_rate == rate]
     if len(found) != 1:
-        raise CheckpointError(
-            f"{path} fits no network that this program knows for certain; put the config.json of "
-            "its experiment beside it"
-        )
+        raise CheckpointError("extract_unsure", file=path)
     return found[0]
 
 

@@ -15,14 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from errors import CheckpointError, NoFile, UserError
 from infer.voice.hparams import VERSION_BY_CONTENT_DIM, from_legacy_list
 
 LARGEST_PICKLE = 64 * 2**20  # bytes; a training state with its optimizer has 2 MB
 VOICE, STATE, OTHER = "voice", "training state", "other"
-
-
-class HeaderError(ValueError):
-    """A file is no torch file, or asks for more than tensors; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class VoiceHeader:
     """The labels of a .pth. kind: VOICE, STATE (G_*.pth, a base model) or OTHER.
 
     Rates in Hz; sample_rate and content_dim are 0 where the file does not tell. problem: why this
-    program cannot use it, "" if it can.
+    program cannot use it, None if it can.
     """
 
     kind: str
@@ -49,21 +46,21 @@ class VoiceHeader:
     info: str = ""
     epoch: int = 0  # of a training state
     f0_median: dict[int, float] = field(default_factory=dict)
-    problem: str = ""
+    problem: UserError | None = None
 
 
 def read_header(path: Path) -> VoiceHeader:
-    """Read the labels of a .pth. FileNotFoundError, or HeaderError."""
+    """Read the labels of a .pth. NoFile, or CheckpointError."""
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
+        raise NoFile("no_such", file=path)
     content = _read(path)
     if not isinstance(content, Mapping):
-        return VoiceHeader(OTHER, problem="it holds no table")
+        return VoiceHeader(OTHER, problem=UserError("no_table"))
     if "weight" in content and "config" in content:
         return _voice(content)
     if isinstance(content.get("model"), Mapping):
         return _state(content)
-    return VoiceHeader(OTHER, problem="it is neither a voice nor a training state")
+    return VoiceHeader(OTHER, problem=UserError("neither"))
 
 
 def _voice(content: Mapping[str, Any]) -> VoiceHeader:
@@ -77,21 +74,21 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
             if isinstance(key, int) and isinstance(value, int | float)
         }
     if not isinstance(weights, Mapping):
-        return VoiceHeader(**labels, problem="its 'weight' is no table")
+        return VoiceHeader(**labels, problem=UserError("weight_tensors"))
     labels |= _from_shapes(weights)
     if isinstance(values, Mapping):  # a family of ours: everything is said by name
         rate = values.get("sample_rate")
         if not isinstance(rate, int):
-            return VoiceHeader(**labels, problem="its 'config' holds no sample_rate")
+            return VoiceHeader(**labels, problem=UserError("no_rate"))
         labels |= {"version": str(content.get("version", "lite")), "sample_rate": rate}
         labels["content_dim"] = int(values.get("content_dim") or 0)
         return VoiceHeader(**labels)
     if not labels["content_dim"]:
-        return VoiceHeader(**labels, problem="it lacks enc_p.emb_phone.weight")
+        return VoiceHeader(**labels, problem=UserError("lacks_weights"))
     try:
         labels["sample_rate"] = from_legacy_list(values)["sample_rate"]
-    except ValueError as error:
-        return VoiceHeader(**labels, problem=str(error))
+    except UserError as error:
+        return VoiceHeader(**labels, problem=error)
     return VoiceHeader(**labels)
 
 
@@ -104,7 +101,7 @@ def _state(content: Mapping[str, Any]) -> VoiceHeader:
         labels["version"] = content["version"]
     if isinstance(content.get("sample_rate"), int):
         labels["sample_rate"] = content["sample_rate"]
-    problem = "" if labels["num_speakers"] else "it holds no synthesizer (a D_*.pth?)"
+    problem = None if labels["num_speakers"] else UserError("no_synthesizer")
     return VoiceHeader(STATE, **labels, problem=problem)
 
 
@@ -128,19 +125,19 @@ def _read(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             pickles = [item for item in archive.infolist() if item.filename.endswith("/data.pkl")]
             if len(pickles) != 1:
-                raise HeaderError(f"{path} is no torch file: it holds {len(pickles)} data.pkl")
+                raise CheckpointError("pickles", file=path, count=len(pickles))
             if pickles[0].file_size > LARGEST_PICKLE:
-                raise HeaderError(f"{path} is not read: its table has {pickles[0].file_size} bytes")
+                raise CheckpointError("pickle_size", file=path, size=pickles[0].file_size)
             with archive.open(pickles[0]) as file:
                 data = file.read(LARGEST_PICKLE + 1)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-        raise HeaderError(f"{path} is not a torch file, or is damaged") from error
+        raise CheckpointError("not_torch", file=path, reason=str(error)) from error
     try:
         return _Reader(io.BytesIO(data)).load()
-    except HeaderError as error:
-        raise HeaderError(f"{path} cannot be read safely: {error}") from error
+    except UserError as error:
+        raise CheckpointError("unsafe", file=path, reason=error) from error
     except (pickle.UnpicklingError, *_DAMAGE) as error:
-        raise HeaderError(f"{path} is damaged: {type(error).__name__}") from error
+        raise CheckpointError("damaged", file=path, reason=type(error).__name__) from error
 
 
 _DAMAGE = (
@@ -171,7 +168,7 @@ class _Reader(pickle.Unpickler):
             return known[module, name]
         if module in ("torch", "torch.storage") and (name.endswith("Storage") or name in DTYPES):
             return name
-        raise HeaderError(f"it asks for {module}.{name}")
+        raise UserError("asks_for", name=f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> None:
         return None

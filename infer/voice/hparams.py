@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import config
+from errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,11 @@ class LiteParams:
 
     def __post_init__(self) -> None:
         if self.hop_length * 100 != self.sample_rate:
-            raise ValueError(
-                f"hop_length {self.hop_length} is not 10 ms at {self.sample_rate} Hz; "
-                f"use {self.sample_rate // 100}"
+            raise UserError(
+                "config_hop",
+                found=self.hop_length,
+                rate=self.sample_rate,
+                wanted=self.sample_rate // 100,
             )
 
     @classmethod
@@ -53,9 +56,7 @@ def from_lite_table(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = {field.name: field.default for field in fields(LiteParams)}
     if newer := [name for name in values if name not in known]:
-        raise ValueError(
-            f"its 'config' has {newer[0]}, which a newer program wrote; update this one"
-        )
+        raise UserError("config_newer", name=newer[0])
     defaults = {name: value for name, value in known.items() if value is not MISSING}
     return {**defaults, **values}
 
@@ -87,17 +88,17 @@ class StandardParams:
 
     def __post_init__(self) -> None:
         if self.hop_length * 100 != self.sample_rate:
-            raise ValueError(
-                f"hop_length {self.hop_length} is not 10 ms at {self.sample_rate} Hz; "
-                f"use {self.sample_rate // 100}"
+            raise UserError(
+                "config_hop",
+                found=self.hop_length,
+                rate=self.sample_rate,
+                wanted=self.sample_rate // 100,
             )
         if math.prod(self.upsample_rates) != self.hop_length:
-            raise ValueError(
-                f"upsample_rates {list(self.upsample_rates)} do not multiply to the "
-                f"{self.hop_length} samples of a frame"
-            )
+            rates = str(list(self.upsample_rates))
+            raise UserError("config_upsample", rates=rates, hop=self.hop_length)
         if not self._fits_together():
-            raise ValueError("the sizes of its layers do not fit together")
+            raise UserError("config_layers")
 
     def _fits_together(self) -> bool:
         """Whether heads, halves and paddings come out even, as the layers need them."""
@@ -150,19 +151,17 @@ def from_legacy_list(values: Any, **others: Any) -> dict[str, Any]:
     ValueError says which value is none that this version can build.
     """
     if not isinstance(values, list | tuple) or len(values) != len(LEGACY_POSITIONS):
-        raise ValueError(f"its 'config' is no list of {len(LEGACY_POSITIONS)} values")
+        raise UserError("config_list", count=len(LEGACY_POSITIONS))
     if str(values[9]) != LEGACY_RESBLOCK:
-        raise ValueError(
-            f"its residual blocks are of type {values[9]!r}; only {LEGACY_RESBLOCK!r} is supported"
-        )
+        raise UserError("config_blocks", found=values[9], known=LEGACY_RESBLOCK)
     params = {name: value for name, value in zip(LEGACY_POSITIONS, values, strict=True) if name}
     for name, value in params.items():
         if name not in ("dropout", "sample_rate", *others) and not _is_size(
             value, LEGACY_NESTING.get(name, 0)
         ):
-            raise ValueError(f"its 'config' has {value!r} as {name}")
+            raise UserError("config_value", value=repr(value), name=name)
     if not isinstance(params["sample_rate"], int) or not isinstance(params["dropout"], int | float):
-        raise ValueError(f"its 'config' has {params['sample_rate']!r} as sample_rate")
+        raise UserError("config_rate", value=repr(params["sample_rate"]))
     return {**params, "hop_length": params["sample_rate"] // 100, **others}
 
 
@@ -193,9 +192,7 @@ def config_file(version: str, sample_rate: int) -> Path:
         known = sorted(
             f"{file.parent.name} {file.stem}" for file in config.CONFIGS.glob("*/*k.json")
         )
-        raise ValueError(
-            f"no voice family {version!r} at {sample_rate} Hz; there are: {', '.join(known)}"
-        )
+        raise UserError("no_family", version=version, rate=sample_rate, known=known)
     return path
 
 

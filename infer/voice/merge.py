@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from errors import UserError
 from infer.voice.checkpoint import VoiceModel
 
 
@@ -13,11 +15,11 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
     Of speakers, as many are kept as both have. ValueError where the voices are of different kinds.
     """
     if not 0.0 <= share <= 1.0:
-        raise ValueError(f"the share of the first voice must be between 0 and 1, not {share}")
+        raise UserError("share", share=share)
     for name in ("version", "sample_rate", "use_f0"):
         mine, other = getattr(first, name), getattr(second, name)
         if mine != other:
-            raise ValueError(f"the voices cannot be merged: their {name} is {mine} and {other}")
+            raise _unlike("merge_field", name=name, one=mine, other=other)
     limits = {  # the blend has the lower ones
         name: min(model.params[name] for model in (first, second))
         for name in ("num_speakers", "f0_known")
@@ -26,19 +28,21 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
     params, others = ({**model.params, **limits} for model in (first, second))
     differing = [name for name in {**params, **others} if params.get(name) != others.get(name)]
     if differing:
-        raise ValueError(f"the voices cannot be merged: they differ in {', '.join(differing)}")
+        raise _unlike("merge_differ", names=differing)
     odd = sorted(first.weights.keys() ^ second.weights.keys())
     if odd:
-        raise ValueError(f"the voices cannot be merged: only one of them has {odd[0]}")
+        raise _unlike("merge_only", name=odd[0])
     weights = {}
     for name, value in first.weights.items():
         other = second.weights[name]
         if name == "emb_g.weight":
             value, other = value[: limits["num_speakers"]], other[: limits["num_speakers"]]
         if value.shape != other.shape:
-            raise ValueError(
-                f"the voices cannot be merged: {name} is {tuple(value.shape)} in one and "
-                f"{tuple(other.shape)} in the other"
-            )
+            shapes = {"one": str(tuple(value.shape)), "other": str(tuple(other.shape))}
+            raise _unlike("merge_shape", name=name, **shapes)
         weights[name] = share * value + (1 - share) * other
     return replace(first, weights=weights, params=params, info=info, f0_median={}, extra={})
+
+
+def _unlike(name: str, /, **values: Any) -> UserError:
+    return UserError("merge", why=UserError(name, **values))

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from infer.models.families import family, plain
-from infer.voice.checkpoint import VoiceModel, read_tensors, save_voice_model
+from infer.voice.checkpoint import VoiceModel, save_voice_model
 from infer.voice.hparams import StandardParams, read_config
+from infer.voice.tensors import read_tensors
 
 TINY_HUBERT = Path(__file__).resolve().parents[1] / "golden/hubert_tiny.pt"
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import config
+from errors import CheckpointError
 from infer.retrieval import find_index
-from infer.voice.header import STATE, VOICE, HeaderError, VoiceHeader, read_header
+from infer.voice.header import STATE, VOICE, VoiceHeader, read_header
 from tools.voices.presets import SUFFIX as PRESETS
 from train.experiment import plain_name
 
@@ -59,7 +60,7 @@ class Voice:
 
     @property
     def problem(self) -> str:
-        return self.header.problem
+        return str(self.header.problem or "")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Library:
         status = path.stat()
         try:
             header = read_header(path)
-        except HeaderError as error:
+        except CheckpointError as error:
             header = VoiceHeader("", problem=str(error).removeprefix(f"{path} "))
         if header.kind == STATE and not header.problem:
             header = VoiceHeader(STATE, problem="it is a training state; extract the voice from it")
@@ -231,7 +232,7 @@ def check_voice(path: Path) -> VoiceHeader:
     """The labels of a file that shall become a voice; LibraryError, TrainingStateError."""
     try:
         header = read_header(path)
-    except HeaderError as error:
+    except CheckpointError as error:
         raise LibraryError(str(error)) from error
     if header.kind == STATE and not header.problem:
         raise TrainingStateError(

@@ -41,7 +41,7 @@ def in_words(line: str, language: str) -> str | None:
     for name, pattern in _patterns():
         if found := pattern.fullmatch(line):
             values = {key: _part(value, language) for key, value in found.groupdict().items()}
-            return read_texts()[language][name].format(**values)
+            return plain_places(read_texts()[language][name]).format(**values)
     return None
 
 
@@ -82,7 +82,12 @@ def _patterns() -> list[tuple[str, re.Pattern[str]]]:
     return [(name, pattern_of(text)) for name, text in ordered]
 
 
+def plain_places(text: str) -> str:
+    """Return a text whose values are put in as they are, however it wants them written."""
+    return re.sub(r"\{(\w+)[!:][^}]*\}", r"{\1}", text)
+
+
 def pattern_of(text: str) -> re.Pattern[str]:
     """Return what matches a text with anything in place of its {values}."""
-    escaped = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.*?)", re.escape(text))
+    escaped = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.*?)", re.escape(plain_places(text)))
     return re.compile(escaped, re.DOTALL)

@@ -12,7 +12,8 @@ import torch
 
 import config
 from infer.models.families import family, plain
-from infer.voice.checkpoint import VoiceModel, load_training_state, load_weights
+from infer.voice.checkpoint import VoiceModel, load_training_state
+from infer.voice.tensors import load_weights
 from train.experiment import Experiment
 from train.filelist import Clip
 from train.lite.dataset import Batch, Dataset

@@ -16,9 +16,10 @@ import soundfile
 import torch
 from torch import Tensor
 
+from errors import CheckpointError
 from infer.models.standard.synthesizer import Noise
-from infer.voice.checkpoint import CheckpointError, read_tensors, save_tensors
 from infer.voice.hparams import StandardParams
+from infer.voice.tensors import read_tensors, save_tensors
 from train.filelist import Clip
 from train.standard.spectrogram import SpectrogramParams, linear_spectrogram
 from train.worker import WorkerError

@@ -217,10 +217,7 @@ def _load_fitting(network: nn.Module, weights: Mapping[str, Tensor], path: Path)
         if name in weights and weights[name].shape == value.shape
     }
     if 2 * len(fitting) < len(own):
-        raise CheckpointError(
-            f"{path} is no base for this: {len(fitting)} of {len(own)} tensors fit by name and "
-            "shape; is it of this version and sample rate?"
-        )
+        raise CheckpointError("not_a_base", file=path, fitting=len(fitting), all=len(own))
     skipped = sorted((set(own) | set(weights)) - set(fitting))
     if skipped:
         logger.warning(

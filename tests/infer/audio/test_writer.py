@@ -107,5 +107,5 @@ def test_nothing_is_left_and_nothing_replaced_when_the_work_fails(
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     for name in ("out.xyz", "out"):
-        with pytest.raises(AudioError, match=r"\.wav \.flac \.mp3 \.m4a \.ogg"):
+        with pytest.raises(AudioError, match=r"\.wav, \.flac, \.mp3, \.m4a, \.ogg"):
             AudioWriter(tmp_path / name, 24000)

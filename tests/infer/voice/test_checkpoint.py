@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 import torch
 
+from errors import CheckpointError
 from infer.models.families import family, plain
 from infer.voice.checkpoint import (
-    CheckpointError,
     VoiceModel,
     load_voice_model,
-    load_weights,
     save_training_state,
     save_voice_model,
 )
 from infer.voice.hparams import StandardParams, read_config
+from infer.voice.tensors import load_weights
 from tests.golden.weights import golden_tensor
 from tests.infer.standard_voices import narrow_voice
 
@@ -249,6 +249,6 @@ def test_a_voice_that_cannot_be_built_is_refused_by_what_is_wrong(
         try:
             StandardParams(**model.params)
         except ValueError as error:
-            raise CheckpointError(f"{tmp_path / 'v.pth'}: {error}") from error
+            raise CheckpointError("damaged", file=tmp_path / "v.pth", reason=error) from error
     assert "v.pth" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from infer.models.families import family
-from infer.voice.checkpoint import CheckpointError, load_voice_model, load_weights
+from infer.voice.checkpoint import CheckpointError, load_voice_model
+from infer.voice.tensors import load_weights
 from tests.train.tiny_standard import DIM, make_experiment, tiny_options, write_clip
 from train.experiment import Experiment
 from train.filelist import complete_clips

@@ -1,0 +1,122 @@
+"""Tensors and plain values in files: written whole, read without running anything of them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from config import replacing
+from errors import CheckpointError, NoFile, UserError
+
+# what torch's restricted reader raises on bytes that are no torch file
+UNREADABLE = (
+    RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    OverflowError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+def save_tensors(path: Path, content: Any) -> None:
+    """Write tensors and plain values: complete, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if os.name == "posix":  # the new name must survive a power loss too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read_tensors(path: Path, shells: tuple[str, ...] = (), mmap: bool = False) -> Any:
+    """Tensors and plain values of a torch file; nothing in the file is ever executed.
+
+    shells: beginnings of full class names, e.g. "fairseq."; objects of such classes come back as
+    empty shells that hold what was stored of them. Every other class is refused.
+    mmap: leave the tensors on the disk until they are used, where the file's format allows it.
+    """
+    if not path.is_file():
+        raise NoFile("no_such", file=path)
+    foreign = _foreign_names(path)
+    try:
+        mmap = mmap and zipfile.is_zipfile(path)
+        allowed = [_shell(name) for name in foreign if name.startswith(shells)]
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        refused = [name for name in foreign if not name.startswith(shells)]
+        if not refused:
+            raise CheckpointError("not_torch", file=path, reason=_first_line(error)) from error
+        reason = UserError("asks_for", name=refused[0])
+        raise CheckpointError("unsafe", file=path, reason=reason) from error
+    except UNREADABLE as error:
+        raise CheckpointError("not_torch", file=path, reason=_first_line(error)) from error
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load every tensor of a module; CheckpointError names what is missing or misshapen.
+
+    A module without storage (made on torch's meta device) takes the tensors themselves.
+    """
+    wanted = module.state_dict()
+    problems = [UserError("tensor_missing", name=name) for name in wanted if name not in weights]
+    problems += [UserError("tensor_unknown", name=name) for name in weights if name not in wanted]
+    problems += [
+        UserError("tensor_shape", name=name, found=_sizes(weights[name]), wanted=_sizes(value))
+        for name, value in wanted.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    if problems:
+        shown = problems[:3]
+        if len(problems) > len(shown):
+            shown.append(UserError("and_more", count=len(problems) - len(shown)))
+        raise CheckpointError("misfit", file=path, reason=shown)
+    on_meta = any(value.is_meta for value in wanted.values())
+    module.load_state_dict(dict(weights), assign=on_meta)
+
+
+def check_sums(path: Path) -> None:
+    """CheckpointError where the check sums of a zip file tell of damage; torch ignores them."""
+    if path.is_file() and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        except UNREADABLE as error:
+            raise CheckpointError("damaged", file=path, reason=_first_line(error)) from error
+        if damaged is not None:
+            reason = UserError("check_sum", name=damaged)
+            raise CheckpointError("damaged", file=path, reason=reason)
+
+
+def _sizes(value: Tensor) -> str:
+    return str(tuple(value.shape))
+
+
+def _first_line(error: Exception) -> str:
+    """What a library said, without what follows."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _foreign_names(path: Path) -> list[str]:
+    """Full names of what the file would import beside tensors; [] if that cannot be told."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except (*UNREADABLE, pickle.UnpicklingError):
+        return []
+
+
+def _shell(name: str) -> type:
+    """An empty class that stands for a foreign one and keeps what was stored of its objects."""
+    module, _, short = name.rpartition(".")
+    body = {"__module__": module, "__init__": lambda self, *values: None}
+    return type(short, (), body)
