@@ -18,15 +18,20 @@ if TYPE_CHECKING:
     import torch
 
 ROOT = Path(__file__).resolve().parent
-ASSETS = ROOT / "assets"  # shipped and downloaded inputs: encoders, base models, examples
+ASSETS = ROOT / "assets"  # shipped inputs: the encoder, base models, examples, texts
 CONFIGS = ROOT / "configs"  # hyperparameters of the networks
-LOGS = ROOT / "logs"  # one folder per experiment
-DATASETS = ROOT / "datasets"  # recordings that were added in the page, a folder per experiment
-WEIGHTS = ROOT / "weights"  # voice models the user makes or drops in
-
-DOWNLOADS = ASSETS / "downloads"  # what is fetched by tools.cmd.download_assets
 LITE = ASSETS / "lite"  # everything the offline default needs
+
+# Everything that is written lies below RVC_DATA, a folder on another disk for instance (a relative
+# one is seen from the program's folder); without it, in the program's folder.
+DATA = (ROOT / Path(os.environ.get("RVC_DATA", "")).expanduser()).resolve()
+LOGS = DATA / "logs"  # one folder per experiment
+DATASETS = DATA / "datasets"  # recordings that were added in the page, a folder per experiment
+WEIGHTS = DATA / "weights"  # voice models the user makes or drops in
+RESULTS = DATA / "results"  # what the page converted
+DOWNLOADS = DATA / "assets" / "downloads"  # weights that do not come with the program
 DOWNLOAD_COMMAND = "python -m tools.cmd.download_assets"  # fetches them
+
 UNFINISHED = ".part"  # ends the names of files that are being written
 
 

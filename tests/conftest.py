@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+WRITTEN = ("logs", "weights", "datasets", "results", "assets/downloads", "assets/lite")
+# before anything imports config: tests, and the processes they start, write to a folder of theirs
+DATA = Path(tempfile.mkdtemp(prefix="rvc-tests-")).resolve()
+os.environ["RVC_DATA"] = str(DATA)
+for name in ("logs", "weights"):
+    (DATA / name).mkdir()
 SLOW_SECONDS = 1800
 
 
@@ -15,6 +25,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+def names_in(folder: str) -> set[str]:
+    """What lies in one of the program's folders."""
+    return {path.name for path in (ROOT / folder).glob("*")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_written_to_the_program() -> Iterator[None]:
+    """Every test leaves the folders of the checkout as they were; the data root goes."""
+    before = {folder: names_in(folder) for folder in WRITTEN}
+    yield
+    shutil.rmtree(DATA, ignore_errors=True)
+    assert {folder: names_in(folder) for folder in WRITTEN} == before
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Where this run keeps what users make: logs/, weights/, datasets/ and results/."""
+    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ class Family:
     voice_weights: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     render: Callable[..., Tensor]
     adapt: Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]]
-    base: str  # folder in assets/ with the base models
+    base: str  # folder of the base models, in assets/ or among the downloads
     cuts: str
 
 
@@ -121,8 +121,8 @@ FAMILIES = {
         base="lite",
         cuts="quietest",
     ),
-    "v1": _standard("downloads/pretrained"),
-    "v2": _standard("downloads/pretrained_v2"),
+    "v1": _standard("pretrained"),
+    "v2": _standard("pretrained_v2"),
 }
 
 

@@ -45,15 +45,15 @@ def shipped_voice(root: Path) -> None:
 
 
 @pytest.fixture
-def experiment(root: Path) -> Iterator[Experiment]:
+def experiment(data: Path) -> Iterator[Experiment]:
     """A name that nobody has, and everything made under it deleted at the end."""
-    experiment = Experiment(root / "logs" / f"page test 声 {os.getpid()}")
+    experiment = Experiment(data / "logs" / f"page test 声 {os.getpid()}")
     yield experiment
     if experiment.root.exists():
         experiment.stop_file.write_text("kill")
         while is_held(experiment.lock_file("job")):
             time.sleep(0.1)
-    for path in (experiment.root, root / "datasets" / experiment.name):
+    for path in (experiment.root, data / "datasets" / experiment.name):
         shutil.rmtree(path, ignore_errors=True)
-    for path in (root / "weights").glob(f"{experiment.name}*.pth"):
+    for path in (data / "weights").glob(f"{experiment.name}*.pth"):
         path.unlink()

@@ -9,19 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import config
-
-RESULTS = config.ROOT / "results"
+from config import RESULTS
 
 
 def new_result(source: Path, voice: Path, format: str) -> Path:
     """Return the path of a new file named after recording, voice and moment."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     return _unused(RESULTS / f"{source.stem[:60]}_{voice.stem}_{_moment()}.{format}")
 
 
 def new_folder(voice: Path) -> Path:
     """Make a new folder for many results."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     folder = _unused(RESULTS / f"{voice.stem}_{_moment()}")
     folder.mkdir()
     return folder

@@ -79,7 +79,7 @@ def kinds() -> list[str]:
 def experiments(logs: Path = config.LOGS) -> list[str]:
     """Names of all experiments, the last one worked on first."""
     times = {}
-    for folder in logs.iterdir():
+    for folder in logs.glob("*/"):
         experiment = Experiment(folder)
         marks = (experiment.settings_file, experiment.config_file, experiment.job_file)
         if written := [path.stat().st_mtime for path in marks if path.is_file()]:

@@ -141,7 +141,7 @@ def check_memory() -> Iterator[Check]:
 
 def check_disk() -> Iterator[Check]:
     """Space where the program lies."""
-    gib = shutil.disk_usage(config.ROOT).free / GIB
+    gib = shutil.disk_usage(config.DATA).free / GIB
     values = {"free": f"{gib:.1f}"}
     if gib < LEAST_DISK:
         yield Check("problem", "doctor_disk_least", values)
@@ -190,10 +190,11 @@ def check_port() -> Iterator[Check]:
 
 
 def check_folders() -> Iterator[Check]:
-    """Whether the folders of the user can be written to."""
+    """Whether the folders of the user can be made and written to."""
     blocked = []
-    for folder in (config.LOGS, config.WEIGHTS, config.ROOT):
+    for folder in (config.LOGS, config.WEIGHTS, config.DATA):
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:

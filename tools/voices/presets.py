@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import config
 from config import replacing
 from infer.options import ConvertOptions
 
@@ -61,7 +62,11 @@ def delete_preset(voice: Path, name: str) -> None:
 
 
 def _path(voice: Path) -> Path:
-    return voice.with_name(voice.stem + SUFFIX)
+    """Beside the voice; of one that comes with the program, in the same place of the data root."""
+    path = config.ROOT / voice.with_name(voice.stem + SUFFIX)
+    if path.is_relative_to(config.ASSETS):
+        return config.DATA / path.relative_to(config.ROOT)
+    return path
 
 
 def _write(voice: Path, presets: dict[str, Settings]) -> None:
@@ -69,5 +74,6 @@ def _write(voice: Path, presets: dict[str, Settings]) -> None:
     if not presets:
         path.unlink(missing_ok=True)
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(presets, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 import gradio as gr
 
+import config
 from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
 from tools.machine.page_options import LOOPBACK, WebOptions
@@ -79,6 +80,13 @@ def free_port(host: str, first: int) -> int:
     raise ValueError(f"ports {first} to {last} are all taken; choose another with --port")
 
 
+def handed_out() -> list[str]:
+    """Folders whose files gradio may hand out beside the working folder's: of another data root."""
+    if config.DATA.is_relative_to(config.ROOT):
+        return []
+    return [str(config.RESULTS), str(config.LOGS)]
+
+
 def serve(options: WebOptions) -> None:
     """Show the page until Ctrl-C."""
     if options.mcp and find_spec("mcp") is None:
@@ -103,6 +111,7 @@ def serve(options: WebOptions) -> None:
         prevent_thread_lock=True,
         quiet=True,
         ssr_mode=False,
+        allowed_paths=handed_out(),
         run_history=False,
         footer_links=["api"],
         auth=options.login,

@@ -187,7 +187,7 @@ def _start(state: TrainState, options: TrainOptions, base: str, params: Standard
     if options.from_experiment is not None:
         paths = saved_files(Experiment(options.from_experiment), options.from_step)
     elif options.use_base:
-        paths = base_files(options.base or config.ASSETS / base, params)
+        paths = base_files(options.base or config.DOWNLOADS / base, params)
     else:
         return
     for network, path in zip((state.synthesizer, state.discriminators), paths, strict=True):

@@ -69,7 +69,10 @@ def test_a_content_encoder_can_be_chosen_where_there_are_several(
         assert commands(experiment, usual)[0].embedder is None
 
 
-def test_the_steps_say_what_was_chosen_in_words_that_a_terminal_takes(tmp_path: Path) -> None:
+def test_the_steps_say_what_was_chosen_in_words_that_a_terminal_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "LOGS", config.ROOT / "logs")  # below the program: told from there
     settings = Settings(dataset=' "my recordings" ', minutes=5, batch_size=3, device="cpu")
     options = commands(Experiment(config.LOGS / "some one"), settings)
     assert tuple(each.MODULE.split(".")[1] for each in options) == STEPS

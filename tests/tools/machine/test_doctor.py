@@ -27,7 +27,7 @@ def machine(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     for name in doctor.LITE_FILES:
         (home / "rvc/assets/lite" / name).touch()
     for name, folder in {
-        "ROOT": "", "LOGS": "logs", "WEIGHTS": "weights", "LITE": "assets/lite",
+        "ROOT": "", "DATA": "", "LOGS": "logs", "WEIGHTS": "weights", "LITE": "assets/lite",
         "DOWNLOADS": "assets/downloads",
     }.items():  # fmt: skip
         monkeypatch.setattr(config, name, home / "rvc" / folder)
@@ -116,6 +116,7 @@ def test_a_taken_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_cannot_be_written_is_named(machine: Path) -> None:
     assert only(doctor.check_folders).level == "ok"
     (machine / "weights").rmdir()
+    (machine / "weights").touch()
     assert "weights" in only(doctor.check_folders).values["folders"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,11 +32,23 @@ SETTLED = """() => {
 Opens = Callable[..., Any]
 
 
-def start_page(root: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+def free_port() -> str:
+    """A port that nobody listens at, below those that systems give to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return str(port)
+
+
+def start_page(
+    root: Path, *arguments: str, env: dict[str, str] | None = None
+) -> tuple[subprocess.Popen[str], str]:
     """Start infer-web.py on a free port; gives the process and the page's address."""
     page = subprocess.Popen(
-        [sys.executable, "infer-web.py", "--no-browser", "--port", "17865", *arguments],
-        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+        [sys.executable, "infer-web.py", "--no-browser", "--port", free_port(), *arguments],
+        cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        encoding="utf-8",
     )  # fmt: skip
     said = ""
     for line in page.stdout:

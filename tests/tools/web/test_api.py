@@ -33,11 +33,11 @@ def client(url: str) -> Any:
 
 
 @pytest.fixture
-def no_results_left(root: Path) -> Iterator[None]:
+def no_results_left(data: Path) -> Iterator[None]:
     """Deletes what a test converted."""
-    before = set((root / "results").glob("*"))
+    before = set((data / "results").glob("*"))
     yield
-    for path in set((root / "results").glob("*")) - before:
+    for path in set((data / "results").glob("*")) - before:
         path.unlink()
 
 

@@ -58,7 +58,7 @@ class OwnPage:
 
     def __init__(self, root: Path, browser: Any) -> None:
         self._root = root
-        self.process, self.url = start_page(root, "--port", "18990")
+        self.process, self.url = start_page(root)
         self.page = browser.new_context(locale="en-US").new_page()
         self.page.set_default_timeout(STEP_MS)
         self.page.goto(self.url)
@@ -131,7 +131,12 @@ def goes_on(experiment: Experiment, step: int, times: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_page_and_training_are_killed_at_random_moments_and_nothing_but_seconds_is_lost(
-    own: OwnPage, experiment: Experiment, root: Path, tmp_path: Path, moments: random.Random
+    own: OwnPage,
+    experiment: Experiment,
+    root: Path,
+    data: Path,
+    tmp_path: Path,
+    moments: random.Random,
 ) -> None:
     recordings = []
     for name in ("english", "italian"):
@@ -186,7 +191,7 @@ def test_page_and_training_are_killed_at_random_moments_and_nothing_but_seconds_
     page.get_by_label("Minutes to train in all").fill("0.1")
     button(page, "Train").click()
     says(page, "Done.", 6 * STEP_MS)
-    says(page, f"weights/{experiment.name}.pth")
+    says(page, str(data / f"weights/{experiment.name}.pth"))
     seconds = [entry["seconds"] for entry in read_metrics(experiment)]
     assert seconds == sorted(seconds)
     assert not [path.name for path in experiment.root.rglob("*.part")]
@@ -195,11 +200,11 @@ def test_page_and_training_are_killed_at_random_moments_and_nothing_but_seconds_
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("rounds", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_the_conversion_process_is_killed_at_a_random_moment_and_the_next_click_works(
-    own: OwnPage, english: Path, root: Path, tmp_path: Path, moments: random.Random, rounds: int
+    own: OwnPage, english: Path, data: Path, tmp_path: Path, moments: random.Random, rounds: int
 ) -> None:
     speech, rate = soundfile.read(english)
     soundfile.write(tmp_path / "long.flac", np.tile(speech, 20), rate)
-    page, before = own.page, set((root / "results").glob("*"))
+    page, before = own.page, set((data / "results").glob("*"))
     try:
         for _ in range(rounds):
             page.reload()
@@ -213,17 +218,17 @@ def test_the_conversion_process_is_killed_at_a_random_moment_and_the_next_click_
             time.sleep(moments.uniform(0, 2))
             os.kill(own.converter(), signal.SIGKILL)
             page.get_by_text("ended by itself").first.wait_for()
-            assert set((root / "results").glob("*")) == before
+            assert set((data / "results").glob("*")) == before
             page.get_by_label("Close").first.click()
             button(page, "English, a woman").click()
             page.get_by_text("0:06").first.wait_for()
             button(page, "Convert").click()
-            wait_until(lambda: len(set((root / "results").glob("*.wav")) - before) == 1)
-            (made,) = set((root / "results").glob("*.wav")) - before
+            wait_until(lambda: len(set((data / "results").glob("*.wav")) - before) == 1)
+            (made,) = set((data / "results").glob("*.wav")) - before
             page.locator(".summary code:visible", has_text=made.name).wait_for()
             assert soundfile.info(made).duration == pytest.approx(6.07, abs=0.05)
             assert own.converter() != idle
             made.unlink()
     finally:
-        for path in set((root / "results").glob("*")) - before:
+        for path in set((data / "results").glob("*")) - before:
             path.unlink()

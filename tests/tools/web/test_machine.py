@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from tests.tools.web.conftest import Opens, start_page
+from tests.tools.web.conftest import Opens, free_port, start_page
 from tools.web.i18n import read_texts
 from train.experiment import Experiment
 
@@ -22,11 +23,11 @@ WAIT_SECONDS = 240  # generous: processes import torch first
 
 
 @pytest.fixture
-def made(root: Path) -> Iterator[Any]:
+def made(data: Path) -> Iterator[Any]:
     """Lists the results of a test, and deletes them at the end."""
-    before = set((root / "results").glob("*.*"))
-    yield lambda: set((root / "results").glob("*.wav")) - before
-    for path in set((root / "results").glob("*.*")) - before:
+    before = set((data / "results").glob("*.*"))
+    yield lambda: set((data / "results").glob("*.wav")) - before
+    for path in set((data / "results").glob("*.*")) - before:
         path.unlink()
 
 
@@ -50,6 +51,31 @@ def test_without_any_audio_device_the_page_says_so_and_converts(
     assert soundfile.info(result).duration == pytest.approx(6.07, abs=0.05)
 
 
+@pytest.mark.usefixtures("shipped_voice")
+def test_another_data_root_takes_everything_that_is_written(
+    root: Path, english: Path, tmp_path: Path
+) -> None:
+    from gradio_client import Client, handle_file
+
+    other = tmp_path / "other disk 盘"
+    (tmp_path / "temporary").mkdir()  # elsewhere: gradio hands out all that is temporary
+    environment = {
+        **os.environ, "RVC_DATA": str(other), "GRADIO_TEMP_DIR": str(tmp_path / "uploads"),
+        "TMPDIR": str(tmp_path / "temporary"), "NO_PROXY": "127.0.0.1",
+    }  # fmt: skip
+    page, url = start_page(root, env=environment)
+    try:
+        client = Client(url, verbose=False)
+        made = client.predict(handle_file(english), "demo", f0_method="swift", api_name="/convert")
+        client.predict("demo", "high", {"semitones": 4}, api_name="/save_preset")
+    finally:
+        page.terminate()
+        page.wait(20)
+    (result,) = (other / "results").glob("*.wav")
+    assert soundfile.read(made)[0].shape == soundfile.read(result)[0].shape
+    assert (other / "assets/lite/demo.presets.json").is_file()
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("shipped_voice")
 def test_two_pages_work_side_by_side_and_share_the_jobs(
@@ -62,7 +88,8 @@ def test_two_pages_work_side_by_side_and_share_the_jobs(
     recordings.mkdir()
     for number in range(40):
         shutil.copy(english, recordings / f"{number}.flac")
-    pages = [start_page(root, "--port", "18650") for _ in range(2)]
+    port = free_port()
+    pages = [start_page(root, "--port", port) for _ in range(2)]
     try:
         assert pages[0][1] != pages[1][1]
         clients = [Client(url, verbose=False) for _, url in pages]
@@ -102,7 +129,7 @@ def test_a_page_without_a_password_that_the_network_can_reach_warns_there_and_in
 ) -> None:
     warning = read_texts()["en"]["open_warning"]
     page = subprocess.Popen(
-        [sys.executable, "infer-web.py", "--no-browser", "--port", "18670", "--host", "0.0.0.0"],
+        [sys.executable, "infer-web.py", "--no-browser", "--host=0.0.0.0", "--port", free_port()],
         cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
     )  # fmt: skip
     try:

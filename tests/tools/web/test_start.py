@@ -33,7 +33,7 @@ def tell(figure: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_page_takes_little_memory(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page, url = start_page(root, "--port", "18890")
+    page, url = start_page(root)
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for path in ("", "config", "gradio_api/info"):
@@ -57,7 +57,7 @@ def test_the_page_is_there_shortly_after_gradio_is_imported(
         subprocess.run([sys.executable, "-c", "import gradio"], cwd=root, check=True)
         imported = time.monotonic() - began
         began = time.monotonic()
-        page, url = start_page(root, "--port", "18891")
+        page, url = start_page(root)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert opener.open(url, timeout=60).status == 200
         shown = time.monotonic() - began
@@ -71,14 +71,14 @@ def test_the_page_is_there_shortly_after_gradio_is_imported(
 @pytest.mark.slow
 @pytest.mark.usefixtures("shipped_voice")
 def test_a_click_on_convert_of_five_seconds_returns_at_once(
-    opened: Opens, english: Path, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    opened: Opens, english: Path, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     speech, rate = soundfile.read(english)
     soundfile.write(tmp_path / "five.wav", speech[: 5 * rate], rate)
     page = opened()
     page.locator("input[type=file]").first.set_input_files(tmp_path / "five.wav")
     page.get_by_text(re.compile("0:05")).first.wait_for()
-    results, spent = root / "results", []
+    results, spent = data / "results", []
     before = known = set(results.glob("five_*"))
     try:
         for _ in range(1 + CLICKS):  # the first one loads the voice, the f0 method and the index

@@ -99,7 +99,7 @@ class HelpTab:
 
     def support_bundle(self) -> Any:
         """Write a zip with checks, versions and logs, without anything private."""
-        RESULTS.mkdir(exist_ok=True)
+        RESULTS.mkdir(parents=True, exist_ok=True)
         target = unused_name(RESULTS, "support-bundle", "zip")
         checks: list[Check] = run_checks()
         return gr.update(value=str(write_bundle(target, checks, read_texts()["en"])), visible=True)

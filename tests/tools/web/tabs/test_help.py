@@ -21,7 +21,9 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 expect = sync_api.expect
 
 
-def test_the_check_runs_and_the_bundle_comes(opened: Opens, tmp_path: Path, root: Path) -> None:
+def test_the_check_runs_and_the_bundle_comes(
+    opened: Opens, tmp_path: Path, root: Path, data: Path
+) -> None:
     page = opened()
     page.get_by_role("tab", name="Help", exact=True).click()
     page.get_by_role("button", name="Check this computer", exact=True).first.click()
@@ -37,7 +39,7 @@ def test_the_check_runs_and_the_bundle_comes(opened: Opens, tmp_path: Path, root
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         assert "torch" in archive.read("doctor.txt").decode()
         assert str(root) not in archive.read("doctor.txt").decode()
-    for made in (root / "results").glob("support-bundle*.zip"):
+    for made in (data / "results").glob("support-bundle*.zip"):
         made.unlink()
 
 
@@ -88,10 +90,10 @@ def test_every_question_has_a_button_that_works_or_commands_to_copy(opened: Open
 
 
 def test_an_index_that_is_missing_is_named_and_built_and_a_voice_is_shared(
-    opened: Opens, root: Path, shipped_voice: None
+    opened: Opens, root: Path, data: Path, shipped_voice: None
 ) -> None:
-    experiment = Experiment(root / "logs" / f"help test {os.getpid()}")
-    voice = root / "weights" / f"{experiment.name}.pth"
+    experiment = Experiment(data / "logs" / f"help test {os.getpid()}")
+    voice = data / "weights" / f"{experiment.name}.pth"
     write_settings(experiment, Settings(dataset="x"))
     shutil.copy(root / "assets/lite/demo.pth", voice)
     try:
@@ -108,5 +110,5 @@ def test_an_index_that_is_missing_is_named_and_built_and_a_voice_is_shared(
     finally:
         shutil.rmtree(experiment.root, ignore_errors=True)
         voice.unlink(missing_ok=True)
-        for made in (root / "results").glob("help test*.zip"):
+        for made in (data / "results").glob("help test*.zip"):
             made.unlink()

@@ -37,8 +37,6 @@ from tools.web.tabs.train import TrainTab
 from train.experiment import Experiment
 from train.metrics import read_metrics
 
-PORT = "18790"
-
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
 
 
@@ -53,6 +51,7 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     own_page: list[subprocess.Popen[str]],
     experiment: Experiment,
     root: Path,
+    data: Path,
     tmp_path: Path,
 ) -> None:
     recordings = []
@@ -60,7 +59,8 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
         for number in range(copies):
             recordings.append(tmp_path / f"{name} {number}.flac")
             shutil.copy(root / "assets/examples" / f"{name}.flac", recordings[-1])
-    process, url = start_page(root, "--port", PORT)
+    process, url = start_page(root)
+    port = url.rstrip("/").rpartition(":")[2]
     own_page.append(process)
     context = browser.new_context(locale="en-US")
     page = open_tab(context.new_page(), url)
@@ -68,7 +68,7 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     page.get_by_role("button", name="Commands and single steps").click()
     shown = page.locator(".command textarea:visible")
     expect(shown).to_have_value(
-        re.compile(f"(--experiment 'logs/{re.escape(experiment.name)}'.*?){{6}}", re.DOTALL)
+        re.compile(f"(--experiment '{re.escape(str(experiment.root))}'.*?){{6}}", re.DOTALL)
     )
     start(page, "Train", experiment)
 
@@ -93,8 +93,8 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     process.kill()
     process.wait()
     before = Jobs().log(experiment)[0].done
-    own_page.append(start_page(root, "--port", PORT)[0])
-    assert Jobs().log(experiment)[0].done > before
+    own_page.append(start_page(root, "--port", port)[0])
+    wait_until(lambda: Jobs().log(experiment)[0].done > before)
     page.get_by_role("tab", name="Convert", selected=True).wait_for()
     open_tab(page)
     says(page, "Step 4 of 6: Training the voice")
@@ -115,17 +115,17 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     assert seconds == sorted(seconds) and seconds[-1] >= 60 * float(minutes)
 
     # voice and index are there, and Convert finds both
-    voice = root / "weights" / f"{experiment.name}.pth"
-    assert find_index(voice, [root / "logs"]) == experiment.indexes()[0]
-    says(page, f"weights/{experiment.name}.pth")
+    voice = data / "weights" / f"{experiment.name}.pth"
+    assert find_index(voice, [data / "logs"]) == experiment.indexes()[0]
+    says(page, str(voice))
 
     # so does what one of its saved states makes
     step = experiment.saved_steps()[-1]
     button(page, "Make a voice of it").click()
     page.get_by_text(f"_s{step}.pth is ready").locator("visible=true").wait_for()
     (tried,) = voice.parent.glob(f"{experiment.name}_e*_s{step}.pth")
-    assert find_index(tried, [root / "logs"]) == experiment.indexes()[0]
-    assert find_index(voice, [root / "logs"]) == experiment.indexes()[0]
+    assert find_index(tried, [data / "logs"]) == experiment.indexes()[0]
+    assert find_index(voice, [data / "logs"]) == experiment.indexes()[0]
     page.reload()
     page.get_by_label("Voice", exact=True).click()
     page.get_by_role("option", name=experiment.name, exact=True).wait_for()
@@ -134,9 +134,9 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
 
 
 def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
-    opened: Opens, root: Path
+    opened: Opens, data: Path
 ) -> None:
-    before = set((root / "logs").iterdir())
+    before = set((data / "logs").iterdir())
     page = opened()
     open_tab(page)
     name = page.get_by_label("Name of the voice")
@@ -149,7 +149,7 @@ def test_what_is_missing_is_said_in_both_languages_and_nothing_starts(
     name.press("Enter")
     button(page, "Train").click()
     page.get_by_text(re.compile("no folder .*nowhere")).filter(visible=True).first.wait_for()
-    assert set((root / "logs").iterdir()) == before
+    assert set((data / "logs").iterdir()) == before
     page = opened(language="zh-CN", width=390)
     open_tab(page)
     button(page, "训练").wait_for()
@@ -218,7 +218,7 @@ def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_
     assert " -m torch.distributed.run --nproc-per-node 2 -m train.train " in training
     assert " --epochs 33 " in training and " --device cpu,cpu" in training
     assert "--minutes" not in training
-    assert f"--from-experiment 'logs/{experiment.name}' --from-step 300" in training
+    assert f"--from-experiment '{experiment.root}' --from-step 300" in training
 
 
 def built_tab() -> TrainTab:

@@ -19,16 +19,16 @@ NAME = "browser test 声"
 
 
 @pytest.fixture
-def voice(root: Path, shipped_voice: None) -> Iterator[Path]:
+def voice(root: Path, data: Path, shipped_voice: None) -> Iterator[Path]:
     """A copy of the demo voice with its index in weights/, gone afterwards."""
-    path = root / f"weights/{NAME}.pth"
+    path = data / f"weights/{NAME}.pth"
     shutil.copy(root / "assets/lite/demo.pth", path)
     (index,) = (root / "assets/lite").glob("added_*_demo_lite.index")
     shutil.copy(index, path.with_suffix(".index"))
     yield path
-    for made in (root / "weights").rglob(f"*{NAME}*"):
+    for made in (data / "weights").rglob(f"*{NAME}*"):
         made.unlink()
-    for folder in (root / "weights/.trash").glob("*"):
+    for folder in (data / "weights/.trash").glob("*"):
         if not list(folder.iterdir()):
             folder.rmdir()
 
@@ -48,7 +48,7 @@ def choose(page: Any, label: str, option: str) -> None:
 
 
 def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
-    opened: Opens, voice: Path, root: Path, tmp_path: Path
+    opened: Opens, voice: Path, data: Path, tmp_path: Path
 ) -> None:
     before = voice.read_bytes()
     page = opened()
@@ -83,18 +83,18 @@ def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
     button(page, "Convert").click()
     said = page.locator(".summary").get_by_text(re.compile("results")).first
     said.wait_for()
-    (made,) = (root / "results").glob(f"english_{NAME}_*.wav")
+    (made,) = (data / "results").glob(f"english_{NAME}_*.wav")
     audio, rate = soundfile.read(made)
     made.unlink()
     assert len(audio) / rate == pytest.approx(6.07, abs=0.1) and abs(audio).max() > 0.1
 
 
 def test_a_training_state_dropped_in_offers_its_voice(
-    opened: Opens, root: Path, tmp_path: Path, shipped_voice: None
+    opened: Opens, root: Path, data: Path, tmp_path: Path, shipped_voice: None
 ) -> None:
     state = tmp_path / f"{NAME} state.pth"
     shutil.copy(root / "assets/lite/base_G.pth", state)
-    made = root / f"weights/{state.name}"
+    made = data / f"weights/{state.name}"
     page = opened()
     open_tab(page, "Voices")
     page.locator("input[type=file][accept*='.index']").first.set_input_files(state)
@@ -115,7 +115,7 @@ def test_a_training_state_dropped_in_offers_its_voice(
 
 
 def test_a_file_that_is_no_voice_is_refused_in_words(
-    opened: Opens, tmp_path: Path, root: Path
+    opened: Opens, tmp_path: Path, data: Path
 ) -> None:
     bad = tmp_path / "bad.pth"
     bad.write_bytes(b"no torch file")
@@ -125,4 +125,4 @@ def test_a_file_that_is_no_voice_is_refused_in_words(
     page.get_by_text("bad.pth").first.wait_for()
     button(page, "Add").click()
     page.get_by_text(re.compile("not a torch file")).first.wait_for()
-    assert not (root / "weights/bad.pth").exists()
+    assert not (data / "weights/bad.pth").exists()
