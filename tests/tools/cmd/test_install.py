@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # comes with pytest there
+    import tomli as tomllib
+
 from tools.cmd import install
 
 
@@ -58,6 +63,20 @@ def test_an_index_that_was_asked_for_wins_and_replaces_what_is_installed() -> No
     assert told == [
         install.TORCH, "--index-url", "https://example.org/rocm", "--force-reinstall",
     ]  # fmt: skip
+
+
+def requirements(path: Path) -> set[str]:
+    """Return what a requirements file lists, without its comments."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {text for line in lines if (text := line.partition("#")[0].strip())}
+
+
+def test_requirements_and_pyproject_ask_for_the_same(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    told = {"requirements.txt": set(project["dependencies"])}
+    for extra, wanted in project["optional-dependencies"].items():
+        told[f"requirements-{extra}.txt"] = set(wanted)
+    assert {path.name: requirements(path) for path in root.glob("requirements*.txt")} == told
 
 
 def test_a_complete_environment_is_left_alone(
