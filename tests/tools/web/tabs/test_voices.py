@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from tests.tools.web.conftest import Opens
+from tests.tools.web.conftest import Opens, settle
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -34,7 +34,11 @@ def voice(root: Path, data: Path, shipped_voice: None) -> Iterator[Path]:
 
 
 def open_tab(page: Any, name: str) -> None:
+    """Show a tab, and wait until all has come: a file given earlier may be lost."""
     page.get_by_role("tab", name=name, exact=True).click()
+    if name == "Voices":
+        page.locator("#voices .voice-picture").first.wait_for()
+    settle(page)
 
 
 def button(page: Any, name: str) -> Any:
