@@ -23,6 +23,10 @@ class WebOptions(Options):
     port: int = option("first port to try", 7865, within=(1, 65535))
     browser: bool = option("open the page in your browser", True)
     share: bool = option("also make a public link through gradio's server", False)
+    names: str = option(
+        "other names that the page is reached under, with commas, e.g. behind a proxy; * for any",
+        "",
+    )
     auth: str = option("name:password that the page asks for", "")
     mcp: bool = option("also serve the API as MCP tools; needs requirements-mcp.txt", False)
     root_path: str = option("path at which a reverse proxy shows the page, e.g. /rvc", "")

@@ -10,6 +10,8 @@ import threading
 from importlib.util import find_spec
 
 import gradio as gr
+from gradio_client import Client
+from starlette.middleware import Middleware
 
 import config
 from tools.convert.client import Session
@@ -18,6 +20,7 @@ from tools.machine.page_options import LOOPBACK, WebOptions
 from tools.voices import choices
 from tools.web.api import Endpoints
 from tools.web.frame import Frame
+from tools.web.guard import Guard, host_name, other_names
 from tools.web.i18n import load_texts, read_texts, spoken
 from tools.web.tabs.convert import ConvertTab
 from tools.web.tabs.help import HelpTab
@@ -103,8 +106,9 @@ def serve(options: WebOptions) -> None:
     if warning:
         logger.warning("WARNING: %s", read_texts()["en"][warning])
     page = build_page(session, jobs, text, warning)
-    _, local_url, _ = page.launch(
-        server_name=options.host,
+    names = other_names([options.host, *options.names.split(",")])
+    _, local_url, share_url = page.launch(
+        server_name=f"[{options.host}]" if ":" in options.host else options.host,
         server_port=port,
         inbrowser=options.browser,
         share=options.share,
@@ -121,7 +125,15 @@ def serve(options: WebOptions) -> None:
         head=page_style(),
         js=page_script(),
         i18n=text,
+        app_kwargs={"middleware": [Middleware(Guard, names=names, login=options.login)]},
     )
+    if share_url:
+        names.add(host_name(share_url.partition("://")[2]))
+    if page.mcp_server_obj and options.login:  # its tools ask the page, which asks for the password
+        page.mcp_server_obj._client_instance = Client(
+            local_url, auth=options.login, download_files=False, verbose=False,
+            headers={"x-gradio-user": "mcp"}, _skip_components=False, analytics_enabled=False,
+        )  # fmt: skip
     logger.info("The page is at %s (Ctrl-C ends it)", local_url)
     try:
         if known := choices.voices():
