@@ -51,7 +51,7 @@ class Cutter(ABC):
 
     def __init__(self, blocks: Iterable[np.ndarray], sample_rate: int, sizes: ChunkSizes) -> None:
         self.sizes = sizes
-        self._rate = sample_rate
+        self.sample_rate = sample_rate
         self._blocks = iter(blocks)
         self._has_ended = False
         self._held = np.zeros(0, np.float32)  # from `left` samples before the next core on
@@ -105,12 +105,12 @@ class Cutter(ABC):
         return self._origin + len(self._held)
 
     def _samples(self, seconds: float) -> int:
-        return round(seconds * self._rate)
+        return round(seconds * self.sample_rate)
 
     def _is_whole(self) -> bool:
         """Whether the stream is so short that it is left in one piece."""
         limit = self._samples(self.sizes.x_max)
-        return self._has_ended and self._known + self._rate // CUT_RATE <= limit
+        return self._has_ended and self._known + self.sample_rate // CUT_RATE <= limit
 
     def _read(self) -> None:
         """Hold what the next cut is chosen from, or all that there is."""
@@ -138,7 +138,7 @@ class QuietestCutter(Cutter):
     """Cores last at most x_center and end at the quietest 20 ms among their last x_query."""
 
     def _samples(self, seconds: float) -> int:
-        return round(seconds * GRID_RATE) * (self._rate // GRID_RATE)
+        return round(seconds * GRID_RATE) * (self.sample_rate // GRID_RATE)
 
     def _wanted(self) -> int:
         return (
@@ -150,7 +150,7 @@ class QuietestCutter(Cutter):
         if len(self._held) <= limit:
             return None
         first = limit - self._samples(self.sizes.x_query)
-        return self._origin + _quietest(self._held, first, limit, self._rate // GRID_RATE)
+        return self._origin + _quietest(self._held, first, limit, self.sample_rate // GRID_RATE)
 
 
 class CenterCutter(Cutter):
@@ -166,7 +166,8 @@ class CenterCutter(Cutter):
         return ((self._start + center // 2) // center + 1) * center
 
     def _ahead(self) -> int:
-        return max(self._samples(self.sizes.x_pad), self._rate)  # a high-pass is undisturbed there
+        undisturbed = self.sample_rate  # so far from its ends, a high-pass is as in the whole
+        return max(self._samples(self.sizes.x_pad), undisturbed)
 
     def _wanted(self) -> int:
         return self._center() + self._samples(self.sizes.x_query) + self._ahead()
@@ -175,10 +176,10 @@ class CenterCutter(Cutter):
         center, search = self._center(), self._samples(self.sizes.x_query)
         if self._known <= center:
             return None
-        window, ahead, origin = self._rate // CUT_RATE, self._ahead(), self._origin
+        window, ahead, origin = self.sample_rate // CUT_RATE, self._ahead(), self._origin
         low, high = center - search, min(center + search, self._known)
         first = max(origin, low - ahead)
-        heard = high_pass(self._held[first - origin : high + ahead - origin], self._rate)
+        heard = high_pass(self._held[first - origin : high + ahead - origin], self.sample_rate)
         cut = low + _first_quietest(heard, low - first, high - first, window)
         return cut // window * window
 

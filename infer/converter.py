@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,36 +15,33 @@ import config
 from errors import AudioError, CheckpointError, NoFile, UserError, as_user_error
 from infer import memory
 from infer.audio.filters import high_pass
-from infer.audio.loudness import LoudnessMatcher, is_noise, no_louder
+from infer.audio.loudness import LoudnessMatcher, is_noise, limit, no_louder
 from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
-from infer.chunking import CUTTERS, Chunk, Cutter, Joiner
-from infer.content import FRAME, ContentEncoder, load_encoder
-from infer.content.statistics import Statistics
+from infer.chunking import CUTTERS, Chunk, Joiner
+from infer.content import ContentEncoder, load_encoder
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import quantize, transpose
+from infer.lookahead import LookAhead
+from infer.memory import FittingChunks, TooLittleMemory
 from infer.models.families import family
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
+from infer.stages import Stages
 from infer.voice.checkpoint import load_voice_model
 from infer.voice.tensors import load_weights
 
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
-STATISTICS_SECONDS = 120  # beginning of a recording that its normalisation is taken from
 LOWEST_VOICED = 1.0  # Hz; a frame below is protected
-LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
-
-Result = TypeVar("Result")
-
-
-class TooLittleMemory(UserError):
-    """Not even a short chunk fits the memory."""
 
 
 @dataclass
 class Conversion:
-    """What one conversion did: seconds spent by stage, seconds of audio, the rate of the file."""
+    """What one conversion did.
+
+    sample_rate: of the file, Hz. audio_seconds: of the output. seconds: by stage, see Stages.
+    """
 
     output: Path
     sample_rate: int
@@ -99,7 +91,7 @@ class VoiceConverter:
     ) -> Conversion:
         """Convert options.input to options.output, which appears when it is complete.
 
-        on_progress is told the share that is done, 0..1. Raises AudioError or ValueError.
+        on_progress gets the share that is done, 0..1. Raises AudioError or ValueError.
         """
         if options.output.exists() and options.output.samefile(options.input):
             raise UserError("output_is_input", file=options.output)
@@ -109,143 +101,88 @@ class VoiceConverter:
             if not memory.is_out_of_memory(error):
                 raise
             what = UserError("memory_whole", file=options.input, device=self.device)
-            raise _too_little(what, _told(error)) from error
+            detail = memory.allocator_message(error)
+            raise TooLittleMemory("memory", what=what, detail=detail) from error
 
     def _convert_file(
         self, options: ConvertOptions, on_progress: Callable[[float], None] | None
     ) -> Conversion:
-        seconds: dict[str, float] = defaultdict(float)
-        index = self._find_index(options)
-        with AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS) as reader:
+        stages = Stages()
+        file_rate = options.resample_rate or self.sample_rate
+        with stages("load"):
+            index = self._find_index(options)
+        with stages.around(
+            lambda: AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS), "decode"
+        ) as reader:
             written = 0
 
-            def tell(block: np.ndarray | None = None) -> np.ndarray | None:
-                """Tell how much is done; also while blocks are read, so that a stop is heard."""
+            def report(block: np.ndarray | None = None) -> np.ndarray | None:
+                """Say how much is done; also while blocks are read, so that a stop is noticed."""
                 if on_progress and reader.seconds:
                     on_progress(min(1.0, written / self.sample_rate / reader.seconds))
                 return block
 
-            blocks = map(tell, _timed(reader.blocks(), seconds, "decode"))
-            file_rate = options.resample_rate or self.sample_rate
-            with AudioWriter(options.output, self.sample_rate, file_rate) as writer:
-                for audio in self.convert(blocks, options, index, seconds):
-                    with _stage(seconds, "write"):
+            blocks = map(report, stages.over(reader.blocks(), "decode"))
+            with stages.around(
+                lambda: AudioWriter(options.output, self.sample_rate, file_rate), "write"
+            ) as writer:
+                for audio in self.convert(blocks, options, index, stages):
+                    with stages("write"):
                         writer.write(audio)
                     written += len(audio)
-                    tell()
+                    report()
                 if reader.peak < SILENCE:
                     raise AudioError("silent", file=options.input)
-        return Conversion(
-            options.output, writer.file_rate, written / self.sample_rate, index, dict(seconds)
-        )
+        seconds = written / self.sample_rate
+        return Conversion(options.output, writer.file_rate, seconds, index, stages.seconds())
 
     def convert(
         self,
         blocks: Iterable[np.ndarray],
         options: ConvertOptions,
         index: Path | None,
-        seconds: dict[str, float],
+        stages: Stages,
     ) -> Iterator[np.ndarray]:
         """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
         self._check_speaker(options.speaker)
-        retrieval = self.open_index(index) if index and options.index_rate > 0 else None
-        f0_method = self._f0_method(options.f0_method) if self.params.use_f0 else None
+        with stages("load"):
+            retrieval = self.open_index(index) if index and options.index_rate > 0 else None
+            f0_method = self._f0_method(options.f0_method) if self.params.use_f0 else None
+        sizes = replace(config.plan_chunks(self.family.cuts, self.device), **options.chunk_sizes)
+        cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
+        chunks = FittingChunks(cutter, self.device, stages)
+        source = LookAhead(self.encoder, chunks, stages)
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
-        planned = config.plan_chunks(self.family.cuts, self.device)
-        chunks = CUTTERS[self.family.cuts](
-            blocks, SAMPLE_RATE, replace(planned, **options.chunk_sizes)
-        )
-        statistics, contents = self._listen_ahead(chunks, seconds)
 
         def render(chunk: Chunk, number: int) -> tuple[Chunk, np.ndarray]:
-            content = contents.pop(chunk.place, None)
-            if content is None:
-                content = self._encode(chunk, seconds)
-            chunk = replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
+            content = source.content(chunk)
+            with stages("filter"):
+                chunk = replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
             f0 = None
-            with _stage(seconds, "f0"):
+            with stages("f0"):
                 if f0_method is not None:
                     f0 = transpose(f0_method(chunk.audio), options.semitones)
-            with _stage(seconds, "retrieval"):
+            with stages("retrieval"):
                 frames = len(chunk.audio) // HOP_LENGTH if f0 is None else len(f0)
-                content = statistics.normalize(content)
                 content = _prepare(content, frames, f0, retrieval, options)
-            with _stage(seconds, "synthesizer"):
+            with stages("synthesizer"):
                 wav = self._synthesize(content, f0, options, number)
-            if is_noise(chunk.audio, f0):  # to the encoder it is as loud as speech
-                wav = no_louder(wav, chunk.audio)
+            with stages("loudness"):
+                if is_noise(chunk.audio, f0):  # to the encoder it is as loud as speech
+                    wav = no_louder(wav, chunk.audio)
             return chunk, wav
 
-        number = 0
-        for chunk in chunks:
-            rendered = self._fitted(chunks, chunk, render, number)
-            if rendered is None:
-                continue  # the chunk comes again, cut shorter
-            number += 1
-            with _stage(seconds, "loudness"):
-                ready = loudness.push(rendered[0].core, joiner.push(*rendered))
-            yield _limit(ready)
-            memory.trim()
-        yield _limit(loudness.push(np.zeros(0, np.float32), joiner.flush()))
-        yield _limit(loudness.flush())
-
-    def _listen_ahead(
-        self, chunks: Cutter, seconds: dict[str, float]
-    ) -> tuple[Statistics, dict[tuple[int, int], np.ndarray]]:
-        """Statistics of the recording, and the content of the chunks that they are taken from.
-
-        The chunks come again. Content: (T, dim) at 50 frames/s, not normalised, by place.
-        """
-        statistics = self.encoder.new_statistics()
-        contents: dict[tuple[int, int], np.ndarray] = {}
-        taken: list[Chunk] = []
-        measured = 0.0
-        for chunk in chunks:
-            content = self._fitted(chunks, chunk, self._encode, seconds)
-            if content is None:
-                continue
-            taken.append(chunk)
-            contents[chunk.place] = content
-            left, right = chunk.left // FRAME, (len(chunk.audio) - chunk.right) // FRAME
-            statistics.update(content[left:right])
-            measured += len(chunk.core) / SAMPLE_RATE
-            if measured >= STATISTICS_SECONDS or statistics.is_final:
-                break
-        for chunk in reversed(taken):
-            chunks.take_back(chunk)
-        return statistics.result(), contents
-
-    def _fitted(
-        self, chunks: Cutter, chunk: Chunk, compute: Callable[..., Result], *arguments: Any
-    ) -> Result | None:
-        """What compute(chunk, *arguments) gives; None: memory did not suffice, it comes shorter.
-
-        TooLittleMemory says that it cannot be shorter.
-        """
-        try:
-            return compute(chunk, *arguments)
-        except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
-                raise
-            told = _told(error)
-        memory.give_back(self.device)  # not earlier: the error holds what the attempt had made
-        before, place = chunks.sizes.x_center, chunk.start / SAMPLE_RATE
-        try:
-            chunks.halve(chunk)
-        except ValueError as error:
-            length = len(chunk.core) / SAMPLE_RATE
-            what = UserError("memory_chunk", seconds=length, device=self.device)
-            raise _too_little(what, told) from error
-        logger.warning(
-            "memory of %s does not suffice: from %.0f s on, %.1f s are converted at once instead "
-            "of %.1f s", self.device, place, chunks.sizes.x_center, before,
-        )  # fmt: skip
-        return None
-
-    def _encode(self, chunk: Chunk, seconds: dict[str, float]) -> np.ndarray:
-        with _stage(seconds, "content"):
-            return self.encoder(chunk.audio)
+        for _, (chunk, wav) in chunks.compute(render):
+            with stages("loudness"):
+                audio = limit(loudness.push(chunk.core, joiner.push(chunk, wav)))
+            yield audio
+            with stages("memory"):
+                memory.trim()
+        with stages("loudness"):
+            rest = loudness.push(np.zeros(0, np.float32), joiner.flush())
+            audio = limit(np.concatenate([rest, loudness.flush()]))
+        yield audio
 
     @torch.inference_mode()
     def _synthesize(
@@ -280,16 +217,6 @@ class VoiceConverter:
             raise UserError("speaker", file=self.path, speaker=speaker, known=known)
 
 
-def _too_little(what: UserError, told: str) -> TooLittleMemory:
-    """The error that says what did not fit, the way out, and what the allocator told."""
-    return TooLittleMemory("memory", what=what, detail=told)
-
-
-def _told(error: Exception) -> str:
-    """What an allocator said, in one short line."""
-    return shorten(str(error) or type(error).__name__, 160)
-
-
 def _prepare(
     content: np.ndarray,
     frames: int,
@@ -308,31 +235,3 @@ def _prepare(
         original = content[rows[unvoiced]]
         retrieved[unvoiced] = original + options.protect * (retrieved[unvoiced] - original)
     return retrieved
-
-
-def _limit(audio: np.ndarray) -> np.ndarray:
-    """Bend what exceeds LIMIT_FROM smoothly towards 1."""
-    size = np.abs(audio)
-    room = 1 - LIMIT_FROM
-    bent = LIMIT_FROM + room * np.tanh((size - LIMIT_FROM) / room)
-    return np.where(size > LIMIT_FROM, np.sign(audio) * bent, audio).astype(np.float32)
-
-
-@contextmanager
-def _stage(seconds: dict[str, float], name: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[name] += time.perf_counter() - started
-
-
-def _timed(
-    blocks: Iterator[np.ndarray], seconds: dict[str, float], name: str
-) -> Iterator[np.ndarray]:
-    while True:
-        with _stage(seconds, name):
-            block = next(blocks, None)
-        if block is None:
-            return
-        yield block

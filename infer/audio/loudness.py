@@ -8,6 +8,7 @@ ENVELOPE_RATE = 2  # loudness is measured twice a second, over one second each
 ENVELOPE_FLOOR = 1e-6
 NOISE_BLOCK = 320  # samples, 20 ms
 NOISE_RANGE = 1.0  # log10 energy: noise keeps within 10 dB, a voice does not
+LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
 NOISE_VOICED = 0.25  # share of frames in which f0 methods may believe to hear a voice in noise
 
 
@@ -30,6 +31,14 @@ def no_louder(output: np.ndarray, source: np.ndarray) -> np.ndarray:
         np.sqrt(np.mean(np.square(audio, dtype=np.float64))) for audio in (source, output)
     )
     return output * np.float32(min(1.0, limit / max(level, ENVELOPE_FLOOR)))
+
+
+def limit(audio: np.ndarray) -> np.ndarray:
+    """Bend what exceeds LIMIT_FROM smoothly towards 1: (N,) -> (N,) float32."""
+    size = np.abs(audio)
+    room = 1 - LIMIT_FROM
+    bent = LIMIT_FROM + room * np.tanh((size - LIMIT_FROM) / room)
+    return np.where(size > LIMIT_FROM, np.sign(audio) * bent, audio).astype(np.float32)
 
 
 def match_loudness(

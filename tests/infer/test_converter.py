@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from infer.audio.reader import AudioError, load
-from infer.converter import TooLittleMemory, VoiceConverter
+from infer.converter import VoiceConverter
+from infer.memory import TooLittleMemory
 from infer.options import ConvertOptions
 
 Convert = Callable[..., np.ndarray]
