@@ -12,7 +12,7 @@ from options import Options, option
 
 PLANNED = "without it from free memory, see config.py"
 OUTPUT_RATES = (8000, 192_000)  # Hz
-AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg")  # "" = the input's own, else wav
+AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg", "opus")  # "" = the input's own, else wav
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class ConvertOptions(Options):
     speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
     device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
     seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
-    format: str = option("output format of a folder: wav flac mp3 m4a ogg", "", AUDIO_FORMATS)
+    format: str = option("output format of a folder: wav flac mp3 m4a ogg opus", "", AUDIO_FORMATS)
     report: Path | None = option(
         "note in this file what became of each recording; what it tells as done is left out", None
     )

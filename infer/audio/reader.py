@@ -44,8 +44,9 @@ def load(
 
 
 class AudioReader:
-    """Read any audio or video file block by block as mono float32 at one sample rate.
+    """Read any audio or video file block by block as float32 at one sample rate.
 
+    channels: 1 mixes a file's channels to one, 2 gives left and right (a mono file both alike).
     seconds is the length that the file states (an estimate for raw mp3 and aac streams, None if it
     states none); peak is the largest magnitude among the samples read so far.
     Opening and reading raise AudioError: missing, a folder, empty, not audio, no audio stream,
@@ -53,10 +54,15 @@ class AudioReader:
     """
 
     def __init__(
-        self, path: Path | str, sample_rate: int | None = None, min_seconds: float = 0.0
+        self,
+        path: Path | str,
+        sample_rate: int | None = None,
+        min_seconds: float = 0.0,
+        channels: int = 1,
     ) -> None:
         self.path = Path(path)
         self.min_seconds = min_seconds
+        self.channels = channels
         self.peak = 0.0
         self._source = _open_source(self.path)
         self.sample_rate: int = sample_rate or self._source.sample_rate
@@ -73,9 +79,8 @@ class AudioReader:
         self._source.close()
 
     def blocks(self, seconds: float = 10.0) -> Iterator[np.ndarray]:
-        """Yield (n,) float32 blocks of the given length; the last may be shorter."""
+        """Yield float32 blocks of one length (the last is shorter): (n,), or (n, 2) in stereo."""
         size = max(1, round(seconds * self.sample_rate))
-        pending = np.zeros(0, np.float32)
         parts: list[np.ndarray] = []
         total = held = 0
         for part in self._resampled():
@@ -99,23 +104,25 @@ class AudioReader:
     def _resampled(self) -> Iterator[np.ndarray]:
         resampler: Resampler | None = None
         seconds = 0.0
-        for mono, rate in self._source.blocks():
-            if not np.isfinite(mono).all():
-                seconds += int(np.argmin(np.isfinite(mono))) / rate
+        for stored, rate in self._source.blocks():
+            heard = _mix(stored, self.channels)
+            is_number = np.isfinite(heard).reshape(len(heard), -1).all(axis=1)
+            if not is_number.all():
+                seconds += int(np.argmin(is_number)) / rate
                 raise AudioError("not_numbers", file=self.path, seconds=seconds)
-            self.peak = max(self.peak, float(np.abs(mono).max(initial=0.0)))
-            seconds += len(mono) / rate
+            self.peak = max(self.peak, float(np.abs(heard).max(initial=0.0)))
+            seconds += len(heard) / rate
             if resampler is None or resampler.source_rate != rate:
                 if resampler is not None:
                     yield resampler.flush()
-                resampler = Resampler(rate, self.sample_rate)
-            yield resampler.push(mono)
+                resampler = Resampler(rate, self.sample_rate, self.channels)
+            yield resampler.push(heard)
         if resampler is not None:
             yield resampler.flush()
 
 
 class _Source(Protocol):
-    """A decoder: mono blocks, each with the rate it was stored at."""
+    """A decoder: blocks (n, C) of all channels, each with the rate it was stored at."""
 
     sample_rate: int
     seconds: float | None
@@ -185,7 +192,7 @@ class _LibsndfileSource:
             if len(block) == 0:
                 raise _damaged(self._path, position / self.sample_rate, self.seconds)
             position += len(block)
-            yield block.mean(axis=1, dtype=np.float32), self.sample_rate
+            yield block, self.sample_rate
 
 
 class _LibavSource:
@@ -234,14 +241,14 @@ class _LibavSource:
                     if held is not None:
                         yield held
                     position += frame.samples / frame.sample_rate
-                    held = _frame_to_mono(frame), frame.sample_rate
+                    held = _frame_to_samples(frame), frame.sample_rate
         except av.FFmpegError as error:
             raise _damaged(self._path, position, self.seconds) from error
         if held is None and damaged_at is not None:
             raise AudioError("unreadable", file=self._path)
         if held is not None:
-            mono, rate = held
-            yield mono[: len(mono) - self._padding(position, rate, len(mono))], rate
+            last, rate = held
+            yield last[: len(last) - self._padding(position, rate, len(last))], rate
         self._check_complete(position)
 
     @property
@@ -267,12 +274,20 @@ def _damaged(path: Path, position: float, seconds: float | None) -> AudioError:
     return AudioError(name, file=path, seconds=position, all=seconds or 0.0)
 
 
-def _frame_to_mono(frame: av.AudioFrame) -> np.ndarray:
+def _frame_to_samples(frame: av.AudioFrame) -> np.ndarray:
+    """(n, C) float32 in -1..1."""
     samples = frame.to_ndarray()  # (C, n) if planar, else (1, n * C)
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)
     if samples.dtype == np.uint8:
-        samples = samples.astype(np.float32) / 128 - 1
-    elif samples.dtype.kind == "i":
-        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
-    return samples.mean(axis=0, dtype=np.float32)
+        return samples.astype(np.float32) / 128 - 1
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    return samples.astype(np.float32)
+
+
+def _mix(samples: np.ndarray, channels: int) -> np.ndarray:
+    """(n, C) of a file -> (n,) mono, or (n, 2); what has more than two channels, mixed to both."""
+    if channels == 2 and samples.shape[1] == 2:
+        return samples
+    mono = samples.mean(axis=1, dtype=np.float32)
+    return mono if channels == 1 else np.repeat(mono[:, None], channels, axis=1)

@@ -7,14 +7,18 @@ import soxr
 
 
 class Resampler:
-    """Change the sample rate of a stream: (n,) float32 blocks in, blocks out, any block lengths."""
+    """Change the sample rate of a stream: float32 blocks in, blocks out, any block lengths.
 
-    def __init__(self, source_rate: int, target_rate: int) -> None:
+    A block is (n,), or (n, channels) of more than one channel.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int, channels: int = 1) -> None:
         self.source_rate = source_rate
         self.target_rate = target_rate
+        self._nothing = np.zeros((0, channels) if channels > 1 else 0, np.float32)
         self._stream: soxr.ResampleStream | None = None
         if source_rate != target_rate:
-            self._stream = soxr.ResampleStream(source_rate, target_rate, 1)
+            self._stream = soxr.ResampleStream(source_rate, target_rate, channels)
 
     def push(self, audio: np.ndarray) -> np.ndarray:
         """Take the next block, return what is ready."""
@@ -23,7 +27,7 @@ class Resampler:
 
     def flush(self) -> np.ndarray:
         """Return what is left; in all, N samples become N * target_rate / source_rate, rounded."""
-        rest = np.zeros(0, np.float32)
+        rest = self._nothing
         return rest if self._stream is None else self._stream.resample_chunk(rest, last=True)
 
 

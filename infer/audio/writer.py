@@ -25,21 +25,29 @@ AAC_BITS_PER_SAMPLE = 4  # 96 kbit/s at 24 kHz; the "fast" coder is twice as fas
 
 ENCODING_ERRORS = (OSError, soundfile.SoundFileError)
 VORBIS_COMPRESSION = 0.1  # 0 best .. 1 smallest; about 100 kbit/s at 40 kHz
+OPUS_COMPRESSION = 0.5  # 0 best .. 1 smallest
 MP3_COMPRESSION = 0.1  # 0 best .. 1 smallest; about 75 kbit/s at 44.1 kHz
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+OPUS_RATES = (48000,)  # what every decoder gives, whatever it was made from
 AAC_RATES = (*MP3_RATES, 64000, 88200, 96000)
 
 
 class AudioWriter:
-    """Write mono audio block by block into .wav .flac .mp3 .m4a or .ogg; 16 bit where that applies.
+    """Write audio block by block: .wav .flac .mp3 .m4a .ogg .opus; 16 bit where that applies.
 
-    sample_rate is that of the audio given; file_rate (default: the same) that of the file. mp3 and
-    m4a know few rates, so their file gets the next higher one they know. Samples beyond -1..1 are
-    clipped. The file appears under its name only when the `with` block ends without an error;
-    until then it is a hidden temporary file beside it. Raises AudioError.
+    sample_rate is that of the audio given; file_rate (default: the same) that of the file. mp3, m4a
+    and opus know few rates, so their file gets the next higher one they know. channels: 1 or 2.
+    Samples beyond -1..1 are clipped. The file appears under its name only when the `with` block
+    ends without an error; until then it is a hidden temporary file beside it. Raises AudioError.
     """
 
-    def __init__(self, path: Path | str, sample_rate: int, file_rate: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        sample_rate: int,
+        file_rate: int | None = None,
+        channels: int = 1,
+    ) -> None:
         self.path = Path(path)
         self._suffix = self.path.suffix.lower()
         if self._suffix not in OUTPUT_SUFFIXES:
@@ -47,7 +55,8 @@ class AudioWriter:
             raise AudioError("file_type", file=self.path, suffix=suffix, known=OUTPUT_SUFFIXES)
         encoder, rates = ENCODERS[self._suffix]
         self.file_rate = _next_rate(file_rate or sample_rate, rates)
-        self._resampler = Resampler(sample_rate, self.file_rate)
+        self._resampler = Resampler(sample_rate, self.file_rate, channels)
+        self._shape = () if channels == 1 else (channels,)
         self._written = 0
         self._encoder: _Encoder | None = None
         self._temporary = config.unfinished(self.path, os.getpid())
@@ -59,7 +68,7 @@ class AudioWriter:
                 raise AudioError("written", file=self.path, reason=reason)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.touch()  # libav would notice only when it writes
-            self._encoder = encoder(self._temporary, self._suffix, self.file_rate)
+            self._encoder = encoder(self._temporary, self._suffix, self.file_rate, channels)
         except ENCODING_ERRORS as error:
             raise self._failed(error) from error
 
@@ -74,9 +83,9 @@ class AudioWriter:
             self._discard()
 
     def write(self, audio: np.ndarray) -> None:
-        """Append audio: (n,) float in -1..1."""
-        if audio.ndim != 1:
-            raise ValueError(f"audio must be mono of shape (n,), not {audio.shape}")
+        """Append audio: float in -1..1, (n,), of more than one channel (n, channels)."""
+        if audio.shape[1:] != self._shape or audio.ndim == 0:
+            raise ValueError(f"audio must have the shape {('n', *self._shape)}, not {audio.shape}")
         if not np.isfinite(audio).all():
             raise AudioError("written_numbers", file=self.path)
         self._encode(self._resampler.push(audio))
@@ -133,16 +142,18 @@ class _Encoder(Protocol):
 
 
 class _LibsndfileEncoder:
-    def __init__(self, path: Path, suffix: str, sample_rate: int) -> None:
+    def __init__(self, path: Path, suffix: str, sample_rate: int, channels: int) -> None:
         kind, subtype, compression = {
             ".wav": ("WAV", "PCM_16", None),
             ".flac": ("FLAC", "PCM_16", None),
             ".ogg": ("OGG", "VORBIS", VORBIS_COMPRESSION),
+            ".opus": ("OGG", "OPUS", OPUS_COMPRESSION),
             ".mp3": ("MP3", "MPEG_LAYER_III", MP3_COMPRESSION),
         }[suffix]
         self._file = soundfile.SoundFile(
-            str(path), "w", sample_rate, 1, subtype, format=kind, compression_level=compression
-        )
+            str(path), "w", sample_rate, channels, subtype, format=kind,
+            compression_level=compression,
+        )  # fmt: skip
 
     def write(self, audio: np.ndarray) -> None:
         self._file.write(audio)
@@ -155,16 +166,17 @@ class _LibsndfileEncoder:
 
 
 class _AacEncoder:
-    def __init__(self, path: Path, suffix: str, sample_rate: int) -> None:
+    def __init__(self, path: Path, suffix: str, sample_rate: int, channels: int) -> None:
         import av
 
+        self._layout = "mono" if channels == 1 else "stereo"
         self._position = 0
         with _libav_errors():
             self._container = av.open(str(path.absolute()), "w", format="mp4")
             self._stream = self._container.add_stream(
-                "aac", rate=sample_rate, layout="mono", options={"aac_coder": "fast"}
+                "aac", rate=sample_rate, layout=self._layout, options={"aac_coder": "fast"}
             )
-            self._stream.bit_rate = AAC_BITS_PER_SAMPLE * sample_rate
+            self._stream.bit_rate = AAC_BITS_PER_SAMPLE * sample_rate * channels
 
     def write(self, audio: np.ndarray) -> None:
         import av
@@ -172,8 +184,9 @@ class _AacEncoder:
         if len(audio) == 0:
             return
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(audio[None], np.float32), format="fltp", layout="mono"
-        )
+            np.ascontiguousarray(np.atleast_2d(audio.T), np.float32),
+            format="fltp", layout=self._layout,
+        )  # fmt: skip
         frame.sample_rate = self._stream.rate
         frame.time_base = Fraction(1, self._stream.rate)
         frame.pts = self._position
@@ -200,12 +213,13 @@ def _libav_errors() -> Iterator[None]:
         raise OSError(error.errno, error.strerror) from error
 
 
-ENCODERS: dict[str, tuple[Callable[[Path, str, int], _Encoder], tuple[int, ...]]] = {
+ENCODERS: dict[str, tuple[Callable[[Path, str, int, int], _Encoder], tuple[int, ...]]] = {
     ".wav": (_LibsndfileEncoder, ()),
     ".flac": (_LibsndfileEncoder, ()),
     ".mp3": (_LibsndfileEncoder, MP3_RATES),
     ".m4a": (_AacEncoder, AAC_RATES),
     ".ogg": (_LibsndfileEncoder, ()),
+    ".opus": (_LibsndfileEncoder, OPUS_RATES),
 }
 OUTPUT_SUFFIXES = tuple(ENCODERS)
 

@@ -92,7 +92,7 @@ class Endpoints:
             rms_mix_rate: 0 follows the recording's loudness, 1 the voice's
             resample_rate: sample rate of the file in Hz, 0 = the voice's own
             speaker: number of the voice's speaker
-            format: wav, flac, mp3, m4a or ogg
+            format: wav, flac, mp3, m4a, ogg or opus
             device: auto, cpu, cuda:0, mps
             seed: same seed, same file
         """

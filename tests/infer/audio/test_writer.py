@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import config
-from infer.audio.reader import AudioError, load
+from infer.audio.reader import AudioError, AudioReader, load
 from infer.audio.writer import ENCODERS, AudioWriter
 
 NOISE = np.random.default_rng(0).uniform(-1, 1, 24000)
@@ -109,3 +109,38 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> Non
     for name in ("out.xyz", "out"):
         with pytest.raises(AudioError, match=r"\.wav, \.flac, \.mp3, \.m4a, \.ogg"):
             AudioWriter(tmp_path / name, 24000)
+
+
+@pytest.mark.parametrize("suffix", ENCODERS)
+def test_stereo_comes_back_left_and_right_in_place(tmp_path: Path, suffix: str) -> None:
+    seconds = np.arange(2 * 44100) / 44100
+    sound = np.stack(
+        [0.5 * np.sin(2 * np.pi * hz * seconds) * (seconds > 0.5) for hz in (440, 660)], axis=1
+    ).astype(np.float32)
+    with AudioWriter(tmp_path / f"song{suffix}", 44100, channels=2) as writer:
+        for start in range(0, len(sound), 10_007):
+            writer.write(sound[start : start + 10_007])
+    with AudioReader(tmp_path / f"song{suffix}", 44100, channels=2) as reader:
+        back = np.concatenate(list(reader.blocks(0.3)))
+    assert back.shape == sound.shape
+    for channel in range(2):
+        assert np.corrcoef(back[:, channel], sound[:, channel])[0, 1] > 0.99
+        assert abs(np.corrcoef(back[:, channel], sound[:, 1 - channel])[0, 1]) < 0.05
+    mono = load(tmp_path / f"song{suffix}", 44100)[0]
+    assert np.corrcoef(mono, sound.mean(axis=1))[0, 1] > 0.99
+
+
+def test_a_mono_file_is_the_same_left_and_right(tmp_path: Path) -> None:
+    with AudioWriter(tmp_path / "mono.wav", 24000) as writer:
+        writer.write(NOISE)
+    with AudioReader(tmp_path / "mono.wav", channels=2) as reader:
+        back = np.concatenate(list(reader.blocks()))
+    assert back.shape == (24000, 2)
+    assert np.array_equal(back[:, 0], back[:, 1])
+
+
+def test_the_writer_refuses_another_number_of_channels(tmp_path: Path) -> None:
+    with AudioWriter(tmp_path / "song.wav", 24000, channels=2) as writer:
+        with pytest.raises(ValueError, match="shape"):
+            writer.write(NOISE)
+        writer.write(np.stack([NOISE, NOISE], axis=1))
