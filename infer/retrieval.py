@@ -20,8 +20,9 @@ NUM_NEIGHBOURS = 8
 QUERY_ROWS = 256  # rows searched at once: bounds the neighbours held in memory (4 MB at 513 values)
 
 # A built index: [link_][added_]IVF<lists>_Flat[_nprobe_<lists searched>][_<experiment>][_<version>]
+# (SQ8 instead of Flat: its vectors are in 8 bits)
 _BUILT_NAME = re.compile(
-    r"(?:(?P<link>.+?)_)??(?:added_)?IVF\d+_Flat(?:_nprobe_\d+)?(?:_(?P<name>.+))?",
+    r"(?:(?P<link>.+?)_)??(?:added_)?IVF\d+_(?:Flat|SQ8)(?:_nprobe_\d+)?(?:_(?P<name>.+))?",
     re.IGNORECASE,
 )
 _TRAINED_NAME = re.compile(r"(?<![a-z])trained_", re.IGNORECASE)
@@ -116,9 +117,23 @@ def read_index(path: Path) -> faiss.Index:
         raise NoFile("index_gone", path=path)
     with path.open("rb") as file:  # through Python: faiss itself opens only ASCII paths on Windows
         try:
-            return faiss.read_index(faiss.PyCallbackIOReader(file.read))
+            return _with_floats(faiss.read_index(faiss.PyCallbackIOReader(file.read)))
         except (RuntimeError, MemoryError) as error:
             raise UserError("index_damaged", path=path) from error
+
+
+def _with_floats(index: faiss.Index) -> faiss.Index:
+    """An index that a file holds in 8 or 16 bits, as floats: faiss searches these in a tenth."""
+    import faiss
+
+    if not isinstance(index, faiss.IndexIVFScalarQuantizer):
+        return index
+    lists = faiss.clone_index(index.quantizer)
+    unpacked = faiss.IndexIVFFlat(lists, index.d, index.nlist, index.metric_type)
+    index.make_direct_map()
+    unpacked.add(index.reconstruct_n(0, index.ntotal))
+    unpacked.nprobe = index.nprobe
+    return unpacked
 
 
 def inverse_square(distances: np.ndarray) -> np.ndarray:

@@ -179,7 +179,7 @@ def test_go_web_without_a_new_python_says_what_is_needed(program: Path, tmp_path
     assert "Python 3.10 to 3.14 is needed" in ran.stderr
 
 
-# What go-web.bat decides is seen on Windows only (.github/workflows/tests.yml): the cmd of wine 8.0,
+# What go-web.bat decides is seen on Windows only (.github/workflows/tests.yml): the cmd of wine 8,
 # tried with a stub for py.exe, runs what follows && and || whatever the exit code was.
 def test_the_windows_launcher_is_ascii_with_windows_line_ends(root: Path) -> None:
     content = (root / "go-web.bat").read_bytes()
