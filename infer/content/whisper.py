@@ -11,6 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import config
+from infer.audio.mel import mel_filters
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.windows import encode_windows
@@ -23,18 +24,6 @@ WINDOW = 500  # content frames encoded at once (10 s), as many positions as are 
 CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
 DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees
 QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as background, not amplified
-
-
-def mel_filters(n_mels: int = N_MELS) -> np.ndarray:
-    """Slaney's mel filters with area normalisation: (n_mels, N_FFT // 2 + 1) float32."""
-    log_step = np.log(6.4) / 27  # the scale is linear below 1 kHz (15 mel) and logarithmic above
-    edges = np.linspace(0, 15 + np.log(8000 / 1000) / log_step, n_mels + 2)
-    hz = np.where(edges < 15, edges * 200 / 3, 1000 * np.exp(log_step * (edges - 15)))
-    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
-    rising = (bins - hz[:-2, None]) / (hz[1:-1] - hz[:-2])[:, None]
-    falling = (hz[2:, None] - bins) / (hz[2:] - hz[1:-1])[:, None]
-    area = 2 / (hz[2:] - hz[:-2])
-    return (np.maximum(0, np.minimum(rising, falling)) * area[:, None]).astype(np.float32)
 
 
 class Block(nn.Module):
@@ -95,7 +84,7 @@ class WhisperContent:
         self.encoder = WhisperEncoder(dim, num_heads, num_blocks, positions)
         self.encoder.load_state_dict(tensors)
         self.encoder.eval().requires_grad_(False).to(device)
-        self.filters = torch.from_numpy(mel_filters()).to(device)
+        self.filters = torch.from_numpy(mel_filters(N_MELS, N_FFT, SAMPLE_RATE)).to(device)
         self.hann = torch.hann_window(N_FFT, device=device)
         self.device = device
         self.dim = dim + 1

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from infer.audio.mel import mel_filters
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
 from infer.f0.bins import PITCH_BINS, decode_bins
 from infer.f0.windows import gain_to_peak, mono, packaged_file, split_windows, track
@@ -19,21 +20,6 @@ GROUPS = 4  # of channels, normalized together over the whole input
 PEAK = 0.3  # louder audio makes the network hear voices in noise, quieter audio makes it deaf
 VOICING_THRESHOLD = 0.25
 MEL_FLOOR = 1e-5
-
-
-def mel_filters(num_mels: int, n_fft: int, sample_rate: int) -> Tensor:
-    """Triangles of equal area from 0 Hz to half the rate on Slaney's mel scale, (mels, bins)."""
-    # Slaney's scale: 200/3 Hz per mel up to 1 kHz, then 27 mels per factor of 6.4.
-    knee, step, base = 1000.0, 200.0 / 3.0, np.log(6.4) / 27.0
-    top = knee / step + np.log(sample_rate / 2 / knee) / base
-    mels = np.linspace(0.0, top, num_mels + 2)
-    above = np.maximum(mels - knee / step, 0)
-    hz = np.where(above > 0, knee * np.exp(base * above), step * mels)
-    bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)
-    rising = (bins - hz[:-2, None]) / (hz[1:-1] - hz[:-2])[:, None]
-    falling = (hz[2:, None] - bins) / (hz[2:] - hz[1:-1])[:, None]
-    triangles = np.maximum(0, np.minimum(rising, falling)) * (2 / (hz[2:] - hz[:-2]))[:, None]
-    return torch.from_numpy(triangles.astype(np.float32))
 
 
 class ConvBlock(nn.Module):
@@ -114,7 +100,7 @@ class FcpeF0:
         self.device = device
         self.voicing_threshold = voicing_threshold
         self.network, self.cents = load_fcpe(device)
-        self.filters = mel_filters(N_MELS, N_FFT, SAMPLE_RATE).to(device)
+        self.filters = torch.from_numpy(mel_filters(N_MELS, N_FFT, SAMPLE_RATE)).to(device)
         self.hann = torch.hann_window(N_FFT, device=device)
 
     @torch.inference_mode()

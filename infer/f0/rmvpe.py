@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from errors import CheckpointError
+from infer.audio.mel import mel_filters
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
 from infer.f0.bins import PITCH_BINS, bin_cents, cents_to_hz, mean_around
 from infer.f0.onnx import OnnxNetwork
@@ -30,17 +31,6 @@ GRID = 2 ** len(CHANNELS)  # the number of frames must be a multiple
 VOICING_THRESHOLD = 0.03
 CONTEXT = 512 * HOP_LENGTH  # samples before and after a window, 5.12 s
 GPU_BATCH = 4  # windows at once
-
-
-def mel_filters() -> Tensor:
-    """(128, 513) triangles even on the HTK mel scale, area-normalized as Slaney's."""
-    low, high = (2595 * np.log10(1 + np.array(MEL_RANGE) / 700)).tolist()
-    hz = 700 * (10 ** (np.linspace(low, high, N_MELS + 2) / 2595) - 1)
-    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
-    rising = (bins - hz[:-2, None]) / (hz[1:-1] - hz[:-2])[:, None]
-    falling = (hz[2:, None] - bins) / (hz[2:] - hz[1:-1])[:, None]
-    triangles = np.maximum(0, np.minimum(rising, falling)) * (2 / (hz[2:] - hz[:-2]))[:, None]
-    return torch.from_numpy(triangles.astype(np.float32))
 
 
 class Block(nn.Module):
@@ -176,7 +166,8 @@ class RmvpeF0:
         self.device = device
         self.voicing_threshold = voicing_threshold
         self.network = load_network(rmvpe_file(), device)
-        self.filters = mel_filters().to(device)
+        filters = mel_filters(N_MELS, N_FFT, SAMPLE_RATE, "htk", "area", *MEL_RANGE)
+        self.filters = torch.from_numpy(filters).to(device)
         self.hann = torch.hann_window(N_FFT, device=device)
         self.cents = bin_cents(device)
 

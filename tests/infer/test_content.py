@@ -10,7 +10,7 @@ from config import ASSETS
 from infer.audio.reader import load
 from infer.content import load_encoder
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import WhisperContent, mel_filters
+from infer.content.whisper import WhisperContent
 from infer.content.windows import encode_windows
 
 
@@ -112,11 +112,6 @@ def test_held_notes_count_as_loud_and_the_softer_of_them_not_as_silence() -> Non
     heard = speech[speech[:, 1] > np.percentile(speech[:, 1], 95) - 3.5]
     np.testing.assert_allclose(speaking.result().mean, heard.mean(0), atol=1e-4)
     np.testing.assert_allclose(speaking.result().std, heard.std(0), atol=1e-4)
-
-
-def test_mel_filters_are_slaneys() -> None:
-    filters = pytest.importorskip("librosa").filters.mel(sr=16000, n_fft=400, n_mels=80)
-    assert np.abs(filters - mel_filters()).max() < 1e-7
 
 
 def test_an_unknown_or_missing_encoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

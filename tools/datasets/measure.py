@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from infer.audio.filters import high_pass_causal
+from infer.audio.mel import mel_filters
 from infer.audio.reader import AudioReader
 from infer.audio.resampling import Resampler
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
@@ -202,7 +203,7 @@ class _Bands:
 
     def __init__(self) -> None:
         self._window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-        self._filters = _mel_filters()
+        self._filters = mel_filters(NUM_BANDS, FFT, SAMPLE_RATE, "htk", "peak", *BAND_RANGE).T
         hz = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE)
         edges = np.searchsorted(hz, np.linspace(*PRINT_RANGE, PRINT_BANDS + 1))
         self._prints = np.zeros((len(hz), PRINT_BANDS), np.float32)
@@ -315,16 +316,6 @@ def _power_spectra(wav: np.ndarray, window: np.ndarray, hop: int, fft: int) -> I
     for start in range(0, len(frames), FRAMES_AT_ONCE):
         spectra = np.fft.rfft(frames[start : start + FRAMES_AT_ONCE] * window, fft)
         yield spectra.real**2 + spectra.imag**2
-
-
-def _mel_filters() -> np.ndarray:
-    """(FFT // 2 + 1, NUM_BANDS) triangles, evenly spaced on the mel scale, summing to 1."""
-    low, high = 1127 * np.log1p(np.array(BAND_RANGE) / 700)
-    hz = 700 * np.expm1(np.linspace(low, high, NUM_BANDS + 2) / 1127)
-    bins = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE)[:, None]
-    rising = (bins - hz[:-2]) / (hz[1:-1] - hz[:-2])
-    falling = (hz[2:] - bins) / (hz[2:] - hz[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
 def _k_weighting(hz: np.ndarray) -> np.ndarray:

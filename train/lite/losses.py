@@ -8,19 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infer.audio.mel import mel_filters
+
 LOG_FLOOR = 1e-3  # STFT magnitudes below this (about -108 dB) are silence to the losses
-
-
-def mel_filters(num_bins: int, sample_rate: int, num_mels: int) -> Tensor:
-    """Triangles even on the mel scale, 2595 log10(1 + f / 700), of unit sum: (mels, bins)."""
-    top = 2595 * torch.log10(torch.tensor(1 + sample_rate / 2 / 700))
-    edges = 700 * (10 ** (torch.linspace(0, float(top), num_mels + 2) / 2595) - 1)
-    bins = torch.linspace(0, sample_rate / 2, num_bins)
-    width = sample_rate / 2 / (num_bins - 1)
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2]).clamp(min=width)[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1]).clamp(min=width)[:, None]
-    filters = torch.minimum(rising, falling).clamp(min=0)
-    return filters / filters.sum(1, keepdim=True).clamp(min=1e-8)
 
 
 class SpectralLoss(nn.Module):
@@ -34,7 +24,7 @@ class SpectralLoss(nn.Module):
         self.sample_rate = sample_rate
         self.windows = windows
         for window, num_mels in zip(windows, mels, strict=True):
-            filters = mel_filters(window // 2 + 1, sample_rate, num_mels)
+            filters = torch.from_numpy(mel_filters(num_mels, window, sample_rate, "htk", "sum"))
             hz = torch.linspace(0, sample_rate / 2, window // 2 + 1)
             self.register_buffer(f"mel_{window}", filters, persistent=False)
             self.register_buffer(f"top_{window}", (filters * hz).sum(1), persistent=False)

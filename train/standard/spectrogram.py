@@ -6,7 +6,6 @@ trained with these.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from infer.audio.mel import mel_filters
 
 EPSILON = 1e-6  # added to the power before the root
 MEL_FLOOR = 1e-5  # mel values below this are silence
@@ -61,37 +62,12 @@ def linear_spectrogram(wav: Tensor, params: SpectrogramParams) -> Tensor:
 
 def log_mel(spec: Tensor, params: SpectrogramParams) -> Tensor:
     """Magnitude (B, F, T) -> natural log of the mel bands (B, n_mels, T)."""
-    filters = mel_filters(params).to(spec)
+    filters = _filters(params).to(spec)
     return torch.log(torch.matmul(filters, spec).clamp(min=params.mel_floor))
 
 
 @cache
-def mel_filters(params: SpectrogramParams) -> Tensor:
-    """Triangles of equal area, evenly spaced on Slaney's mel scale: (n_mels, F) float32."""
-    f_max = params.f_max or params.sample_rate / 2
-    mels = torch.linspace(
-        _hz_to_mel(params.f_min), _hz_to_mel(f_max), params.n_mels + 2, dtype=torch.float64
-    )
-    edges = _mel_to_hz(mels)
-    bins = torch.linspace(0, params.sample_rate / 2, params.n_fft // 2 + 1, dtype=torch.float64)
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    triangles = torch.minimum(rising, falling).clamp(min=0)
-    return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).float()
-
-
-# Slaney's scale: linear up to 1 kHz, then 27 steps for each factor of 6.4
-_LINEAR_STEP = 200 / 3  # Hz a mel
-_KNEE_HZ, _KNEE_MEL = 1000.0, 15.0
-_LOG_STEP = math.log(6.4) / 27
-
-
-def _hz_to_mel(hz: float) -> float:
-    if hz < _KNEE_HZ:
-        return hz / _LINEAR_STEP
-    return _KNEE_MEL + math.log(hz / _KNEE_HZ) / _LOG_STEP
-
-
-def _mel_to_hz(mel: Tensor) -> Tensor:
-    above = _KNEE_HZ * torch.exp(_LOG_STEP * (mel - _KNEE_MEL))
-    return torch.where(mel < _KNEE_MEL, mel * _LINEAR_STEP, above)
+def _filters(params: SpectrogramParams) -> Tensor:
+    """The mel filterbank: (n_mels, F) float32."""
+    given = {"low": params.f_min, "high": params.f_max or None}
+    return torch.from_numpy(mel_filters(params.n_mels, params.n_fft, params.sample_rate, **given))
