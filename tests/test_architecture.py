@@ -184,6 +184,16 @@ def test_the_page_never_imports_torch_faiss_or_librosa() -> None:
     assert ran.stdout.strip() == "set()", ran.stderr
 
 
+def test_librosa_is_a_judge_of_research_and_nothing_else_waits_for_it() -> None:
+    users = {
+        name_of(path)
+        for path in PRODUCT
+        for module in imported_by(path, tree_of(path))
+        if module.split(".")[0] == "librosa"
+    }
+    assert users == {"tools/research/judges.py"}
+
+
 def test_importing_any_module_reads_no_argument_and_writes_no_file(tmp_path: Path) -> None:
     modules = [
         name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")

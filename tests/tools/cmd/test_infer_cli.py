@@ -161,3 +161,18 @@ def test_it_runs_as_a_file_from_any_folder(
     argv += ["--input", english, "--output", "o.wav"]
     subprocess.run(argv, cwd=tmp_path, check=True, timeout=120)
     assert (tmp_path / "o.wav").stat().st_size > 100_000
+
+
+def test_a_conversion_never_imports_librosa_or_the_page(
+    untrained_voice: Path, english: Path, tmp_path: Path, root: Path
+) -> None:
+    words = ["--voice", untrained_voice, "--input", english, "--output", tmp_path / "o.wav"]
+    code = (
+        "import sys, tools.cmd.infer_cli as command\n"
+        "assert command.main(sys.argv[1:]) == 0\n"
+        "print({'librosa', 'gradio'} & set(sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=root, capture_output=True, text=True
+    )
+    assert ran.stdout.splitlines()[-1:] == ["set()"], ran.stderr
