@@ -20,7 +20,7 @@ WAIT_MS = 120_000  # generous: a busy machine first has to import torch
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr("tools.machine.fetch.PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("tools.machine.fetch.READ_SECONDS", 0.5)
-    monkeypatch.setattr("tools.machine.fetch.PROBE_SECONDS", 1.0)
+    monkeypatch.setattr("tools.machine.fetch.PROBE_SECONDS", 60.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     running = Server()
     threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}).start()

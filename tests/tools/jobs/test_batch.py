@@ -18,7 +18,8 @@ import soundfile
 from infer.options import ConvertOptions
 from tools.jobs import results
 from tools.jobs.batch import Batch, Batches
-from tools.jobs.jobs import JobError
+from tools.jobs.jobs import JobError, is_held
+from train.experiment import Experiment
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 
@@ -30,9 +31,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "results" / ".batches"
     yield folder
     for place in folder.glob("*/job.json"):
-        for _ in range(2):
-            Batches(folder).stop(place.parent.name)
-            time.sleep(1.1)  # two presses closer together are a double click
+        batch = Experiment(place.parent)
+        batch.stop_file.write_text("kill")
+        while is_held(batch.lock_file("job")):
+            time.sleep(0.05)
 
 
 def wait_for(batches: Batches, name: str, condition: Callable[[Batch], object]) -> Batch:

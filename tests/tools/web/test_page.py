@@ -71,8 +71,9 @@ def violations(page: Any, axe: Any) -> Iterator[str]:
 
 
 @pytest.mark.timeout(900)  # axe reads eight pages, on a busy machine
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("shade", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("language", "shade"), [("en", "light"), ("zh-CN", "light"), ("en", "dark")]
+)  # colours know no language
 def test_every_tab_is_whole_readable_named_and_in_one_language(
     opened: Opens, tmp_path: Path, language: str, shade: str
 ) -> None:
@@ -165,11 +166,11 @@ def test_a_recording_is_chosen_and_converted_with_the_keyboard_alone(
     assert [name for name in ("English", "Convert", "Train", "Voice") if name not in passed] == []
     choosers: list[Any] = []
     page.on("filechooser", lambda chooser: choosers.append(chooser))
-    for _ in range(5):  # the first press after loading is at times lost in gradio's box
+    while not choosers:  # the first press after loading is at times lost in gradio's box
         page.keyboard.press("Space")  # which does not listen to Enter
-        page.wait_for_timeout(3000)
-        if choosers:
-            break
+        for _ in range(100):
+            if not choosers:
+                page.wait_for_timeout(50)
     choosers[0].set_files(recording)
     page.get_by_text("0:06").first.wait_for()
     passed = walk_to(page, "Convert")
