@@ -363,6 +363,87 @@ def test_options_survive_their_own_command_line(cls: type[Options]) -> None:
     assert parse_options(cls, argv[3:]) == options
 
 
+NAMES_FAMILIES = ("infer/models/families.py", "infer/voice/traits.py", "train/recipes.py")
+
+
+def decided_by_family(node: ast.AST) -> list[str]:
+    """Return the family names that a node compares, matches or looks for."""
+    decides = []
+    if isinstance(node, ast.Compare):
+        decides = [node.left, *node.comparators]
+    elif isinstance(node, ast.MatchValue):
+        decides = [node.value]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        asks = node.func.attr in ("startswith", "endswith", "removeprefix", "fullmatch")
+        decides = node.args if asks else []
+    return [
+        part.value
+        for side in decides
+        for part in ast.walk(side)
+        if isinstance(part, ast.Constant)
+        and isinstance(part.value, str)
+        and part.value.strip(" -_") in ("lite", "v1", "v2", "standard")
+    ]
+
+
+def test_no_family_is_asked_for_by_name() -> None:
+    assert decided_by_family(ast.parse("version in ('v1', 'x')", mode="eval").body) == ["v1"]
+    found = [
+        f"{at(where, node)} {names}"
+        for where, node in nodes()
+        if not where.startswith(("tools/research/", *NAMES_FAMILIES))
+        and (names := decided_by_family(node))
+    ]
+    assert found == []
+
+
+def test_training_raises_errors_by_name() -> None:
+    builtin = {
+        "ValueError",
+        "OSError",
+        "FileNotFoundError",
+        "RuntimeError",
+        "KeyError",
+        "TypeError",
+    }
+    found = [
+        at(where, node)
+        for where, node in nodes()
+        if where.startswith("train/") and isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) in builtin
+    ]  # fmt: skip
+    assert found == []
+
+
+def test_the_two_recipes_do_not_know_each_other_and_hold_the_same_roles() -> None:
+    for one, other in (("lite", "standard"), ("standard", "lite")):
+        for layer in ("train", "infer.models"):
+            of_one = [n for n in import_graph() if n.startswith(f"{layer}.{one}")]
+            assert of_one
+            reached = {m for name in of_one for m in import_graph()[name]}
+            assert not {m for m in reached if m.startswith(f"{layer}.{other}")}
+    roles = [{path.stem for path in (ROOT / "train" / name).glob("*.py")} for name in (
+        "lite", "standard"
+    )]  # fmt: skip
+    assert roles[0] - roles[1] == set()
+
+
+def test_recipes_stand_on_what_all_workers_share() -> None:
+    workers = {
+        f"train.{path.stem}"
+        for path in (ROOT / "train").glob("*.py")
+        if "run_worker(" in path.read_text(encoding="utf-8") and path.stem != "worker"
+    }
+    assert len(workers) == 6
+    upward = {
+        f"{name} imports {module}"
+        for name, modules in import_graph().items()
+        if name.startswith("train.") and name not in workers
+        for module in modules & workers
+    }
+    assert upward == set()
+
+
 def is_required(item) -> bool:
     """Whether an option has no default."""
     return default_of(item) is MISSING

@@ -41,10 +41,7 @@ def build_index(options: BuildIndexOptions) -> Path:
     files, bad_files = _check_files(sorted(experiment.content(dim).glob("*.npy")), dim)
     if not files:
         reason = f" ({bad_files[0]})" if bad_files else ""
-        raise WorkerError(
-            f"{experiment.content(dim)} holds no content features{reason}; "
-            "run train.extract_features first"
-        )
+        raise WorkerError("no_features", folder=experiment.content(dim), reason=reason)
     index = _fill_index(files, dim, options.max_vectors)
     path = experiment.index(index.nlist, index.nprobe, config["version"])
     num_vectors, lists = index.ntotal, index.nlist
@@ -61,10 +58,7 @@ def build_index(options: BuildIndexOptions) -> Path:
             stale.unlink()
     logger.info("%s holds %d vectors in %d lists", path, num_vectors, lists)
     if bad_files:
-        raise WorkerError(
-            f"the index is ready, but {len(bad_files)} feature files are not in it; delete them "
-            f"and run train.extract_features again: {'; '.join(bad_files)}"
-        )
+        raise WorkerError("index_left_out", count=len(bad_files), files="; ".join(bad_files))
     return path
 
 
@@ -193,7 +187,7 @@ def _verify(path: Path, num_vectors: int, stored: np.ndarray) -> None:
     retrieval = Retrieval(path, stored.shape[1])
     found = retrieval.blend(stored, 1.0)
     if len(retrieval) != num_vectors or not np.allclose(found, stored, atol=1e-4):
-        raise WorkerError(f"{path} does not hold what was written; check the disk, then try again")
+        raise WorkerError("index_disk", file=path)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from config import LOGS, UNFINISHED, replacing
+from errors import NoFile, UserError
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
@@ -41,7 +42,7 @@ class Experiment:
 
     @classmethod
     def named(cls, name: str, logs: Path = LOGS) -> Experiment:
-        """Return the experiment of this name in logs/; ValueError where a name is no plain name."""
+        """Return the experiment of this name in logs/; UserError where a name is no plain name."""
         return cls(logs / plain_name(name))
 
     @property
@@ -234,14 +235,14 @@ class Experiment:
     def read_config(self) -> dict[str, Any]:
         """Read config.json: version, sample_rate, train, data, model."""
         if not self.config_file.is_file():
-            raise FileNotFoundError(f"{self.root} holds no experiment; run train.preprocess first")
+            raise NoFile("no_experiment", folder=self.root)
         try:
             config = json.loads(self.config_file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{self.config_file} is not readable as JSON: {error}") from error
+            raise UserError("config_json", file=self.config_file, reason=str(error)) from error
         missing = {"version", "sample_rate", "train", "data", "model"} - set(config)
         if missing:
-            raise ValueError(f"{self.config_file} lacks {', '.join(sorted(missing))}")
+            raise UserError("config_lacks", file=self.config_file, names=sorted(missing))
         return config
 
     def write_config(self, version: str, sample_rate: int, hparams: dict[str, Any]) -> None:
@@ -286,12 +287,10 @@ class Experiment:
 
 
 def plain_name(name: str) -> str:
-    """Return a name typed by a user if it is safe as one file or folder name, else ValueError."""
+    """Return a name typed by a user if it is safe as one file or folder name, else UserError."""
     bad = set(name) & set('/\\<>:"|?*') or any(ord(letter) < 32 for letter in name)
     if not name or bad or name != name.strip(" .") or _RESERVED.fullmatch(name) or len(name) > 100:
-        raise ValueError(
-            f"{name!r} cannot be a name; use letters, digits, spaces, - and _ (at most 100)"
-        )
+        raise UserError("name", name=repr(name))
     return name
 
 

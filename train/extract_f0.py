@@ -29,7 +29,7 @@ def extract_f0(options: ExtractF0Options) -> int:
     experiment.read_config()
     clips = experiment.clips()
     if not clips:
-        raise WorkerError(f"{experiment.root} holds no clips; run train.preprocess first")
+        raise WorkerError("no_clips", folder=experiment.root)
     _use_method(experiment, options.method)
     todo = [
         clip
@@ -57,7 +57,7 @@ def extract_f0(options: ExtractF0Options) -> int:
             progress.advance()
     if failed:
         shown = ", ".join(failed[:5]) + (" ..." if len(failed) > 5 else "")
-        raise WorkerError(f"{len(failed)} of {len(todo)} clips failed: {shown}; see the log")
+        raise WorkerError("clips_failed", failed=len(failed), all=len(todo), names=shown)
     return len(todo)
 
 

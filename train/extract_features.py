@@ -46,7 +46,7 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
     way, model = recipe(groups["version"]), groups["model"]
     speakers = experiment.speakers()
     if not speakers:
-        raise WorkerError(f"{experiment.root} holds no clips; run train.preprocess first")
+        raise WorkerError("no_clips", folder=experiment.root)
     encoder = load_encoder(model["content_encoder"], config.pick_device(options.device))
     versions = range(options.perturbations or encoder.perturbations)
     todo = [

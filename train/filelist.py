@@ -52,7 +52,7 @@ def complete_clips(experiment: Experiment, content_dim: int, use_f0: bool = True
     if not found:
         missing = [worker for worker, count in lacking.items() if count == len(speakers)]
         first = missing[0] if speakers and missing else "train.preprocess"
-        raise WorkerError(f"{experiment.root} holds nothing to train on; run {first} first")
+        raise WorkerError("nothing_to_train", folder=experiment.root, step=first)
     return found
 
 

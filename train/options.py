@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infer.f0 import F0_METHODS, default_f0_method
+from infer.voice.traits import DEFAULT_VERSION
 from options import Options, command, option, parse_options
 
 __all__ = [
@@ -36,7 +37,7 @@ class PreprocessOptions(Options):
 
     experiment: Path = option(EXPERIMENT_HELP)
     dataset: Path = option("folder of recordings (subfolders too), or one recording")
-    version: str = option("voice family, a folder in configs/", "lite")
+    version: str = option("voice family, a folder in configs/", DEFAULT_VERSION)
     sample_rate: int = option("target sample rate in Hz", 24000)
     speaker: int = option("speaker number of these recordings", 0, within=(0, math.inf))
     clip_seconds: float = option("length of a clip in seconds", 3.7, within=(1, 30))

@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from config import replacing
+from errors import NoFile, UserError
 from infer.audio.filters import high_pass_causal
 from infer.audio.reader import AudioError, AudioReader
 from infer.audio.resampling import resample
@@ -48,13 +49,20 @@ MAX_CLIPPED = 0.005  # share of samples at full scale
 
 TOO_SHORT = f"too short (under {MIN_SECONDS} s)"
 SILENT = "silent (never above -42 dB)"
+COUNTS = {  # texts that count recordings, by the first words of a reason in sources.jsonl
+    "too short": "count_short",
+    "silent": "count_silent",
+    "overloaded": "count_overloaded",
+    "clipped": "count_clipped",
+    "unreadable": "count_unreadable",
+}
 
 
 def preprocess(options: PreprocessOptions) -> int:
     """Cut every recording that is not done yet; returns the number of clips of the dataset.
 
     Unusable recordings are listed and skipped. Raises WorkerError where nothing is usable,
-    ValueError where the experiment was made with other settings.
+    UserError where the experiment was made with other settings.
     """
     experiment, dataset = Experiment(options.experiment), options.dataset.resolve()
     if options.reuse is not None:
@@ -84,7 +92,7 @@ def find_recordings(dataset: Path, leave_out: Path) -> list[Path]:
     if dataset.is_file():
         return [dataset]
     if not dataset.is_dir():
-        raise FileNotFoundError(f"no dataset {dataset}; give a folder of recordings, or one file")
+        raise NoFile("no_dataset", folder=dataset)
     files = [
         path
         for path in dataset.rglob("*")
@@ -94,7 +102,7 @@ def find_recordings(dataset: Path, leave_out: Path) -> list[Path]:
     ]
     recordings = sorted(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES)
     if not recordings:
-        raise WorkerError(f"{dataset} holds no recording, only {len(files)} files of other kinds")
+        raise WorkerError("other_kinds", folder=dataset, count=len(files))
     return recordings
 
 
@@ -189,7 +197,7 @@ def _open_experiment(experiment: Experiment, options: PreprocessOptions) -> None
     if "use_f0" in groups["model"]:
         groups["model"]["use_f0"] = options.use_f0
     elif not options.use_f0:
-        raise ValueError(f"a {options.version} voice always follows the melody; leave --use-f0 on")
+        raise UserError("always_f0", version=options.version)
     if options.embedder is not None:
         groups["model"]["content_encoder"] = _encoder_of(options.embedder, groups["model"])
     if experiment.config_file.exists():
@@ -204,10 +212,8 @@ def _open_experiment(experiment: Experiment, options: PreprocessOptions) -> None
             other = replace(
                 options, experiment=options.experiment.with_name(name), reuse=options.experiment
             )
-            raise ValueError(
-                f"{experiment.root} was made for {made}, not {asked}; delete it to start again, or "
-                f"take another name, with what was extracted: {printable(command(other))}"
-            )
+            values = {"made": made, "asked": asked, "command": printable(command(other))}
+            raise UserError("made_for", folder=experiment.root, **values)
     for folder in (experiment.target_wavs, experiment.wavs_16k):
         folder.mkdir(parents=True, exist_ok=True)
     experiment.write_config(options.version, options.sample_rate, groups)
@@ -223,12 +229,12 @@ def _describe(config: dict[str, Any]) -> str:
 
 
 def _encoder_of(embedder: str, model: dict[str, Any]) -> str:
-    """The content encoder of that embedder for a family; ValueError, or FileNotFoundError."""
+    """Return the content encoder of that embedder for a family; UserError where there is none."""
     if model["content_encoder"] in CONTENT_ENCODERS:
-        raise ValueError(f"--embedder is {embedder!r}, but this family has its own content encoder")
+        raise UserError("embedder_family", name=repr(embedder))
     name = f"{embedder}-{model['content_dim']}"
     if not EMBEDDER_NAME.fullmatch(name):
-        raise ValueError(f"--embedder is {embedder!r}; it is the name of a folder, e.g. spin-v2")
+        raise UserError("embedder_name", name=repr(embedder))
     embedder_file(embedder)
     return name
 
@@ -298,17 +304,17 @@ def _report(sources: list[Source], dataset: Path) -> int:
             skipped[source.reason.split(" (")[0]] += 1
         elif source.reason:
             logger.warning("clips left out of %s: %s", source.path, source.reason)
-    why = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+    why = [UserError(COUNTS[fault], count=count) for fault, count in skipped.most_common()]
     num_clips = sum(source.clips or 0 for source in sources)
     if num_clips == 0:
-        raise WorkerError(f"nothing usable in {dataset}: {why}")
+        raise WorkerError("nothing_usable", folder=dataset, why=why)
     minutes = sum(source.seconds for source in sources) / 60
     logger.info(
         "%d recordings gave %d clips, %.1f minutes; skipped: %s",
         len(sources) - skipped.total(),
         num_clips,
         minutes,
-        why or "none",
+        ", ".join(map(str, why)) or "none",
     )
     return num_clips
 

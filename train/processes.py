@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from errors import UserError
+
 BUCKET_VALUES = 16_000_000  # gradients summed in one message (64 MB)
 
 
@@ -29,7 +31,7 @@ def together(device_name: str) -> Iterator[str]:
     )
     if len(names) > 1:
         if len(names) != int(os.environ["LOCAL_WORLD_SIZE"]):
-            raise ValueError(f"--device {device_name} is not one for each of torchrun's processes")
+            raise UserError("devices_count", devices=device_name)
         device_name = names[number]
     elif on_gpu:
         device_name = f"cuda:{number}"

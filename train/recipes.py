@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -73,7 +75,7 @@ RECIPES = {
 
 
 def recipe(version: str) -> Recipe:
-    """The recipe of a voice family; ValueError lists the known ones."""
+    """Return the recipe of a voice family; UserError lists the known ones."""
     if version not in RECIPES:
-        raise ValueError(f"no way to train a {version!r} voice; there are: {', '.join(RECIPES)}")
+        raise UserError("unknown_version", name=version, known=list(RECIPES))
     return RECIPES[version]

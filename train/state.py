@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from errors import CheckpointError
+from errors import CheckpointError, NoFile
 from infer.voice.checkpoint import classic_names, load_training_state, save_training_state
 from infer.voice.tensors import load_weights
 from train.experiment import Experiment
@@ -152,18 +152,13 @@ def _pairs(experiment: Experiment) -> list[tuple[int, bool]]:
 
 
 def saved_files(experiment: Experiment, number: int = 0) -> tuple[Path, Path]:
-    """G and D of the pair of that number, 0 = the newest; FileNotFoundError where it is not."""
+    """G and D of the pair of that number, 0 = the newest; NoFile where it is not."""
     numbers = newest_pairs(experiment)
     if not numbers:
-        raise FileNotFoundError(
-            f"{experiment.root} holds no pair of G_*.pth and D_*.pth; train it first"
-        )
+        raise NoFile("no_states", folder=experiment.root)
     number = number or numbers[0]
     if number not in numbers:
-        raise FileNotFoundError(
-            f"{experiment.root} holds no state {number} any more; there are: "
-            f"{', '.join(map(str, numbers))}"
-        )
+        raise NoFile("state_gone", folder=experiment.root, number=number, known=numbers)
     return experiment.generator_state(number), experiment.discriminator_state(number)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import config
+from errors import UserError
 from infer.memory import is_out_of_memory
 from infer.voice.checkpoint import save_voice_model
 from options import printable
@@ -45,7 +46,7 @@ def train(options: TrainOptions) -> Path:
     newest. Stopped (KeyboardInterrupt) saves first.
     """
     if not (options.steps or options.epochs or options.limit_minutes):
-        raise WorkerError("training without an end: give --steps, --epochs or --minutes")
+        raise WorkerError("no_end")
     if options.threads:
         torch.set_num_threads(options.threads)
     with processes.together(options.device) as device:
@@ -83,9 +84,7 @@ def _open(experiment: Experiment, options: TrainOptions) -> Training:
     groups = experiment.read_config()
     way, model = recipe(groups["version"]), groups["model"]
     if processes.count() > 1 and not way.averages_gradients:
-        raise WorkerError(
-            f"a {groups['version']} voice is trained by one process; start it without torchrun"
-        )
+        raise WorkerError("one_process", version=groups["version"])
     use_f0 = model.get("use_f0", True)
     clips = complete_clips(experiment, model["content_dim"], use_f0)
     silence = silent_clip(experiment, model["content_dim"], clips[0].speaker)
@@ -189,13 +188,10 @@ def _step(run: Training, batch: Any, options: TrainOptions) -> dict[str, float]:
         if not is_out_of_memory(error):
             raise
         size = options.batch_size
-        way_out = "close what else uses it"
-        if size > 1:
-            way_out += f" or give --batch-size {size // 2}; it goes on from the last saved state"
-        raise WorkerError(
-            f"a batch of {size} does not fit the memory of {options.device}: {way_out} "
-            f"({shorten(str(error) or type(error).__name__, 160)})"
-        ) from error
+        way_out = UserError("way_halve", size=size // 2) if size > 1 else UserError("way_close")
+        detail = shorten(str(error) or type(error).__name__, 160)
+        values = {"size": size, "device": options.device, "way_out": way_out, "detail": detail}
+        raise WorkerError("batch", **values) from error
 
 
 def _ends_epochs(run: Training, number: int) -> bool:

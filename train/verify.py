@@ -20,18 +20,18 @@ logger = logging.getLogger(__name__)
 def verify(options: VerifyOptions) -> Path:
     """Convert one clip with the voice and its index; returns the index that conversion finds.
 
-    Raises WorkerError or ValueError naming the file that does not work and what makes it anew.
+    Raises UserError naming the file that does not work and what makes it anew.
     """
     experiment = Experiment(options.experiment)
     voice = options.voice or config.WEIGHTS / f"{experiment.name}.pth"
     clips = experiment.clips()
     if not clips:
-        raise WorkerError(f"{experiment.root} holds no clips; run train.preprocess first")
+        raise WorkerError("no_clips", folder=experiment.root)
     indexes = experiment.indexes()
     if not indexes:
-        raise WorkerError(f"{experiment.root} holds no index; run train.build_index first")
+        raise WorkerError("no_index_yet", folder=experiment.root)
     if not voice.is_file():
-        raise WorkerError(f"no voice {voice}; run train.train first")
+        raise WorkerError("no_voice_yet", path=voice)
     with Progress(3, "checks", "verify") as progress:
         converter = VoiceConverter(voice, options.device)
         progress.advance(note=f"{voice.name} loads")

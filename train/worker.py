@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from config import replacing
+from errors import UserError, as_user_error, report_error
 from options import Options, command, printable
 from train.experiment import Experiment
 
@@ -30,8 +31,8 @@ logger = logging.getLogger("train.worker")
 progress_logger = logging.getLogger("train.progress")  # to the log file only
 
 
-class WorkerError(ValueError):
-    """The worker could not do its work; the message says in one line what failed and why."""
+class WorkerError(UserError):
+    """The worker could not do its work."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -158,9 +159,7 @@ def only_worker(experiment: Experiment) -> Iterator[None]:
     try:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout as error:
-        raise WorkerError(
-            f"another command is at work on {experiment.root}; wait for it, or stop it"
-        ) from error
+        raise WorkerError("busy", folder=experiment.root) from error
     try:
         experiment.remove_unfinished()
         with replacing(experiment.pid_file) as temporary:  # never seen empty
@@ -213,7 +212,7 @@ def run_worker(function: Callable[[Any], object], options: Options) -> NoReturn:
         logger.warning("stopped; run the same command to go on")
         code = stop.exit_code if isinstance(stop, Stopped) else 130
     except (ValueError, OSError) as error:  # wrong input: the message says what to do
-        _log_error(_one_line(error), error)
+        _report(error, error)
         code = 1
     else:
         logger.info("%s finished in %s", name, _clock(time.monotonic() - started))
@@ -285,15 +284,14 @@ def _stop_signals() -> list[int]:
 def _unexpected_error(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    _log_error(f"{kind.__name__}: {_one_line(error)} (the log tells where)", error)
+    said = UserError("unexpected", kind=kind.__name__, message=as_user_error(error))
+    _report(said, error)
 
 
-def _log_error(message: str, error: BaseException) -> None:
-    logger.error("error: %s", message, exc_info=error)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _report(said: BaseException, error: BaseException) -> None:
+    """Say an error on stderr and in the log, where the traceback of the error follows."""
+    report_error(said)
+    logger.error("error: %s", as_user_error(said), exc_info=error, extra={"log_only": True})
 
 
 def _rate(rate: float) -> str:

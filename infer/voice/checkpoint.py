@@ -22,6 +22,7 @@ from infer.voice.hparams import (
     to_legacy_list,
 )
 from infer.voice.tensors import check_sums, read_tensors, save_tensors
+from infer.voice.traits import DEFAULT_VERSION, TRAITS
 
 OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
 SUPPORTED_VOCODER = "HiFi-GAN"  # of a public voice that names none, too
@@ -117,8 +118,9 @@ def _read_params(
     if isinstance(values, Mapping):
         if not isinstance(values.get("sample_rate"), int):
             raise UserError("no_rate")
-        version = str(content.get("version", "lite"))
-        return version, from_lite_table(values) if version == "lite" else dict(values)
+        version = str(content.get("version", DEFAULT_VERSION))
+        is_own = version in TRAITS and TRAITS[version].own_table
+        return version, from_lite_table(values) if is_own else dict(values)
     vocoder = content.get("vocoder") or SUPPORTED_VOCODER
     if vocoder != SUPPORTED_VOCODER:
         raise UserError("stored_vocoder", vocoder=vocoder, known=SUPPORTED_VOCODER)

@@ -17,6 +17,7 @@ from typing import Any
 
 from errors import CheckpointError, NoFile, UserError
 from infer.voice.hparams import VERSION_BY_CONTENT_DIM, from_legacy_list
+from infer.voice.traits import DEFAULT_VERSION
 
 LARGEST_PICKLE = 64 * 2**20  # bytes; a training state with its optimizer has 2 MB
 VOICE, STATE, OTHER = "voice", "training state", "other"
@@ -80,7 +81,7 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
         rate = values.get("sample_rate")
         if not isinstance(rate, int):
             return VoiceHeader(**labels, problem=UserError("no_rate"))
-        labels |= {"version": str(content.get("version", "lite")), "sample_rate": rate}
+        labels |= {"version": str(content.get("version", DEFAULT_VERSION)), "sample_rate": rate}
         labels["content_dim"] = int(values.get("content_dim") or 0)
         return VoiceHeader(**labels)
     if not labels["content_dim"]:

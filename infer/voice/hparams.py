@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import config
 from errors import UserError
+from infer.voice.traits import TRAITS, traits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,8 @@ class StandardParams:
     @property
     def prior_stands_last(self) -> bool:
         """Public v2 checkpoints have enc_p behind all other parts, v1 ones have it first."""
-        return VERSION_BY_CONTENT_DIM.get(self.content_dim) == "v2"
+        version = VERSION_BY_CONTENT_DIM.get(self.content_dim)
+        return version is not None and traits(version).prior_stands_last
 
     @classmethod
     def from_groups(cls, groups: dict[str, Any], **changes: Any) -> StandardParams:
@@ -186,7 +188,8 @@ def _is_size(value: Any, nesting: int) -> bool:
 
 def config_file(version: str, sample_rate: int) -> Path:
     """The hyperparameter file of a voice family at a rate in Hz; ValueError lists what there is."""
-    folder = "v1" if (version, sample_rate) == ("v2", 40000) else version  # RVC shares this one
+    shared = TRAITS[version].shared_configs if version in TRAITS else {}
+    folder = shared.get(sample_rate, version)
     path = config.CONFIGS / folder / f"{sample_rate // 1000}k.json"
     if sample_rate % 1000 or not re.fullmatch(r"\w+", version) or not path.is_file():
         known = sorted(

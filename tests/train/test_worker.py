@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import train.worker
+from errors import ERROR_FILE
 from train.worker import Progress, parse_progress
 
 ROOT = Path(train.worker.__file__).parents[1]
@@ -128,10 +130,21 @@ def test_a_worker_removes_what_a_killed_one_left_half_written(tmp_path):
 
 
 def test_an_error_is_one_line_with_its_traceback_in_the_log(tmp_path):
-    code, _, err = run(tmp_path, "raise WorkerError('nothing\\nusable')")
+    code, _, err = run(tmp_path, "raise WorkerError('no_voice_yet', path='a\\nb.pth')")
     assert code == 1
-    assert err == "error: nothing usable\n"
-    assert "Traceback" in (tmp_path / "toy.log").read_text()
+    assert err == "error: no voice a b.pth; run train.train first\n"
+    log = (tmp_path / "toy.log").read_text()
+    assert "ERROR error: no voice a\nb.pth" in log and "Traceback" in log
+
+
+def test_an_error_is_noted_by_name_for_the_process_that_started_the_worker(tmp_path, monkeypatch):
+    monkeypatch.setenv(ERROR_FILE, str(tmp_path / "error.json"))
+    run(tmp_path, "raise WorkerError('no_voice_yet', path='b.pth')")
+    noted = json.loads((tmp_path / "error.json").read_text())
+    assert noted == {"name": "no_voice_yet", "values": {"path": "b.pth"}}
+    run(tmp_path, "return {}['missing']")
+    noted = json.loads((tmp_path / "error.json").read_text())
+    assert noted["name"] == "unexpected" and noted["values"]["kind"] == "KeyError"
 
 
 def test_an_unexpected_error_is_one_line_too(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from errors import as_user_error, report_error
+
 
 def exit_code(work: Callable[[], int | None], stopped: str = "stopped") -> int:
     """Do the work of a command and return its exit code: what work gives (None = 0).
@@ -22,11 +24,11 @@ def exit_code(work: Callable[[], int | None], stopped: str = "stopped") -> int:
 
 
 def fail(error: Exception) -> int:
-    """Say an error in one line; returns 1."""
-    print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+    """Say an error in one line, and note it for the process that started this one; returns 1."""
+    report_error(error)
     return 1
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, without line breaks; its kind where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return what an error says, without line breaks; its kind where it says nothing."""
+    return " ".join(str(as_user_error(error)).split())

@@ -10,6 +10,7 @@ from typing import Any
 
 import config
 from infer.voice.header import read_header
+from infer.voice.traits import TRAITS, traits
 from options import Options
 from tools.jobs.run_command import run_command
 from tools.options import DatasetReportOptions, ExtractOptions, voice_command
@@ -63,15 +64,19 @@ class Settings:
     @property
     def counts_epochs(self) -> bool:
         """Whether epochs, not minutes, end the training."""
-        return self.version != "lite"
+        return traits(self.version).counts_epochs
 
 
 def kinds() -> list[str]:
     """Every family and rate that configs/ holds, ours first."""
     found = {(path.parent.name, path.stem) for path in config.CONFIGS.glob("*/*k.json")}
-    if ("v1", "40k") in found and any(version == "v2" for version, _ in found):
-        found.add(("v2", "40k"))  # RVC has one file for both
-    order = ["lite", "v2", "v1"]
+    found |= {
+        (version, f"{rate // 1000}k")
+        for version, family in TRAITS.items()
+        for rate, other in family.shared_configs.items()
+        if (other, f"{rate // 1000}k") in found
+    }
+    order = list(TRAITS)
     ranked = sorted(found, key=lambda item: (order.index(item[0]), item[1]))
     return [f"{version} {rate}" for version, rate in ranked]
 
@@ -131,7 +136,7 @@ def commands(experiment: Experiment, settings: Settings) -> list[Options]:
     """All steps from recordings to a voice and its index, proven; ValueError for a bad value."""
     folder, dataset = Path(from_root(experiment.root)), dataset_of(settings)
     device, *more_devices = settings.device.replace(" ", "").split(",")
-    if more_devices and not settings.counts_epochs:
+    if more_devices and not traits(settings.version).shares_gpus:
         raise ValueError(f"a {settings.version} voice is trained on one device; choose one")
     limit = "epochs" if settings.counts_epochs else "minutes"
     return [
@@ -141,7 +146,7 @@ def commands(experiment: Experiment, settings: Settings) -> list[Options]:
             version=settings.version,
             sample_rate=settings.sample_rate,
             processes=settings.processes,
-            embedder=(settings.counts_epochs and settings.embedder) or None,
+            embedder=(traits(settings.version).takes_embedders and settings.embedder) or None,
         ),
         ExtractF0Options(experiment=folder, method=settings.f0_method, device=device),
         ExtractFeaturesOptions(experiment=folder, device=device),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import config
 from infer.voice.hparams import read_config
+from infer.voice.traits import traits
 
 QUERY = ["--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 QUERY_SECONDS = 10.0
@@ -50,21 +51,21 @@ class Choice:
 def choose(version: str, sample_rate: int) -> Choice:
     """Pick device, processes and batch size for a voice family on this machine."""
     gpus, build, processes = usable_gpus(), torch_build(), num_processors()
-    hparams = read_config(version, sample_rate)
+    family, hparams = traits(version), read_config(version, sample_rate)
     batch_size = hparams["train"]["batch_size"]
     reasons: list[tuple[str, dict[str, object]]] = []
     device, devices = "cpu", [("CPU", "cpu")]
     if gpus and build != "cpu":
         best = max(gpus, key=lambda gpu: gpu.memory)
         device = f"cuda:{gpus.index(best)}"
-        devices = _gpu_choices(gpus, can_share=version != "lite") + devices
+        devices = _gpu_choices(gpus, can_share=family.shares_gpus) + devices
         reasons.append(
             (
                 "hardware_gpu",
                 {"index": best.index, "name": best.name, "memory": f"{best.memory:.0f}"},
             )
         )
-        if version != "lite":
+        if family.needs_gpu:
             batch_size = max(1, min(MAX_BATCH_SIZE, int(best.memory * CLIPS_PER_GIB)))
             reasons.append(("hardware_batch", {"size": batch_size}))
             if best.memory < config.SMALL_GPU:
@@ -78,7 +79,7 @@ def choose(version: str, sample_rate: int) -> Choice:
         reasons.append(("hardware_cpu", {"count": processes}))
         if gpus:
             reasons.append(("hardware_gpu_unused", {"name": gpus[0].name}))
-        if version != "lite":
+        if family.needs_gpu:
             reasons.append(("hardware_slow", {}))
     return Choice(device, tuple(devices), processes, batch_size, tuple(reasons))
 

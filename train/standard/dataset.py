@@ -88,10 +88,8 @@ class UtteranceSet:
         """How many frames of a clip there is everything of; WorkerError at another rate."""
         info = soundfile.info(clip.wav)
         if info.samplerate != self.params.sample_rate:
-            raise WorkerError(
-                f"{clip.wav} has {info.samplerate} Hz, the experiment's config.json says "
-                f"{self.params.sample_rate}; cut the recordings anew with train.preprocess"
-            )
+            rates = {"found": info.samplerate, "wanted": self.params.sample_rate}
+            raise WorkerError("clip_rate", file=clip.wav, **rates)
         counts = [
             MOST_FRAMES,
             2 * len(np.load(clip.content[0], mmap_mode="r")),

@@ -81,10 +81,8 @@ class StandardTrainer:
                 if not is_out_of_memory(error):
                     raise
                 if self.parts >= len(batch):
-                    raise WorkerError(
-                        f"not even one clip fits the memory of {self.device} ({error}); close what "
-                        "else uses it, or cut shorter clips"
-                    ) from error
+                    detail = str(error)
+                    raise WorkerError("one_clip", device=self.device, detail=detail) from error
             self.parts = min(2 * self.parts, len(batch))
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()

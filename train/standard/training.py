@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 import config
+from errors import CheckpointError, NoFile, UserError
 from infer.models.families import family, plain
-from infer.voice.checkpoint import CheckpointError, VoiceModel, classic_names, load_training_state
+from infer.voice.checkpoint import VoiceModel, classic_names, load_training_state
 from infer.voice.hparams import StandardParams
 from train import processes
 from train.experiment import Experiment, write_json
@@ -139,10 +140,8 @@ def _open_clips(
     """The clips that can be trained on; what cannot is said."""
     highest = max(clip.speaker for clip in clips)
     if highest >= params.num_speakers:
-        raise WorkerError(
-            f"speaker {highest} is too high: {experiment.config_file} has num_speakers "
-            f"{params.num_speakers}, so the last is {params.num_speakers - 1}"
-        )
+        values = {"count": params.num_speakers, "last": params.num_speakers - 1}
+        raise WorkerError("speaker_high", speaker=highest, config=experiment.config_file, **values)
     if processes.is_first_here():
         _check_kept_spectrograms(experiment, spectrogram)
     processes.any_of(False)  # nobody reads a spectrogram before
@@ -157,10 +156,8 @@ def _open_clips(
             ", ".join(utterances.too_short[:5]),
         )  # fmt: skip
     if not any(clip.wav.parent == experiment.target_wavs for clip in utterances.clips):
-        raise WorkerError(
-            f"every clip of {experiment.root} is shorter than a training segment "
-            f"({settings['segment_frames'] / 100:.2f} s); add longer recordings"
-        )
+        seconds = f"{settings['segment_frames'] / 100:.2f}"
+        raise WorkerError("segments", folder=experiment.root, seconds=seconds)
     return utterances
 
 
@@ -196,15 +193,13 @@ def _start(state: TrainState, options: TrainOptions, base: str, params: Standard
 
 
 def base_files(folder: Path, params: StandardParams) -> tuple[Path, Path]:
-    """The public base model of a rate in a folder; FileNotFoundError tells how to get it."""
+    """The public base model of a rate in a folder; NoFile tells how to get it."""
     kind = "f0" if params.use_f0 else ""
     paths = [folder / f"{kind}{part}{params.sample_rate // 1000}k.pth" for part in "GD"]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
-        raise FileNotFoundError(
-            f"no base model: {' and '.join(missing)}; get it with "
-            "`python -m tools.cmd.download_assets`, or train from nothing with --no-use-base"
-        )
+        command = "`python -m tools.cmd.download_assets`"
+        raise NoFile("base", files=" and ".join(missing), command=command)
     return paths[0], paths[1]
 
 
@@ -227,7 +222,7 @@ def _load_fitting(network: nn.Module, weights: Mapping[str, Tensor], path: Path)
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of the networks' products; ValueError where the device cannot do it.
+    """The type of the networks' products; UserError where the device cannot do it.
 
     auto is float16 on CUDA GPUs with tensor cores (GTX 16xx have none and overflow), else float32.
     bfloat16 has too few digits for a waveform to be the default.
@@ -237,7 +232,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         is_fast = has_cores and "GTX 16" not in torch.cuda.get_device_name(device)
         return torch.float16 if is_fast else torch.float32
     if name == "fp16" and device.type != "cuda":
-        raise ValueError(f"--precision fp16 needs a CUDA GPU, not {device}; use fp32 or bf16")
+        raise UserError("fp16_gpu", device=device)
     if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise ValueError(f"{torch.cuda.get_device_name(device)} has no bf16; use fp16 or fp32")
+        raise UserError("no_bf16", name=torch.cuda.get_device_name(device))
     return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[name]

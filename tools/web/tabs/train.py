@@ -11,6 +11,7 @@ import gradio as gr
 import config
 from infer.content import installed_embedders
 from infer.f0 import F0_METHODS, default_f0_method
+from infer.voice.traits import traits
 from options import Options, printable
 from tools.datasets.recordings import take_recordings
 from tools.jobs.jobs import argv_of
@@ -239,7 +240,7 @@ class TrainTab:
     def _machine(self, settings: Settings, choice: hardware.Choice) -> Updates:
         """What a family can be trained on here, and for how long."""
         embedders = installed_embedders()
-        is_free = settings.version != "lite" and len(embedders) > 1
+        is_free = traits(settings.version).takes_embedders and len(embedders) > 1
         return {
             self.embedder: gr.update(choices=["", *embedders], visible=is_free),
             self.hardware: _reasons_html(choice),
