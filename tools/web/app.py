@@ -18,7 +18,7 @@ from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
 from tools.machine.page_options import LOOPBACK, WebOptions
 from tools.voices import choices
-from tools.web.api import Endpoints
+from tools.web.api import add_endpoints
 from tools.web.frame import Frame
 from tools.web.guard import Guard, host_name, other_names
 from tools.web.i18n import load_texts, read_texts, spoken
@@ -45,7 +45,7 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
         gr.HTML(page_head())
         if warning:
             gr.HTML(f'<p class="warning" role="alert">{spoken(warning)}</p>')
-        Endpoints(session)  # before the tabs, whose events would take the same names
+        add_endpoints(session, jobs)
         with gr.Tabs() as tabs:
             frame = Frame(page, tabs, text, session, jobs)
             for name, build_tab in TABS.items():

@@ -8,6 +8,8 @@ of its own, such as the reason why a file was refused, or several with commas be
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -54,6 +56,15 @@ def _part(value: str, language: str) -> str:
 def refusal(error: Exception) -> gr.Error:
     """Return what shows an error to the user until it is closed."""
     return gr.Error(explained(str(error)), duration=None, print_exception=False)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Show what is refused, and why, to the user."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        raise refusal(error) from error
 
 
 def chosen_voice(voice: str | None, missing: str = "voice_missing") -> Path:

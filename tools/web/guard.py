@@ -10,8 +10,10 @@ import secrets
 import socket
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, Response
@@ -43,6 +45,8 @@ class Guard:
         refusal = self._refuse_site(Headers(scope=scope), scope)
         if refusal is None:
             refusal = self._refuse_stranger(scope)
+        if refusal is None and not _is_handed_out(scope["path"]):
+            refusal = _refusal("only what was uploaded or made here is handed out")
         if refusal is None:
             return await self._app(scope, receive, send)
         await refusal(scope, receive, send)
@@ -61,8 +65,6 @@ class Guard:
         )  # to follow a link to the page is allowed, to show it in a frame is not
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link:
             return _refusal("another web site asks")
-        if _asks_elsewhere(scope["path"]):
-            return _refusal("the page fetches nothing from other machines")
         return None
 
     def _refuse_stranger(self, scope: Scope) -> Response | None:
@@ -130,10 +132,17 @@ def is_address(name: str) -> bool:
     return True
 
 
-def _asks_elsewhere(path: str) -> bool:
-    """Whether gradio would get a file from an address that the path names."""
-    _, _, wanted = path.partition(f"{API}/file=")
-    return f"{API}/proxy=" in path or wanted.lower().startswith(("http:", "https:"))
+def _is_handed_out(path: str) -> bool:
+    """Whether what a path asks for is no file, or one of gradio's cache.
+
+    All that the page shows is copied there; no other folder needs to be open.
+    """
+    _, _, asked = path.partition(f"{API}/")
+    if asked.startswith("proxy="):
+        return False
+    if not asked.startswith(("file=", "file/")):
+        return True
+    return Path(asked[5:]).resolve().is_relative_to(Path(get_upload_folder()).resolve())
 
 
 def _cookie(headers: Headers, cookie_id: str) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from tools.jobs.results import RESULTS, unused_name
-from tools.machine.doctor import Check, run_checks, write_bundle
+from tools.machine.doctor import Check, run_checks
 from tools.web.frame import Frame
 from tools.web.i18n import read_texts, spoken
+from tools.web.support import write_support_bundle
 from tools.web.tabs.help_answers import PRIVATE, Answers
 from tools.web.views.data_charts import data_charts
 from tools.web.views.report_view import MARKS
@@ -65,8 +65,8 @@ class HelpTab:
         self.bundle = gr.Button(text("help_bundle"))
         gr.HTML(spoken("help_bundle_info"), elem_classes="quiet")
         self.parcel = gr.File(label=text("help_bundle_file"), visible=False, interactive=False)
-        self.check.click(self.doctor, outputs=self.report, api_name="doctor")
-        self.bundle.click(self.support_bundle, outputs=self.parcel, api_name="support_bundle")
+        self.check.click(self.doctor, outputs=self.report, **PRIVATE)
+        self.bundle.click(self.support_bundle, outputs=self.parcel, **PRIVATE)
 
     def _build_search(self) -> None:
         found = json.dumps([_searched(number) for number in QUESTIONS], ensure_ascii=False)
@@ -99,10 +99,7 @@ class HelpTab:
 
     def support_bundle(self) -> Any:
         """Write a zip with checks, versions and logs, without anything private."""
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        target = unused_name(RESULTS, "support-bundle", "zip")
-        checks: list[Check] = run_checks()
-        return gr.update(value=str(write_bundle(target, checks, read_texts()["en"])), visible=True)
+        return gr.update(value=str(write_support_bundle()), visible=True)
 
 
 def _searched(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -108,7 +107,6 @@ class Answers:
         mine.change(**look)  # also when the browser remembers one, after the page's load
         stop.click(self._checks.stop, mine, queue=False, **PRIVATE)
         timer.tick(**look)
-        gr.api(self.dataset_report, api_name="dataset_report")
 
     def _build_compare(self) -> None:
         voice = self._build_voice()
@@ -225,13 +223,6 @@ class Answers:
             gr.update(interactive=is_running),
             gr.Timer(active=is_running),
         ]
-
-    def dataset_report(self, folder: str) -> str:
-        """Say what a folder of recordings is good for; gives HTML."""
-        name = self.begin_check(folder)
-        while (check := self._checks.find(name)) and check.is_running:
-            time.sleep(POLL_SECONDS)
-        return _check_html(check)
 
 
 def _check_html(check: Check | None) -> str:

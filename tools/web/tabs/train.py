@@ -12,26 +12,24 @@ import config
 from infer.content import installed_embedders
 from infer.f0 import F0_METHODS, default_f0_method
 from infer.voice.traits import traits
-from options import Options, printable
+from options import printable
 from tools.datasets.recordings import take_recordings
 from tools.jobs.jobs import argv_of
 from tools.jobs.training import (
     STEPS,
     Settings,
     commands,
-    existing_dataset,
     experiments,
     kinds,
     read_settings,
-    report_command,
-    write_settings,
 )
 from tools.machine import hardware
 from tools.voices.choices import from_root
-from tools.web.errors import explained
+from tools.web.errors import explained, refusals
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
-from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named, refusals
+from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named
+from tools.web.train_work import start_check, start_training
 from train.experiment import Experiment, plain_name
 
 DEFAULTS = Settings()
@@ -177,12 +175,12 @@ class TrainTab:
             [widget.change for widget in self.settings], self.preview, given,
             [self.commands, self.missing], trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
-        self.check.click(self.check_dataset, given, view, api_name="check_dataset")
+        self.check.click(self.check_dataset, given, view, **PRIVATE)
         self.files.upload(
             self.add_files, [self.name, self.files], [self.dataset, self.files, self.added],
             **PRIVATE,
         ).success(self.check_dataset, given, view, **PRIVATE)  # fmt: skip
-        progress.start.click(self.train, given, view, api_name="train")
+        progress.start.click(self.train, given, view, **PRIVATE)
         for number, button in enumerate(self.one_step):
             button.click(
                 lambda name, *values, number=number: self.train(name, *values, only=number),
@@ -252,10 +250,10 @@ class TrainTab:
     def preview(self, name: str | None, *values: Any) -> list[str]:
         """Return the commands that Train runs, one a line, or else what is still missing."""
         try:
-            options = self._options(name, values)
+            steps = commands(Experiment.named(name or ""), Settings(*values))
         except (ValueError, TypeError) as error:
             return ["", explained(str(error))]
-        return ["\n".join(printable(argv_of(each)) for each in options), ""]
+        return ["\n".join(printable(argv_of(each)) for each in steps), ""]
 
     def add_files(self, name: str | None, files: list[str]) -> Updates:
         """Put uploaded recordings into the experiment's own dataset folder."""
@@ -274,27 +272,14 @@ class TrainTab:
     def train(self, name: str | None, *values: Any, only: int | None = None) -> Updates:
         """Start all steps, or only one of them; what is done already is skipped by the steps."""
         with refusals():
-            options = self._options(name, values)
-            self._start(name, values, options if only is None else [options[only]])
+            start_training(self._jobs, name, Settings(*values), only)
         return self.progress.look(name, {})
 
     def check_dataset(self, name: str | None, *values: Any) -> Updates:
         """Start the report on the recordings; it is shown when it is ready."""
         with refusals():
-            report = report_command(Experiment.named(name or ""), Settings(*values))
-            self._start(name, values, [report], heavy=False)
+            start_check(self._jobs, name, Settings(*values))
         return self.progress.look(name, {})
-
-    def _start(
-        self, name: str | None, values: tuple[Any, ...], steps: list[Options], heavy: bool = True
-    ) -> None:
-        settings, experiment = Settings(*values), Experiment.named(name or "")
-        existing_dataset(settings)
-        self._jobs.start(experiment, steps, heavy)
-        write_settings(experiment, settings)  # those of who was refused are not remembered
-
-    def _options(self, name: str | None, values: tuple[Any, ...]) -> list[Options]:
-        return commands(Experiment.named(name or ""), Settings(*values))
 
 
 def _head(number: int, name: str) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from tools.datasets.report import read_report
-from tools.jobs.training import voice_of_state
-from tools.voices.choices import from_root
-from tools.web.errors import refusal
+from tools.web.errors import refusals
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
+from tools.web.train_work import try_state
 from tools.web.views.curves import held_out_html, losses_html
 from tools.web.views.job_view import JobView
 from tools.web.views.report_view import report_html
@@ -48,16 +45,13 @@ class ProgressPanel:
 
     def connect(self, name: gr.Dropdown) -> None:
         """Follow the experiment of that name."""
-        self.stop.click(self.stop_job, name, self.view, api_name="stop_training")
-        self.resume.click(self.resume_job, name, self.view, api_name="resume_training")
+        self.stop.click(self.stop_job, name, self.view, **PRIVATE)
+        self.resume.click(self.resume_job, name, self.view, **PRIVATE)
         self.sample.change(self.play, [name, self.sample], self.made, **PRIVATE)
         gr.Timer(LOOK_SECONDS).tick(
             self.look, [name, self.seen], self.view, concurrency_limit=None, **PRIVATE
         )
-        self.try_state.click(
-            self.try_saved_state, [name, self.state], self.tried, api_name="try_saved_state"
-        )
-        gr.api(self.training_status, api_name="training_status")
+        self.try_state.click(self.try_saved_state, [name, self.state], self.tried, **PRIVATE)
 
     def _build_job(self) -> None:
         text = self._text
@@ -160,11 +154,7 @@ class ProgressPanel:
     def try_saved_state(self, name: str, step: str | None) -> str:
         """Make a voice of a saved state, so that Convert can use it."""
         with refusals():
-            experiment = Experiment.named(name or "")
-            if not step or int(step) not in experiment.saved_steps():
-                raise ValueError(f"{experiment.name} has no saved state {step}")
-            voice = voice_of_state(experiment, int(step))
-        return spoken("state_tried", voice=from_root(voice))
+            return spoken("state_tried", voice=try_state(name, int(step or 0)))
 
     def play(self, name: str | None, step: str | None) -> str | None:
         """Return the sample of a step."""
@@ -172,28 +162,6 @@ class ProgressPanel:
         if experiment is None or not step or int(step) not in sampled_steps(experiment):
             return None
         return str(experiment.sample_file(str(int(step))))
-
-    def training_status(self, name: str) -> dict[str, Any]:
-        """State of an experiment's job, as plain values."""
-        with refusals():
-            experiment = Experiment.named(name)
-        view = JobView.of(self._jobs, experiment)
-        if view.job is None:
-            return {"state": "none"}
-        progress = view.progress
-        return {
-            "state": view.job.state,
-            "step": view.job.module,
-            "step_number": view.job.stage + 1,
-            "num_steps": len(view.job.commands),
-            "exit_code": view.job.exit_code,
-            "done": progress.done if progress else None,
-            "total": progress.total if progress else None,
-            "unit": progress.unit if progress else None,
-            "seconds_left": progress.seconds_left if progress else None,
-            "waits_for": list(view.ahead),
-            "log": view.log.splitlines()[-20:],
-        }
 
     def _button_updates(self, is_active: bool, is_stopping: bool, can_resume: bool) -> Updates:
         label = "stop_now" if is_stopping else "stop_job"
@@ -210,15 +178,6 @@ def named(name: str | None) -> Experiment | None:
         return Experiment.named(name or "")
     except ValueError:
         return None
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Show what is refused, and why, to the user."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError) as error:
-        raise refusal(error) from error
 
 
 def _report_html(experiment: Experiment) -> str:

@@ -8,24 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-import config
-from infer.options import ConvertOptions
-from tools.convert.client import ConversionError
-from tools.jobs.results import RESULTS, unused_name
-from tools.jobs.run_command import run_command
-from tools.options import EditOptions, ExtractOptions, MergeOptions, VoiceOptions, voice_command
 from tools.voices.choices import from_root
-from tools.voices.library import PICTURES, Library, TrainingStateError
-from tools.voices.zips import pack, take_in
-from tools.web.errors import refusal
+from tools.voices.library import PICTURES, TrainingStateError
+from tools.web.errors import refusal, refusals
 from tools.web.frame import Frame
 from tools.web.i18n import spoken
 from tools.web.views.voice_cards import CHOOSE, voice_cards
-from train.experiment import plain_name
+from tools.web.voice_work import VoiceWork
 
-EXAMPLE = config.ASSETS / "examples/english.flac"
-TRIALS = RESULTS / "merge"  # merged voices that were only listened to
-TRIALS_KEPT = 3
 TYPES = [".zip", ".pth", ".index"]
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
@@ -34,9 +24,8 @@ class VoicesTab:
     """The list on one side, what can be done on the other."""
 
     def __init__(self, frame: Frame) -> None:
-        self._session = frame.session
         self._text = frame.text
-        self._library = Library()
+        self._work = VoiceWork(frame.session)
         with gr.Row():
             with gr.Column():
                 self.cards = gr.HTML(elem_id="voices", js_on_load=CHOOSE)
@@ -104,37 +93,31 @@ class VoicesTab:
         self.voice.input(**look)
         for event in (frame.page.load, frame.tabs.change):
             event(**look)
-        for button, function, inputs, outputs, name in (
-            (self.add, self.add_voice, [self.upload, self.name], self._answers, "add_voice"),
-            (self.extract, self.extract_voice, [self.upload, self.name], self._answers,
-             "extract_voice"),
-            (self.trash, self.trash_voice, self.voice, self.parcel, "trash_voice"),
-            (self.restore, self.restore_voice, self.trashed, None, "restore_voice"),
+        added = [self.added, self.extract, self.upload, self.name]
+        for button, function, inputs, outputs in (
+            (self.add, self.add_voice, [self.upload, self.name], added),
+            (self.extract, self.extract_voice, [self.upload, self.name], added),
+            (self.trash, self.trash_voice, self.voice, self.parcel),
+            (self.restore, self.restore_voice, self.trashed, None),
             (self.save, self.edit_voice, [self.voice, self.new_name, self.info, self.picture],
-             [self.new_name, self.info, self.picture], "edit_voice"),
+             [self.new_name, self.info, self.picture]),
             (self.merge, self.merge_voices,
-             [self.first, self.second, self.ratio, self.merged_name], self.merged_name,
-             "merge_voices"),
+             [self.first, self.second, self.ratio, self.merged_name], self.merged_name),
         ):  # fmt: skip
-            button.click(function, inputs, outputs, api_name=name).success(**look)
-        self.share.click(self.share_voice, self.voice, self.parcel, api_name="share_voice")
+            button.click(function, inputs, outputs, **PRIVATE).success(**look)
+        self.share.click(self.share_voice, self.voice, self.parcel, **PRIVATE)
         self.listen.click(
             self.listen_to_merge, [self.first, self.second, self.ratio], self.heard,
-            concurrency_limit=1, concurrency_id="conversion", api_name="listen_to_merge",
+            concurrency_limit=1, concurrency_id="conversion", **PRIVATE,
         )  # fmt: skip
-        gr.api(self.list_voices, api_name="list_voices")
-
-    @property
-    def _answers(self) -> list[gr.components.Component]:
-        return [self.added, self.extract, self.upload, self.name]
 
     def look(self, *chosen: str | None) -> list[Any]:
         """Read the voices again; what was chosen stays while it exists."""
-        voices = self._library.voices()
+        voices = self._work.library.voices()
         paths = [(voice.name, from_root(voice.path)) for voice in voices if not voice.problem]
         everything = [(voice.name, from_root(voice.path)) for voice in voices]
         thrown = [(_trashed_name(each.name, each.deleted), each.folder)
-                  for each in self._library.trashed()]  # fmt: skip
+                  for each in self._work.library.trashed()]  # fmt: skip
         updates = []
         for offered, value in zip((everything, paths, paths, thrown), chosen, strict=True):
             known = [each for _, each in offered]
@@ -149,29 +132,12 @@ class VoicesTab:
         """Work on the voice whose card was pressed."""
         return event.voice
 
-    def list_voices(self) -> list[dict[str, Any]]:
-        """List the voices: name, file, version, rate in Hz, f0, speakers, info, index, problem."""
-        return [
-            {
-                "name": voice.name,
-                "path": from_root(voice.path),
-                "version": voice.header.version,
-                "sample_rate": voice.header.sample_rate,
-                "f0": voice.header.use_f0,
-                "speakers": voice.header.num_speakers,
-                "info": voice.header.info,
-                "index": from_root(voice.index) if voice.index else "",
-                "problem": voice.problem,
-            }
-            for voice in self._library.voices()
-        ]
-
     def add_voice(self, file: str | None, name: str) -> list[Any]:
         """Add a shared zip, a voice file or an index; name: of the voice, may be empty."""
         if not file:
             raise _error(spoken("voices_no_file"))
         try:
-            written = take_in(self._library, Path(file), name.strip())
+            written = self._work.add(Path(file), name)
         except TrainingStateError:
             if Path(file).suffix.lower() != ".pth":
                 raise _error(spoken("voices_state_in_zip")) from None
@@ -185,101 +151,43 @@ class VoicesTab:
         """Make a voice of a training state (G_*.pth)."""
         if not file:
             raise _error(spoken("voices_no_file"))
-        target = self._new_voice(name.strip() or Path(file).stem)
-        _run(ExtractOptions(state=Path(file), voice=target))
-        added = spoken("voices_was_added", names=target.name)
-        return [added, gr.update(visible=False), None, ""]
+        with refusals():
+            voice = self._work.extract(Path(file), name)
+        return [spoken("voices_was_added", names=voice.name), gr.update(visible=False), None, ""]
 
     def share_voice(self, voice: str | None) -> Any:
         """Write a zip of voice, index, presets and picture."""
-        path = self._chosen(voice)
-        target = unused_name(RESULTS, path.stem, "zip")
-        try:
-            pack(self._library, path, target)
-        except (ValueError, OSError) as error:
-            raise refusal(error) from error
-        return gr.update(value=str(target), visible=True)
+        with refusals():
+            return gr.update(value=str(self._work.export_zip(voice)), visible=True)
 
     def trash_voice(self, voice: str | None) -> Any:
         """Move a voice to the trash, from where it can be brought back."""
-        try:
-            self._library.trash(self._chosen(voice))
-        except (ValueError, OSError) as error:
-            raise refusal(error) from error
+        with refusals():
+            self._work.trash(voice)
         gr.Info(spoken("voices_was_trashed"))
         return gr.update(value=None, visible=False)
 
     def restore_voice(self, trashed: str | None) -> None:
         """Bring a voice back from the trash, by its folder there."""
-        if not trashed:
-            raise _error(spoken("voices_trash_empty"))
-        try:
-            self._library.restore(trashed)
-        except (ValueError, OSError) as error:
-            raise refusal(error) from error
+        with refusals():
+            self._work.restore(trashed)
 
     def edit_voice(self, voice: str | None, name: str, info: str, picture: str | None) -> list[Any]:
         """Change a voice's name, the line about it, its picture; what is empty stays."""
-        options = EditOptions(
-            voice=from_root(self._chosen(voice)),
-            name=name.strip(),
-            info=info.strip() or None,
-            picture=Path(picture) if picture else None,
-        )
-        _run(options)
+        with refusals():
+            self._work.edit(voice, name, info, picture)
         return ["", "", None]
 
     def merge_voices(self, first: str | None, second: str | None, share: float, name: str) -> str:
         """Blend two voices into a new one; share: of the first, 0 to 1."""
-        one, other = self._chosen(first), self._chosen(second)
-        target = self._new_voice(name.strip())
-        _run(MergeOptions(first=one, second=other, voice=target, share=share))
+        with refusals():
+            self._work.merge(first, second, share, name)
         return ""
 
     def listen_to_merge(self, first: str | None, second: str | None, share: float) -> str:
         """Convert an example with the blend of two voices, without keeping the blend."""
-        one, other = self._chosen(first), self._chosen(second)
-        TRIALS.mkdir(parents=True, exist_ok=True)
-        for old in sorted(TRIALS.glob("*"), key=lambda path: path.stat().st_mtime)[
-            : -2 * TRIALS_KEPT
-        ]:
-            old.unlink(missing_ok=True)
-        trial = unused_name(TRIALS, f"{one.stem[:30]}-{other.stem[:30]}-{share:.2f}", "pth")
-        _run(MergeOptions(first=one, second=other, voice=trial, share=share))
-        made = unused_name(TRIALS, trial.stem, "wav")
-        try:
-            self._session.convert(
-                ConvertOptions(voice=trial, input=EXAMPLE, output=made, index_rate=0.0)
-            ).result()
-        except ConversionError as error:
-            raise refusal(error) from error
-        return str(made)
-
-    def _chosen(self, voice: str | None) -> Path:
-        """The file of a voice that was chosen in a list, or named by a program."""
-        if not voice:
-            raise _error(spoken("voices_choose"))
-        for known in self._library.voices():
-            if voice in (known.name, from_root(known.path)):
-                return known.path
-        raise _error(spoken("voices_gone", name=voice))
-
-    def _new_voice(self, name: str) -> Path:
-        """Where a new voice of that name goes."""
-        try:
-            path = self._library.weights / f"{plain_name(name)}.pth"
-        except ValueError as error:
-            raise refusal(error) from error
-        if path.exists():
-            raise _error(spoken("voices_exists", name=name))
-        return path
-
-
-def _run(options: VoiceOptions) -> None:
-    try:
-        run_command(voice_command(options))
-    except ValueError as error:
-        raise refusal(error) from error
+        with refusals():
+            return str(self._work.listen_to_merge(first, second, share))
 
 
 def _error(html: str) -> gr.Error:

@@ -1,13 +1,11 @@
-"""The named endpoints of converting, for gradio_client and MCP; docs/api.md shows their use."""
+"""The endpoints of converting, and what a voice and a recording are."""
 
 from __future__ import annotations
 
 import inspect
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +13,43 @@ import gradio as gr
 
 from infer.options import ConvertOptions
 from options import default_of
-from tools.convert.client import ConversionError, Session
+from tools.convert.client import Session
 from tools.jobs.results import new_folder, new_result
 from tools.options import IndexRatesOptions
 from tools.voices import choices, presets
+from tools.web.api.endpoint import (
+    add_plain,
+    add_with_files,
+    answer,
+    audio,
+    file,
+    number,
+    text,
+    uploaded,
+)
 from tools.web.tabs.convert_settings import OPTIONS, speakers_of, suggested_semitones
 
 MEASURED_WITH = "swift"  # f0 method that is always there
 
 
-class Endpoints:
-    """Each public method is an endpoint of its own name; refusals reach the caller as one line."""
+class ConvertEndpoints:
+    """Each public method is an endpoint of its own name."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        for plain in (
-            self.voices, self.describe_voice, self.presets, self.save_preset, self.delete_preset,
-        ):  # fmt: skip
-            gr.api(_refusing(plain), api_name=plain.__name__)
-        recording = gr.Audio(type="filepath", label="recording", visible=False)
-        other = gr.Audio(type="filepath", label="other", visible=False)
-        made, louder = (gr.File(visible=False, label=name) for name in ("result", "other result"))
-        told = gr.JSON(visible=False, label="answer")
-        voice = gr.Textbox("demo", visible=False, label="voice")
-        number = gr.Number(0, visible=False, label="speaker", precision=0)
-        self._add(self.convert, [recording, voice, *_settings()], made)
-        shift = gr.Number(0, visible=False, label="semitones")
-        self._add(self.compare_index_rates, [recording, voice, shift], told)
-        self._add(self.listen, [recording], told)
-        self._add(self.suggest_semitones, [recording, voice, number], told)
-        self._add(self.match_loudness, [recording, other], [made, louder])
-
-    def _add(self, action: Any, inputs: list[Any], outputs: Any) -> None:
-        """Make an endpoint whose inputs or outputs are files, which gr.api does not carry."""
-        gr.Button(visible=False).click(
-            _refusing(action), inputs, outputs, api_name=action.__name__, concurrency_limit=4
+        add_plain(
+            self.voices, self.describe_voice, self.presets, self.save_preset, self.delete_preset
+        )
+        recording, voice = audio("recording"), text("voice", "demo")
+        add_with_files(self.convert, [recording, voice, *_settings()], file("result"))
+        made = gr.File(label="results", file_count="multiple", visible=False)
+        add_with_files(
+            self.compare_index_rates, [recording, voice, number("semitones", 0)], [answer(), made]
+        )
+        add_with_files(self.listen, [recording], answer())
+        add_with_files(self.suggest_semitones, [recording, voice, number("speaker", 0)], answer())
+        add_with_files(
+            self.match_loudness, [recording, audio("other")], [file("recording"), file("other")]
         )
 
     def voices(self) -> list[dict[str, str]]:
@@ -98,7 +98,7 @@ class Endpoints:
         """
         path = choices.voice_path(voice)
         options = ConvertOptions(  # checks all values before they become part of a file name
-            voice=path, input=_recording(recording), output=Path("unnamed"), format=format,
+            voice=path, input=uploaded(recording), output=Path("unnamed"), format=format,
             semitones=semitones, f0_method=f0_method, index_rate=index_rate, protect=protect,
             rms_mix_rate=rms_mix_rate, resample_rate=int(resample_rate), speaker=int(speaker),
             device=device, seed=int(seed),
@@ -109,8 +109,10 @@ class Endpoints:
 
     def compare_index_rates(
         self, recording: str, voice: str, semitones: float
-    ) -> list[dict[str, Any]]:
-        """Convert with the index rates 0, 0.25, 0.5, 0.75 and 1; gives files and their figures.
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Convert with the index rates 0, 0.25, 0.5, 0.75 and 1; gives figures, then the files.
+
+        The figures of the recording itself come first.
 
         Args:
             recording: audio or video file
@@ -121,12 +123,19 @@ class Endpoints:
         folder = new_folder(path)
         try:
             options = IndexRatesOptions(
-                voice=path, input=_recording(recording), output=folder, semitones=semitones
+                voice=path, input=uploaded(recording), output=folder, semitones=semitones
             )
-            return self._session.index_rates(options).result()["rows"]
-        except (ValueError, ConversionError):
+            rows = self._session.index_rates(options).result()["rows"]
+        except ValueError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        made = [row["path"] for row in rows[1:]]
+        # gradio would take a key called path for a file to hand out
+        figures = [
+            {"file": Path(row["path"]).name, **{k: row[k] for k in row if k != "path"}}
+            for row in rows
+        ]
+        return figures, made
 
     def listen(self, recording: str) -> dict[str, Any]:
         """Measure the melody and the loudness of a recording's first minute.
@@ -134,7 +143,7 @@ class Endpoints:
         Args:
             recording: audio or video file
         """
-        return self._session.listen(_recording(recording), MEASURED_WITH).result()
+        return self._session.listen(uploaded(recording), MEASURED_WITH).result()
 
     def suggest_semitones(self, recording: str, voice: str, speaker: int) -> int | None:
         """Tell the shift that brings a recording to the pitch of a voice, null if unknown.
@@ -158,7 +167,7 @@ class Endpoints:
         """
         folder = Path(tempfile.mkdtemp(prefix="rvc-webui-compare-"))
         targets = [folder / "recording.wav", folder / "other.wav"]
-        self._session.match([_recording(recording), _recording(other)], targets).result()
+        self._session.match([uploaded(recording), uploaded(other)], targets).result()
         return str(targets[0]), str(targets[1])
 
     def presets(self, voice: str) -> dict[str, Any]:
@@ -194,27 +203,8 @@ class Endpoints:
 def _settings() -> list[gr.components.Component]:
     """The settings of `convert` in its order, with the defaults of the command."""
     widgets: list[gr.components.Component] = []
-    for name in list(inspect.signature(Endpoints.convert).parameters)[3:]:
+    for name in list(inspect.signature(ConvertEndpoints.convert).parameters)[3:]:
         default = "wav" if name == "format" else default_of(OPTIONS[name])
         kind = gr.Textbox if isinstance(default, str) else gr.Number
         widgets.append(kind(default, label=name, visible=False))
     return widgets
-
-
-def _refusing(action: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the caller read why something was refused; other failures stay failures."""
-
-    @wraps(action)
-    def asked(*arguments: Any) -> Any:
-        try:
-            return action(*arguments)
-        except (ValueError, TypeError, OSError, ConversionError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return asked
-
-
-def _recording(path: str | None) -> Path:
-    if not path:
-        raise ValueError("a recording is needed")
-    return Path(path)

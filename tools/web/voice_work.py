@@ -1,0 +1,115 @@
+"""What the Voices tab and the endpoints do with voices; refusals are UserErrors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import config
+from errors import UserError
+from infer.options import ConvertOptions
+from tools.convert.client import Session
+from tools.jobs.results import RESULTS, unused_name
+from tools.jobs.run_command import run_command
+from tools.options import EditOptions, ExtractOptions, MergeOptions, voice_command
+from tools.voices.choices import from_root
+from tools.voices.library import Library, Trashed
+from tools.voices.zips import pack, take_in
+from train.experiment import plain_name
+
+EXAMPLE = config.ASSETS / "examples/english.flac"
+TRIALS = RESULTS / "merge"  # merged voices that were only listened to
+TRIALS_KEPT = 3
+
+
+class VoiceWork:
+    """A voice is given by its name or its path in the list, and a new one by its name."""
+
+    def __init__(self, session: Session) -> None:
+        self.library = Library()
+        self._session = session
+
+    def find(self, voice: str | None) -> Path:
+        """Return the file of a voice in the list."""
+        if not voice:
+            raise UserError("choose_voice")
+        for known in self.library.voices():
+            if voice in (known.name, from_root(known.path)):
+                return known.path
+        raise UserError(
+            "no_voice_here", name=voice, known=[each.name for each in self.library.voices()]
+        )
+
+    def add(self, file: Path, name: str) -> list[Path]:
+        """Take in a shared zip, a voice file or an index; returns the files in weights/.
+
+        TrainingStateError: it is a training state.
+        """
+        return take_in(self.library, file, name.strip())
+
+    def extract(self, state: Path, name: str) -> Path:
+        """Make a voice of a training state (G_*.pth)."""
+        voice = self._unused(name.strip() or state.stem)
+        run_command(voice_command(ExtractOptions(state=state, voice=voice)))
+        return voice
+
+    def export_zip(self, voice: str | None) -> Path:
+        """Write a zip of voice, index, presets and picture to results/."""
+        path = self.find(voice)
+        return pack(self.library, path, unused_name(RESULTS, path.stem, "zip"))
+
+    def trash(self, voice: str | None) -> Trashed:
+        """Move a voice to the trash, from where it can be brought back."""
+        return self.library.trash(self.find(voice))
+
+    def restore(self, trashed: str | None) -> Path:
+        """Bring a voice back from the trash, by its folder there."""
+        if not trashed:
+            raise UserError("trash_empty")
+        return self.library.restore(trashed)
+
+    def edit(self, voice: str | None, name: str, info: str, picture: str | None) -> Path:
+        """Change a voice's name, the line about it, its picture; what is empty stays."""
+        path = self.find(voice)
+        options = EditOptions(
+            voice=from_root(path),
+            name=name.strip(),
+            info=info.strip() or None,
+            picture=Path(picture) if picture else None,
+        )
+        run_command(voice_command(options))
+        return path.with_stem(options.name or path.stem)
+
+    def merge(self, first: str | None, second: str | None, share: float, name: str) -> Path:
+        """Blend two voices into a new one; share: of the first, 0 to 1."""
+        one, other = self.find(first), self.find(second)
+        voice = self._unused(name)
+        self._merge(one, other, share, voice)
+        return voice
+
+    def listen_to_merge(self, first: str | None, second: str | None, share: float) -> Path:
+        """Convert an example with the blend of two voices, without keeping the blend."""
+        one, other = self.find(first), self.find(second)
+        TRIALS.mkdir(parents=True, exist_ok=True)
+        for old in sorted(TRIALS.glob("*"), key=lambda path: path.stat().st_mtime)[
+            : -2 * TRIALS_KEPT
+        ]:
+            old.unlink(missing_ok=True)
+        trial = unused_name(TRIALS, f"{one.stem[:30]}-{other.stem[:30]}-{share:.2f}", "pth")
+        self._merge(one, other, share, trial)
+        made = unused_name(TRIALS, trial.stem, "wav")
+        self._session.convert(
+            ConvertOptions(voice=trial, input=EXAMPLE, output=made, index_rate=0.0)
+        ).result()
+        return made
+
+    def _merge(self, first: Path, second: Path, share: float, voice: Path) -> None:
+        run_command(
+            voice_command(MergeOptions(first=first, second=second, voice=voice, share=share))
+        )
+
+    def _unused(self, name: str) -> Path:
+        """The file of a new voice of that name."""
+        path = self.library.weights / f"{plain_name(name.strip())}.pth"
+        if path.exists():
+            raise UserError("in_weights", name=path.name, way_out="use another name")
+        return path
