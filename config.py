@@ -121,7 +121,7 @@ def autocast(device: torch.device) -> torch.autocast:
     if device.type == "cuda":
         is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         is_fast = device.type == "cpu" and bool(
             capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
         )

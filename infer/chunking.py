@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +78,7 @@ class Cutter(ABC):
         return chunk
 
     def take_back(self, chunk: Chunk) -> None:
-        """Have the last chunk come again; it must be the last that was given or not taken back."""
+        """Have the last chunk come again; it must be the last one that is out."""
         gone = self._origin - (chunk.start - chunk.left)
         self._held = np.concatenate([chunk.audio[:gone], self._held])
         self._start, self._left = chunk.start, chunk.left
@@ -179,13 +179,13 @@ class CenterCutter(Cutter):
         window, ahead, origin = self.sample_rate // CUT_RATE, self._ahead(), self._origin
         low, high = center - search, min(center + search, self._known)
         first = max(origin, low - ahead)
-        heard = high_pass(self._held[first - origin : high + ahead - origin], self.sample_rate)
-        cut = low + _first_quietest(heard, low - first, high - first, window)
+        filtered = high_pass(self._held[first - origin : high + ahead - origin], self.sample_rate)
+        cut = low + _first_quietest(filtered, low - first, high - first, window)
         return cut // window * window
 
 
 # how the chunks of a family are cut (infer.models.families)
-CUTTERS = {"quietest": QuietestCutter, "centers": CenterCutter}
+CUTTERS: dict[str, Callable[..., Cutter]] = {"quietest": QuietestCutter, "centers": CenterCutter}
 
 
 def _quietest(audio: np.ndarray, low: int, high: int, grid: int) -> int:

@@ -116,17 +116,20 @@ class VoiceConverter:
         ) as reader:
             written = 0
 
-            def report(block: np.ndarray | None = None) -> np.ndarray | None:
-                """Say how much is done; also while blocks are read, so that a stop is noticed."""
+            def report() -> None:
                 if on_progress and reader.seconds:
                     on_progress(min(1.0, written / self.sample_rate / reader.seconds))
-                return block
 
-            blocks = map(report, stages.over(reader.blocks(), "decode"))
+            def blocks() -> Iterator[np.ndarray]:
+                """Report while blocks are read, too, so that a stop is noticed."""
+                for block in stages.over(reader.blocks(), "decode"):
+                    report()
+                    yield block
+
             with stages.around(
                 lambda: AudioWriter(options.output, self.sample_rate, file_rate), "write"
             ) as writer:
-                for audio in self.convert(blocks, options, index, stages):
+                for audio in self.convert(blocks(), options, index, stages):
                     with stages("write"):
                         writer.write(audio)
                     written += len(audio)

@@ -40,7 +40,7 @@ class ConvertOptions(Options):
     seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
     format: str = option("output format of a folder: wav flac mp3 m4a ogg opus", "", AUDIO_FORMATS)
     report: Path | None = option(
-        "note in this file what became of each recording; what it tells as done is left out", None
+        "note in this file what became of each recording; what is done by it is left out", None
     )
     x_pad: float | None = option(f"seconds of context of a chunk; {PLANNED}", None, within=(0, 60))
     x_query: float | None = option(

@@ -85,12 +85,12 @@ class Retrieval:
     def _retrieve(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The weighted mean of each row's neighbours (R, dim) and whether it has any (R,)."""
         _, ids, vectors = self._index.search_and_reconstruct(rows, NUM_NEIGHBOURS)
-        is_missing = ids < 0
+        is_missing: np.ndarray = ids < 0
         vectors[is_missing] = 0.0  # faiss fills them with NaN
         distances = np.square(vectors - rows[:, None]).sum(axis=2, dtype=np.float64)
         distances[is_missing] = np.inf
         weights = inverse_square(distances)
-        return np.einsum("rk,rkd->rd", weights, vectors), ~is_missing.all(axis=1)
+        return np.einsum("rk,rkd->rd", weights, vectors), np.any(ids >= 0, axis=1)
 
 
 @contextmanager
@@ -192,7 +192,7 @@ class _Candidate:
 
 
 def _parse_name(path: Path) -> _Candidate | None:
-    """What an index file's name says; None if it is a trained index, which has no vectors."""
+    """Parse an index file's name; None if it is a trained index, which has no vectors."""
     stem = path.stem
     if _TRAINED_NAME.search(stem):
         return None

@@ -9,7 +9,7 @@ ENVELOPE_FLOOR = 1e-6
 NOISE_BLOCK = 320  # samples, 20 ms
 NOISE_RANGE = 1.0  # log10 energy: noise keeps within 10 dB, a voice does not
 LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
-NOISE_VOICED = 0.25  # share of frames in which f0 methods may believe to hear a voice in noise
+NOISE_VOICED = 0.25  # share of frames that f0 methods may call voiced in noise
 
 
 def is_noise(audio: np.ndarray, f0: np.ndarray | None) -> bool:

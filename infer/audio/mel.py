@@ -34,7 +34,7 @@ def mel_filters(
         (_hz_to_slaney, _slaney_to_hz) if scale == "slaney" else (_hz_to_htk, _htk_to_hz)
     )
     ends = to_mel(np.array([low, sample_rate / 2 if high is None else high]))
-    edges = to_hz(np.linspace(*ends, num_mels + 2))
+    edges = to_hz(np.linspace(ends[0], ends[1], num_mels + 2))
     widths = np.diff(edges)
     if norm == "sum":
         widths = np.maximum(widths, sample_rate / n_fft)

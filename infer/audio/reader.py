@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import soundfile
@@ -46,7 +46,7 @@ def load(
 class AudioReader:
     """Read any audio or video file block by block as float32 at one sample rate.
 
-    channels: 1 mixes a file's channels to one, 2 gives left and right (a mono file both alike).
+    channels: 1 mixes a file's channels to one, 2 gives left and right (equal for a mono file).
     seconds is the length that the file states (an estimate for raw mp3 and aac streams, None if it
     states none); peak is the largest magnitude among the samples read so far.
     Opening and reading raise AudioError: missing, a folder, empty, not audio, no audio stream,
@@ -105,18 +105,18 @@ class AudioReader:
         resampler: Resampler | None = None
         seconds = 0.0
         for stored, rate in self._source.blocks():
-            heard = _mix(stored, self.channels)
-            is_number = np.isfinite(heard).reshape(len(heard), -1).all(axis=1)
+            mixed = _mix(stored, self.channels)
+            is_number = np.isfinite(mixed).reshape(len(mixed), -1).all(axis=1)
             if not is_number.all():
                 seconds += int(np.argmin(is_number)) / rate
                 raise AudioError("not_numbers", file=self.path, seconds=seconds)
-            self.peak = max(self.peak, float(np.abs(heard).max(initial=0.0)))
-            seconds += len(heard) / rate
+            self.peak = max(self.peak, float(np.abs(mixed).max(initial=0.0)))
+            seconds += len(mixed) / rate
             if resampler is None or resampler.source_rate != rate:
                 if resampler is not None:
                     yield resampler.flush()
                 resampler = Resampler(rate, self.sample_rate, self.channels)
-            yield resampler.push(heard)
+            yield resampler.push(mixed)
         if resampler is not None:
             yield resampler.flush()
 
@@ -208,11 +208,12 @@ class _LibavSource:
         if self._container.format.name in PLAYLISTS or stream is None:
             self.close()
             raise AudioError("no_stream", file=path)
-        if stream.codec_context is None or not stream.codec_context.sample_rate:
+        context: Any = stream.codec_context
+        if context is None or not context.sample_rate:
             self.close()
             raise AudioError("codec", file=path)
         self._stream = stream
-        self.sample_rate: int = stream.codec_context.sample_rate
+        self.sample_rate: int = context.sample_rate
         self.seconds: float | None = None
         if stream.duration is not None and stream.time_base is not None:
             self.seconds = float(stream.duration * stream.time_base)
@@ -231,7 +232,7 @@ class _LibavSource:
         try:
             for packet in self._container.demux(self._stream):
                 try:
-                    frames = packet.decode()
+                    frames: list[Any] = list(packet.decode())
                 except av.error.InvalidDataError:
                     damaged_at = position if damaged_at is None else damaged_at
                     continue
@@ -276,12 +277,12 @@ def _damaged(path: Path, position: float, seconds: float | None) -> AudioError:
 
 def _frame_to_samples(frame: av.AudioFrame) -> np.ndarray:
     """(n, C) float32 in -1..1."""
-    samples = frame.to_ndarray()  # (C, n) if planar, else (1, n * C)
+    samples: np.ndarray = frame.to_ndarray()  # (C, n) if planar, else (1, n * C)
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)
     if samples.dtype == np.uint8:
         return samples.astype(np.float32) / 128 - 1
     if samples.dtype.kind == "i":
-        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype.name).min)
     return samples.astype(np.float32)
 
 

@@ -44,7 +44,7 @@ class ContentEncoder(Protocol):
     def __call__(self, audio: np.ndarray, offset: int = 0) -> np.ndarray:
         """audio: (N,) float32 at 16 kHz -> (N // FRAME, dim) float32, not normalised.
 
-        offset: content frames by which training moves the clip, for encoders that feel positions.
+        offset: content frames by which training moves the clip, for encoders that have positions.
         """
 
     def new_statistics(self) -> RunningStatistics | NoStatistics:
@@ -52,9 +52,9 @@ class ContentEncoder(Protocol):
 
 
 def load_encoder(name: str, device: torch.device) -> ContentEncoder:
-    """The content encoder of that name; says which file is missing where it is not installed.
+    """Load the content encoder of that name.
 
-    Raises ValueError for an unknown name, FileNotFoundError, CheckpointError for a wrong file.
+    UserError for an unknown name, NoFile, CheckpointError for a wrong file.
     """
     if name in CONTENT_ENCODERS:
         target, file, arguments = CONTENT_ENCODERS[name]
@@ -87,7 +87,7 @@ def installed_embedders() -> list[str]:
 
 
 def embedder_file(embedder: str) -> Path:
-    """The weights of a HuBERT model; FileNotFoundError tells where they belong."""
+    """Return the weights of a HuBERT model; NoFile names where they belong."""
     folder = config.DOWNLOADS / embedder
     files = [folder / name for name in EMBEDDER_FILES]
     if embedder == DEFAULT_EMBEDDER:

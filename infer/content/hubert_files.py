@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from errors import CheckpointError, UserError
 from infer.voice.tensors import read_tensors
 
-HEAD_DIM = 64  # of every published HuBERT; for files that do not tell their number of heads
+HEAD_DIM = 64  # of every published HuBERT; for files without their number of heads
 # what fairseq's checkpoints carry beside the weights; read as empty shells, never imported
 FAIRSEQ_OBJECTS = ("fairseq.", "omegaconf.", "argparse.Namespace", "typing.", "pathlib.")
 # of no use here: mask embedding, targets of the pre-training, a classifier trained on top
@@ -110,7 +110,7 @@ def _layer(name: str) -> int:
 
 
 def _read_fairseq(path: Path) -> tuple[Mapping[str, Any], int]:
-    """Weights and number of heads (0 = the file does not tell) of a fairseq checkpoint."""
+    """Weights and number of heads (0 = not in the file) of a fairseq checkpoint."""
     content = read_tensors(path, FAIRSEQ_OBJECTS, mmap=True)
     if not isinstance(content, Mapping) or not isinstance(content.get("model"), Mapping):
         raise CheckpointError("fairseq", file=path)

@@ -1,4 +1,4 @@
-"""Per-speaker normalisation of content: removes almost all that tells speakers apart."""
+"""Per-speaker normalisation of content: removes almost all that differs between speakers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunningStatistics:
         self.squares = (prior.std**2 + prior.mean**2) * self.count
 
     def update(self, content: np.ndarray) -> None:
-        """Take in the frames of (T, dim) raw content that are speech, not pauses."""
+        """Add the frames of (T, dim) raw content that are speech, not pauses."""
         if len(content) == 0:
             return
         energy = content[:, -1]
@@ -54,7 +54,7 @@ class RunningStatistics:
         self.squares = self.squares + (speech**2).sum(0)
 
     def result(self) -> Statistics:
-        """Statistics of everything taken in so far."""
+        """Return the statistics of everything so far."""
         mean = self.sum / self.count
         std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 1e-6))
         std[-1] = max(std[-1], self.least_spread)

@@ -71,7 +71,7 @@ class WhisperContent:
     sound) is subtracted. Training clips are encoded at random offsets, recordings in windows.
     """
 
-    perturbations = 3  # Whisper hears who speaks, too: altered clips make that useless
+    perturbations = 3  # its output depends on the speaker: altered clips make that useless
 
     def __init__(self, path: Path, num_heads: int, device: torch.device) -> None:
         with safe_open(path, framework="pt") as file:

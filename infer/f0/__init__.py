@@ -12,7 +12,7 @@ from errors import NoFile, UserError
 if TYPE_CHECKING:
     import numpy as np
 
-SAMPLE_RATE = 16000  # Hz; what f0 methods and content encoders hear
+SAMPLE_RATE = 16000  # Hz; of f0 methods and content encoders
 HOP_LENGTH = 160
 F0_RATE = SAMPLE_RATE // HOP_LENGTH  # 100 frames per second
 F0_MIN = 50.0  # Hz
@@ -44,7 +44,7 @@ class F0Method(Protocol):
 def load_f0_method(name: str, device: str = "cpu") -> F0Method:
     """The f0 method of that name, its weights on that torch device where it has a network in torch.
 
-    Raises ValueError for an unknown name, FileNotFoundError when its weights are not installed.
+    UserError for an unknown name, NoFile when its weights are not installed.
     """
     if name not in F0_METHODS:
         raise UserError("unknown_f0", name=name, known=list(F0_METHODS))
@@ -58,7 +58,7 @@ def default_f0_method() -> str:
 
 
 def rmvpe_file() -> Path:
-    """The weights of RMVPE; FileNotFoundError tells how to get them."""
+    """The weights of RMVPE; NoFile names how to get them."""
     path = _installed_rmvpe()
     if path is None:
         wanted = config.DOWNLOADS / RMVPE_FILES[0]

@@ -17,7 +17,7 @@ N_MELS = 128
 DIM = 512
 LAYERS = 6
 GROUPS = 4  # of channels, normalized together over the whole input
-PEAK = 0.3  # louder audio makes the network hear voices in noise, quieter audio makes it deaf
+PEAK = 0.3  # louder audio makes the network find voices in noise, quieter audio hides them
 VOICING_THRESHOLD = 0.25
 MEL_FLOOR = 1e-5
 

@@ -11,7 +11,7 @@ from infer.f0.windows import gain_to_peak, packaged_file, track
 
 NETWORK_HOP = 256  # samples
 RANGE = {"fmin": np.asarray(F0_MIN, np.float32), "fmax": np.asarray(F0_MAX, np.float32)}
-PEAK = 0.5  # the network hears less and less voice in quieter audio
+PEAK = 0.5  # the network finds less and less voice in quieter audio
 VOICING_THRESHOLD = 0.35
 
 

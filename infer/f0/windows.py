@@ -20,7 +20,7 @@ SILENCE_REACH = 3  # frames on either side of a frame that belong to it when loo
 
 
 def split_windows(num_samples: int, context: int = CONTEXT) -> Iterator[tuple[slice, int, int]]:
-    """Windows over a signal: (samples to look at, frames of context before, frames wanted)."""
+    """Windows over a signal: (samples, frames of context before, frames wanted)."""
     for start in range(0, num_samples, WINDOW):
         first, last = max(0, start - context), min(num_samples, start + WINDOW + context)
         wanted = min(WINDOW, num_samples - start) // HOP_LENGTH
@@ -32,7 +32,8 @@ def is_silent(audio: np.ndarray, reach: int = SILENCE_REACH) -> np.ndarray:
     blocks = np.abs(np.pad(audio, (0, -len(audio) % HOP_LENGTH))).reshape(-1, HOP_LENGTH)
     loud = np.pad(blocks.max(axis=1) >= SILENCE_PEAK, reach)
     around = np.lib.stride_tricks.sliding_window_view(loud, 2 * reach)
-    return ~around.any(axis=1)[: len(audio) // HOP_LENGTH]
+    is_loud = np.any(around, axis=1)
+    return ~is_loud[: len(audio) // HOP_LENGTH]
 
 
 def mono(audio: np.ndarray) -> np.ndarray:
@@ -78,11 +79,11 @@ def track_batches(
         for window in split_windows(len(audio), context)
         if loudest(audio[window[0]]) >= SILENCE_PEAK and window[2]
     ]
-    for _, alike in groupby(voiced, lambda window: window[0].stop - window[0].start):
-        group = list(alike)
-        for some in (group[i : i + batch] for i in range(0, len(group), batch)):
-            contours = estimate(np.stack([audio[samples] for samples, _, _ in some]))
-            for contour, (samples, before, wanted) in zip(contours, some, strict=True):
+    for _, equally_long in groupby(voiced, lambda window: window[0].stop - window[0].start):
+        group = list(equally_long)
+        for members in (group[i : i + batch] for i in range(0, len(group), batch)):
+            contours = estimate(np.stack([audio[samples] for samples, _, _ in members]))
+            for contour, (samples, before, wanted) in zip(contours, members, strict=True):
                 position = samples.start // HOP_LENGTH + before
                 silent = is_silent(audio[samples])
                 contour = np.where(silent, 0, contour[: len(silent)])

@@ -66,7 +66,7 @@ def save_voice_model(path: Path, model: VoiceModel) -> None:
 
 
 def load_voice_model(path: Path) -> VoiceModel:
-    """Read a voice file; weights come back as float32. CheckpointError says what is wrong."""
+    """Read a voice file; weights come back as float32. CheckpointError."""
     content = read_tensors(path)
     if not isinstance(content, Mapping):
         raise CheckpointError("not_a_voice", file=path, reason=UserError("no_table"))

@@ -1,4 +1,4 @@
-"""A training state (G_*.pth, ours or RVC's) becomes a voice; its kind is told by its tensors."""
+"""A training state (G_*.pth, ours or RVC's) becomes a voice; its tensors decide of which kind."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -
         if (version, params) not in found and _shapes(version, params, has_posterior) == shapes:
             found.append((version, params))
             if has_posterior or groups is beside:
-                break  # without enc_q, rates of one layout cannot be told apart
+                break  # without enc_q, rates of one layout are equal
     rate = beside.get("data", {}).get("sampling_rate")  # as RVC writes it
     if len(found) > 1:
         found = [each for each in found if each[1].sample_rate == rate]
@@ -69,7 +69,7 @@ def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -
 
 
 def _read_beside(path: Path) -> dict[str, Any]:
-    """What the experiment's config.json says; {} where there is none of use."""
+    """Read the experiment's config.json; {} where there is none of use."""
     try:
         groups = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """What a .pth is, read without torch and without its tensors: the labels and the shapes.
 
-A torch file is a zip with one small pickle. This reader knows the few names that tensors need and
+A torch file is a zip with one small pickle. This reader allows the few names that tensors need and
 refuses every other, so nothing of a file is ever run.
 """
 
@@ -66,7 +66,7 @@ def read_header(path: Path) -> VoiceHeader:
 
 def _voice(content: Mapping[str, Any]) -> VoiceHeader:
     weights, values = content["weight"], content["config"]
-    labels = {"kind": VOICE, "info": str(content.get("info", ""))[:500]}
+    labels: dict[str, Any] = {"kind": VOICE, "info": str(content.get("info", ""))[:500]}
     median = content.get("f0_median")
     if isinstance(median, Mapping):
         labels["f0_median"] = {
@@ -77,7 +77,7 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
     if not isinstance(weights, Mapping):
         return VoiceHeader(**labels, problem=UserError("weight_tensors"))
     labels |= _from_shapes(weights)
-    if isinstance(values, Mapping):  # a family of ours: everything is said by name
+    if isinstance(values, Mapping):  # a family of ours: everything has a name
         rate = values.get("sample_rate")
         if not isinstance(rate, int):
             return VoiceHeader(**labels, problem=UserError("no_rate"))
@@ -107,7 +107,7 @@ def _state(content: Mapping[str, Any]) -> VoiceHeader:
 
 
 def _from_shapes(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Version, content_dim, use_f0 and num_speakers as the tensors tell them."""
+    """Read version, content_dim, use_f0 and num_speakers off the tensors."""
     phone, speakers = (
         sizes.sizes if isinstance(sizes := weights.get(name), Shape) else ()
         for name in ("enc_p.emb_phone.weight", "emb_g.weight")

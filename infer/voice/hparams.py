@@ -53,7 +53,7 @@ class LiteParams:
 def from_lite_table(values: Mapping[str, Any]) -> dict[str, Any]:
     """The params of a lite voice from the table in its file; what an older file lacks is filled in.
 
-    ValueError names a value that only a newer program can have written.
+    UserError names a value that only a newer program can have written.
     """
     known = {field.name: field.default for field in fields(LiteParams)}
     if newer := [name for name in values if name not in known]:
@@ -128,7 +128,7 @@ class StandardParams:
 
 
 VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
-LEGACY_SEGMENT = 32  # position 1: every public voice says so, whatever it was trained with
+LEGACY_SEGMENT = 32  # position 1: every public voice has it, whatever it was trained with
 LEGACY_RESBLOCK = "1"  # position 9: the type of the residual blocks
 LARGEST_SIZE = 4096  # of a layer, or a number of layers; a file may not make us build more
 
@@ -150,7 +150,7 @@ LEGACY_NESTING = {
 def from_legacy_list(values: Any, **others: Any) -> dict[str, Any]:
     """The params of a public voice from its list of 18; others: the fields that it does not hold.
 
-    ValueError says which value is none that this version can build.
+    UserError names the value that cannot be built.
     """
     if not isinstance(values, list | tuple) or len(values) != len(LEGACY_POSITIONS):
         raise UserError("config_list", count=len(LEGACY_POSITIONS))
@@ -187,7 +187,7 @@ def _is_size(value: Any, nesting: int) -> bool:
 
 
 def config_file(version: str, sample_rate: int) -> Path:
-    """The hyperparameter file of a voice family at a rate in Hz; ValueError lists what there is."""
+    """The hyperparameter file of a voice family at a rate in Hz; UserError lists what there is."""
     shared = TRAITS[version].shared_configs if version in TRAITS else {}
     folder = shared.get(sample_rate, version)
     path = config.CONFIGS / folder / f"{sample_rate // 1000}k.json"
@@ -203,7 +203,7 @@ def read_config(version: str, sample_rate: int) -> dict[str, Any]:
     """The groups train, data and model of a voice family at a rate in Hz."""
     path = config_file(version, sample_rate)
     groups = json.loads(path.read_text(encoding="utf-8"))
-    if path.parent.name != version:  # shared: all is equal but what v2 hears
+    if path.parent.name != version:  # shared: all is equal but the content of v2
         own = read_config(version, 32000)["model"]
         groups["model"].update({name: own[name] for name in ("content_encoder", "content_dim")})
     return groups

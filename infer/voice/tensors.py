@@ -50,7 +50,7 @@ def read_tensors(path: Path, shells: tuple[str, ...] = (), mmap: bool = False) -
     foreign = _foreign_names(path)
     try:
         mmap = mmap and zipfile.is_zipfile(path)
-        allowed = [_shell(name) for name in foreign if name.startswith(shells)]
+        allowed: list[Any] = [_shell(name) for name in foreign if name.startswith(shells)]
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
@@ -86,7 +86,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -
 
 
 def check_sums(path: Path) -> None:
-    """CheckpointError where the check sums of a zip file tell of damage; torch ignores them."""
+    """Compare the check sums of a zip file, which torch ignores. CheckpointError."""
     if path.is_file() and zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -103,12 +103,12 @@ def _sizes(value: Tensor) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """What a library said, without what follows."""
+    """Return the first line of a library's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _foreign_names(path: Path) -> list[str]:
-    """Full names of what the file would import beside tensors; [] if that cannot be told."""
+    """Return full names of what the file would import beside tensors; [] if it cannot be read."""
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except (*UNREADABLE, pickle.UnpicklingError):

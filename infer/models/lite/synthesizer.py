@@ -159,7 +159,7 @@ class LiteSynthesizer(nn.Module):
     def _render(
         self, x: Tensor, f0: Tensor, generator: torch.Generator | None, phase: Tensor | None
     ) -> Tensor:
-        """Filter both sources as the last hidden state (B, T, C) says."""
+        """Filter both sources by the last hidden state (B, T, C)."""
         x = torch.cat([x, x[:, -1:]], 1)  # the STFT has one frame more than f0
         pulses, _ = self.source(f0, phase)
         noise = torch.randn(pulses.shape, generator=generator, device="cpu").to(pulses)

@@ -14,7 +14,7 @@ COUPLING_LAYERS = 3
 
 
 class Coupling(nn.Module):
-    """Shifts the second half of the channels by what the first half says."""
+    """Shifts the second half of the channels by a function of the first half."""
 
     def __init__(self, params: StandardParams, normed: bool) -> None:
         super().__init__()

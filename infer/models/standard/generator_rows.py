@@ -31,14 +31,14 @@ def render_rows(generator: Generator, z: Tensor, source: Tensor | None, speaker:
     for start in range(0, frames, WINDOW_FRAMES):
         end = min(start + WINDOW_FRAMES, frames)
         low, high = max(0, start - reach), min(frames, end + reach)
-        heard = None if source is None else source[..., low * hop : high * hop]
-        wav = _render_window(generator, z[..., low:high], heard, speaker)
+        part = None if source is None else source[..., low * hop : high * hop]
+        wav = _render_window(generator, z[..., low:high], part, speaker)
         made[..., start * hop : end * hop] = wav[..., (start - low) * hop : (end - low) * hop]
     return made
 
 
 def _reach_in_frames(generator: Generator) -> int:
-    """Frames on each side that a sample depends on, and one for what its source hears."""
+    """Frames on each side that a sample depends on, and one for its source."""
     reach = generator.conv_post.padding
     blocks = len(generator.resblocks) // len(generator.ups)
     for stage, upsample in reversed(list(enumerate(generator.ups))):
@@ -109,7 +109,7 @@ def _render_stage(
 def phase_kernel(upsample: Conv) -> Tensor:
     """The kernel (stride * C', C, taps) of the convolution that gives all phases at once.
 
-    Output sample n * stride + phase hears input n - d through tap phase + padding + stride * d.
+    Output sample n * stride + phase depends on input n - d by tap phase + padding + stride * d.
     """
     kernel = upsample.kernel()  # (C, C', size)
     inputs, outputs, size = kernel.shape
@@ -125,12 +125,12 @@ def phase_kernel(upsample: Conv) -> Tensor:
 
 
 def _tap_reach(upsample: Conv) -> int:
-    """Input samples on each side that an output of a transposed convolution hears."""
+    """Input samples on each side that an output of a transposed convolution depends on."""
     return (upsample.kernel_size - 1 - upsample.padding) // upsample.stride
 
 
 def _frames(noise_conv: Conv, source: Tensor) -> Tensor:
-    """What each output sample of a source's convolution hears: (B, N, size), a view."""
+    """Return what each output sample of a source's convolution depends on: (B, N, size), a view."""
     padded = F.pad(source[:, 0], (noise_conv.padding, noise_conv.padding))
     return padded.unfold(-1, noise_conv.kernel_size, noise_conv.stride)
 
@@ -143,13 +143,13 @@ def _render_block(block: ResidualBlock, x: Tensor) -> Tensor:
 
 
 def _reach(block: ResidualBlock) -> int:
-    """Samples on each side that a block's output hears."""
+    """Samples on each side that a block's output depends on."""
     return sum(conv.padding for convs in (block.convs1, block.convs2) for conv in convs)
 
 
 def _to_one_channel(conv: Conv, x: Tensor) -> Tensor:
     """A convolution to one channel: a product for all taps, then their sum. Returns (B, 1, N)."""
     taps = conv.kernel()[0].T  # (size, C)
-    heard = F.pad(F.linear(x, taps), (0, 0, conv.padding, conv.padding))
+    products = F.pad(F.linear(x, taps), (0, 0, conv.padding, conv.padding))
     rows = x.shape[1]
-    return sum(heard[:, tap : tap + rows, tap] for tap in range(len(taps)))[:, None]
+    return sum(products[:, tap : tap + rows, tap] for tap in range(len(taps)))[:, None]
