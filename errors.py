@@ -50,6 +50,18 @@ class UserError(ValueError):
         values = {key: _translate(value, language) for key, value in self.values.items()}
         return read_error_texts()[language][self.name].format(**values)
 
+    def rename(self, path: Path, name: str) -> UserError:
+        """Return the same error of a file by another name than its path."""
+
+        def renamed(value: Any) -> Any:
+            if isinstance(value, UserError):
+                return value.rename(path, name)
+            if isinstance(value, list | tuple):
+                return [renamed(each) for each in value]
+            return value if isinstance(value, int | float) else str(value).replace(str(path), name)
+
+        return type(self)(self.name, **{key: renamed(each) for key, each in self.values.items()})
+
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold; `from_json` gives an equal error back."""
         return {"name": self.name, "values": _to_json(self.values)}
@@ -100,10 +112,22 @@ def os_reason(error: OSError) -> UserError:
 
 def report_error(error: BaseException) -> None:
     """Say an error on stderr, and note it for the process that started this one."""
-    found = as_user_error(error)
-    print(f"error: {' '.join(str(found).split())}", file=sys.stderr, flush=True)
+    print(f"error: {' '.join(str(as_user_error(error)).split())}", file=sys.stderr, flush=True)
+    note_error(error)
+
+
+def note_error(error: BaseException) -> None:
+    """Note an error for the process that started this one, if that asks for it."""
     if path := os.environ.get(ERROR_FILE):
-        Path(path).write_text(json.dumps(found.to_json()), encoding="ascii")
+        Path(path).write_text(json.dumps(as_user_error(error).to_json()), encoding="ascii")
+
+
+def read_noted_error(path: Path) -> UserError | None:
+    """Return the error that a process noted in a file, None where it noted none."""
+    try:
+        return from_json(json.loads(path.read_text(encoding="ascii")))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 @cache

@@ -12,8 +12,32 @@ from string import Formatter
 import pytest
 
 import errors
-from errors import AudioError, NoFile, UserError, as_user_error, from_json, read_error_texts
+from errors import (
+    AudioError,
+    NoFile,
+    UserError,
+    as_user_error,
+    from_json,
+    read_error_texts,
+    read_noted_error,
+    report_error,
+)
 
+# their errors still carry words
+UNCONVERTED = ("tools/web/",)
+PLAIN = {"ValueError", "OSError", "FileNotFoundError", "FileExistsError", "RuntimeError"}
+# mistakes in the program itself, or what a library said, handed on
+PROGRAMMERS = {
+    "config.py": ["cannot be halved"],
+    "options.py": ["which a command line cannot say"],
+    "infer/audio/filters.py": ["samples are needed"],
+    "infer/audio/writer.py": ["audio must have the shape", "error.strerror"],
+    "infer/chunking.py": ["samples rendered where"],
+    "infer/f0/onnx.py": ["str(error)"],
+    "infer/f0/windows.py": ["needs mono audio"],
+    "infer/retrieval.py": ["index rate must be", "content must be"],
+    "tools/voices/library.py": ["os.strerror"],
+}
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = [ROOT / "config.py", ROOT / "options.py"] + [
     path for folder in ("infer", "train", "tools") for path in (ROOT / folder).rglob("*.py")
@@ -69,9 +93,57 @@ def test_every_error_that_is_raised_has_a_text_and_gives_its_values() -> None:
     wrong = [
         (where, name)
         for where, name, given in found
-        if name not in texts or (given is not None and not places(texts[name]) <= given)
+        if name not in texts or (given is not None and places(texts[name]) != given)
     ]
     assert wrong == []
+
+
+def test_an_error_that_a_user_can_mend_has_a_name() -> None:
+    found = []
+    for path in PRODUCT:
+        where = path.relative_to(ROOT).as_posix()
+        if where.startswith(("tools/research/", *UNCONVERTED)):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            said = ast.unparse(node.exc) if isinstance(node, ast.Raise) and node.exc else ""
+            is_known = any(words in said for words in PROGRAMMERS.get(where, ()))
+            if said.partition("(")[0] in PLAIN and "(" in said and not is_known:
+                found.append(f"{where}:{node.lineno} {said}")
+    assert found == []
+
+
+def test_every_text_is_used() -> None:
+    if UNCONVERTED:
+        pytest.skip("who still raises words does not yet name the texts")
+    constants = {
+        node.value
+        for path in [ROOT / "errors.py", *PRODUCT]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert set(read_error_texts()["en"]) - constants == set()
+
+
+def test_an_error_speaks_of_a_file_by_another_name() -> None:
+    path = Path("/uploads/7/音.wav")
+    reason = AudioError("empty", file=path)
+    error = AudioError("misfit", file=f"{path}.part", reason=[reason], count=7)
+    renamed = error.rename(path, "音.wav")
+    assert type(renamed) is AudioError and renamed.values["count"] == 7
+    assert str(renamed) == "音.wav.part does not fit: 音.wav: the file is empty (0 bytes)"
+
+
+def test_a_process_notes_its_error_for_the_one_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_noted_error(tmp_path / "error") is None
+    monkeypatch.setenv(errors.ERROR_FILE, str(tmp_path / "error"))
+    error = NoFile("no_such", file="音.pth")
+    report_error(error)
+    assert capsys.readouterr().err == "error: no file 音.pth\n"
+    assert str(read_noted_error(tmp_path / "error")) == str(error)
+    (tmp_path / "error").write_text('{"name": "no_such"')  # killed while it wrote
+    assert read_noted_error(tmp_path / "error") is None
 
 
 def test_a_reason_is_said_in_the_language_of_the_error(tmp_path: Path) -> None:

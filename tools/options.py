@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from errors import UserError
 from infer.options import ConvertOptions
 from options import Options, command, option
 from tools.machine.assets import GROUPS, hub_address
@@ -49,7 +50,7 @@ class DownloadAssetsOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.mirror.startswith(("https://", "http://")):
-            raise ValueError(f"--mirror is {self.mirror!r}; it must begin with https://")
+            raise UserError("mirror", value=self.mirror)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from errors import UserError
+
 MOST_RATIO = 200  # unpacked / packed bytes; recordings and weights hardly shrink at all
 FREE_RATIO_BYTES = 2**20  # below this size the ratio says nothing
 BLOCK = 2**20
@@ -19,8 +21,8 @@ ZIP_FAULTS = (
 )  # fmt: skip
 
 
-class ZipError(ValueError):
-    """A zip is refused or cannot be unpacked; the message names it and says why."""
+class ZipError(UserError):
+    """A zip is refused or cannot be unpacked."""
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     except ZIP_FAULTS as error:
         if getattr(error, "errno", None) is not None:
             raise  # of the disk, not of the zip
-        raise ZipError(f"{path.name} is no zip that can be opened: {error}") from error
+        raise ZipError("not_a_zip", file=path.name, reason=str(error)) from error
 
 
 def check_entries(
@@ -40,16 +42,14 @@ def check_entries(
 ) -> None:
     """Refuse too much, bombs and passwords."""
     if len(items) > most_files:
-        raise ZipError(f"{path.name} holds {len(items)} files; at most {most_files} are taken")
+        raise ZipError("many_files", file=path.name, count=len(items), most=most_files)
     if sum(item.file_size for item in items) > most_bytes:
-        raise ZipError(f"{path.name} is larger than {most_bytes >> 30} GiB unpacked")
+        raise ZipError("zip_size", file=path.name, size=most_bytes >> 30)
     for item in items:
         if item.flag_bits & ENCRYPTED:
-            raise ZipError(f"{path.name} asks for a password; unpack it yourself first")
+            raise ZipError("password", file=path.name)
         if item.file_size > max(FREE_RATIO_BYTES, MOST_RATIO * item.compress_size):
-            raise ZipError(
-                f"{path.name} is refused: {item.filename!r} unpacks to far more than it holds"
-            )
+            raise ZipError("bomb", file=path.name, name=item.filename)
 
 
 def unpack_entry(archive: zipfile.ZipFile, item: zipfile.ZipInfo, target: Path) -> None:
@@ -59,5 +59,5 @@ def unpack_entry(archive: zipfile.ZipFile, item: zipfile.ZipInfo, target: Path) 
         while block := source.read(BLOCK):
             written += len(block)
             if written > item.file_size:
-                raise ZipError(f"{item.filename!r} is larger than the zip says")
+                raise ZipError("larger", file=item.filename)
             file.write(block)

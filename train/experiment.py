@@ -165,6 +165,11 @@ class Experiment:
         """Asks the running job to stop."""
         return self.root / "job.stop"
 
+    @property
+    def error_file(self) -> Path:
+        """Why the job's last command failed."""
+        return self.root / "job.error"
+
     def lock_file(self, holder: str) -> Path:
         """Locked by the operating system as long as the process called holder lives."""
         return self.root / f"{holder}.lock"

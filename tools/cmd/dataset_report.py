@@ -45,7 +45,8 @@ def _show(report: DatasetReport) -> None:
     for each in report.recordings:
         name = each.path if len(each.path) <= 40 else "..." + each.path[-37:]
         faults = ", ".join(texts[text] for text in each.problems)
-        detail = f" ({each.detail})" if each.detail else ""
+        said = each.error or each.repeats
+        detail = f" ({said})" if said else ""
         print(
             f"{name:40} {each.seconds:8.1f} {each.usable_seconds:7.1f} {each.loudness:6.1f} "
             f"{each.snr:4.0f} {each.clipped:8.2%} {each.bandwidth / 1000:5.1f} "

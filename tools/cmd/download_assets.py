@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import config
+from errors import UserError, report_error
 from options import command, parse_options, printable
 from tools.machine.assets import Asset, assets, sha256_of
 from tools.machine.fetch import (
@@ -32,7 +33,11 @@ MIRROR = "https://hf-mirror.com"
 
 
 class AssetsMissing(Exception):
-    """Not everything could be fetched; the message tells what is left to do."""
+    """Not everything could be fetched. reasons: why; way_out: what is left to do."""
+
+    def __init__(self, reasons: list[UserError], way_out: str = "") -> None:
+        super().__init__("\n".join([*map(str, reasons), way_out]))
+        self.reasons, self.way_out = reasons, way_out
 
 
 def download_assets(options: DownloadAssetsOptions) -> int:
@@ -57,20 +62,22 @@ def _fetch_all(missing: list[Asset], options: DownloadAssetsOptions) -> int:
     _check_space(total - there)
     reason = probe(missing[0].urls(hub)[0])
     if reason is not None:
-        raise AssetsMissing(f"{hub} cannot be reached: {reason}\n\n{_by_hand(missing, options)}")
-    failures, arrived = [], 0
+        unreached = UserError("unreached", hub=hub, reason=reason)
+        raise AssetsMissing([unreached], _by_hand(missing, options))
+    failures: list[UserError] = []
+    arrived = 0
     with _progress(total, there) as on_bytes, open_client() as client:
         for asset in missing:
             try:
                 fetch(client, asset, hub, on_bytes)
                 arrived += 1
             except FetchError as error:
-                failures.append(str(error))
+                failures.append(error)
                 if isinstance(error, ConnectionLost):
                     break
     if failures:
         left = [asset for asset in missing if not asset.path.exists()]
-        raise AssetsMissing("\n".join([*failures, "", _by_hand(left, options)]))
+        raise AssetsMissing(failures, _by_hand(left, options))
     print(f"{arrived} files came to {config.DOWNLOADS}")
     return arrived
 
@@ -91,7 +98,7 @@ def take_from(source: Path, options: DownloadAssetsOptions) -> int:
         with opened() as file:
             asset = known.get(sha256_of(iter(lambda: file.read(BLOCK), b"")))  # noqa: B023
         if asset is None and name.rsplit("/", 1)[-1] in names:
-            problems.append(f"{name} is not the file that is known by this name: it was not taken")
+            problems.append(UserError("not_known", name=name))
         if asset is not None and not asset.path.exists():
             _check_space(size)
             asset.part.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +108,8 @@ def take_from(source: Path, options: DownloadAssetsOptions) -> int:
             print(f"{name} -> {asset.path}")
     left = [asset for asset in assets(options.what) if not asset.path.exists()]
     if left or problems:
-        rest = [_by_hand(left, options)] if left else []
-        raise AssetsMissing("\n".join([f"{arrived} files came from {source}", *problems, *rest]))
+        print(f"{arrived} files came from {source}")
+        raise AssetsMissing(problems, _by_hand(left, options) if left else "")
     return arrived
 
 
@@ -118,7 +125,7 @@ def _files(source: Path) -> Iterator[tuple[str, int, Callable[[], IO[bytes]]]]:
                 if not entry.is_dir() and not entry.flag_bits & 1:  # 1: encrypted
                     yield entry.filename, entry.file_size, _opener(archive, entry)
     else:
-        raise AssetsMissing(f"{source} is neither a folder nor a .zip")
+        raise UserError("folder_or_zip", file=source)
 
 
 def _opener(holder: Path | zipfile.ZipFile, entry: zipfile.ZipInfo | None = None) -> Callable:
@@ -145,10 +152,8 @@ def _check_space(needed: int) -> None:
     config.DOWNLOADS.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(config.DOWNLOADS).free
     if free < needed + SPARE_BYTES:
-        raise AssetsMissing(
-            f"{_megabytes(needed)} are needed in {config.DOWNLOADS}, and {_megabytes(SPARE_BYTES)} "
-            f"to spare, but {_megabytes(free)} are free; --what base needs less"
-        )
+        sizes = {"needed": needed / 1e6, "spare": SPARE_BYTES / 1e6, "free": free / 1e6}
+        raise UserError("asset_space", folder=config.DOWNLOADS, **sizes)
 
 
 def _part_size(asset: Asset) -> int:
@@ -197,8 +202,13 @@ def main(options: DownloadAssetsOptions) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except (AssetsMissing, FetchError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        print(error, file=sys.stderr)
+    except AssetsMissing as error:
+        for reason in error.reasons:
+            report_error(reason)
+        print(f"\n{error.way_out}", file=sys.stderr)
+        return 1
+    except (UserError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        report_error(error)
         return 1
     return 0
 

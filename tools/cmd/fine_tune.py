@@ -15,6 +15,7 @@ from pathlib import Path
 
 import config
 from config import replacing
+from errors import UserError
 from options import Options, command, option, parse_options, printable
 from tools.cmd.terminal import exit_code
 from train.experiment import Experiment, plain_name
@@ -56,7 +57,7 @@ class Split:
 
 
 def fine_tune(options: FineTuneOptions) -> None:
-    """Write the folders, then run the five workers. Raises ValueError or OSError."""
+    """Write the folders, then run the five workers. Raises UserError or OSError."""
     root = options.manifest.parent
     split = read_split(options.manifest, options.speaker, options.data_minutes * 60)
     folder = options.output / plain_name(options.speaker)
@@ -92,7 +93,7 @@ def workers(dataset: Path, sample_rate: int, training: TrainOptions) -> list[Opt
 def run_step(step: Options) -> None:
     """Show and run a command; a stop is handed on, and waits until its state is saved.
 
-    ValueError where it fails.
+    UserError where it fails.
     """
     argv = command(step)
     print(printable(argv), flush=True)
@@ -104,21 +105,21 @@ def run_step(step: Options) -> None:
         process.wait()
         raise
     if code:
-        raise ValueError(f"{step.MODULE} ended with exit code {code}")
+        raise UserError("step_failed", step=step.MODULE, code=code)
 
 
 def read_split(manifest: Path, speaker: str, seconds: float) -> Split:
     """Take a speaker's clips in order while they fit into seconds; what follows is real.
 
-    Sources are the clips whose split is "source". ValueError names what the table lacks.
+    Sources are the clips whose split is "source". UserError names what the table lacks.
     """
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if missing := COLUMNS - set(rows[0] if rows else ()):
-        raise ValueError(f"{manifest} has no column {', '.join(sorted(missing))}")
+        raise UserError("no_column", file=manifest, names=sorted(missing))
     own = [row for row in rows if row["speaker"] == speaker]
     if not own:
-        raise ValueError(f"{manifest} has no speaker {speaker!r}")
+        raise UserError("no_speaker", file=manifest, speaker=speaker)
     train: list[Path] = []
     for row in own:
         seconds -= float(row["seconds"])
@@ -127,22 +128,20 @@ def read_split(manifest: Path, speaker: str, seconds: float) -> Split:
         train.append(Path(row["file"]))
     real = [Path(row["file"]) for row in own[len(train) :]]
     if not train or not real:
-        raise ValueError(
-            f"{speaker} has {sum(float(row['seconds']) for row in own) / 60:.1f} minutes: "
-            "--data-minutes must leave some to train on and some to compare with"
-        )
+        minutes = sum(float(row["seconds"]) for row in own) / 60
+        raise UserError("split", speaker=speaker, minutes=minutes)
     return Split(train, real, [Path(row["file"]) for row in rows if row["split"] == "source"])
 
 
 def _copy(root: Path, files: list[Path], target: Path) -> None:
-    """Fill a folder with files of the corpus; FileExistsError if other recordings lie there."""
+    """Fill a folder with files of the corpus; UserError if other recordings lie there."""
     for file in files:
         if file.is_absolute() or ".." in file.parts:
-            raise ValueError(f"{file} leads out of the corpus")
+            raise UserError("out_of_corpus", file=file)
     wanted = {target / file for file in files}
     found = {path for path in target.rglob("*") if path.is_file()}
     if strange := found - wanted:
-        raise FileExistsError(f"{min(strange)} is no part of this split; remove {target} first")
+        raise UserError("other_split", file=min(strange), folder=target)
     for file in files:
         if target / file not in found:
             (target / file).parent.mkdir(parents=True, exist_ok=True)

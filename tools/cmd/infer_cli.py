@@ -25,8 +25,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _convert(options: ConvertOptions) -> int:
+    from errors import NoFile, UserError
+
     if not options.input.exists():
-        raise FileNotFoundError(f"{options.input}: no such file or folder")
+        raise NoFile("no_file_or_folder", file=options.input)
     if options.input.is_file() and not options.output.is_dir():
         jobs = [(options.input, options.output)]
     elif options.input.is_file():
@@ -35,10 +37,10 @@ def _convert(options: ConvertOptions) -> int:
         from train.preprocess import find_recordings
 
         if options.output.resolve() == options.input.resolve():
-            raise ValueError(f"--output is the folder of the recordings, {options.output}")
+            raise UserError("output_is_folder", folder=options.output)
         found = find_recordings(options.input, leave_out=options.output.resolve())
         if not found:
-            raise FileNotFoundError(f"{options.input}: no recordings in this folder")
+            raise NoFile("folder_empty", folder=options.input)
         jobs = _targets(options.input, found, options)
     return _convert_all(jobs, options)
 
@@ -79,14 +81,14 @@ def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:
 
 def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Outcome) -> bool:
     """Convert a recording and note what becomes of it; returns whether there is a result."""
-    from tools.cmd.terminal import fail, one_line
+    from errors import UserError, as_user_error, report_error
     from tools.jobs.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note
     from train.worker import Progress
 
     outcome = Outcome(before.input, before.output)
     try:
         if before.state == BEGUN and before.deaths:
-            raise ValueError(f"{options.input}: the process ended twice in the middle of it")
+            raise UserError("ended_twice", file=options.input)
         print(f"{options.input} -> {options.output}", flush=True)
         note(options.report, outcome, state=BEGUN)
         with Progress(100, "%", "convert") as progress:
@@ -97,8 +99,8 @@ def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Out
         note(options.report, outcome, state=STOPPED)
         raise
     except (ValueError, OSError, MemoryError) as error:
-        note(options.report, outcome, state=FAILED, error=one_line(error))
-        fail(error)
+        note(options.report, outcome, state=FAILED, error=as_user_error(error))
+        report_error(error)
         return False
     spent = round(sum(result.seconds.values()), 3)
     note(options.report, outcome, state=DONE, audio_seconds=result.audio_seconds, seconds=spent)

@@ -18,6 +18,8 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
+from errors import UserError
+
 ROOT = Path(__file__).resolve().parents[2]
 TORCH = "torch==2.13.0"
 # torch's own package index; the registry has a CUDA build for Linux and a CPU build for Windows
@@ -150,7 +152,7 @@ def steps(
 
 
 def install(root: Path, tests: bool, index: str) -> None:
-    """Bring .venv up to date; RuntimeError says which step failed and what to do."""
+    """Bring .venv up to date; UserError says which step failed and what to do."""
     environment = Environment(root)
     wanted = needed(root, tests, index)
     works = environment.works()
@@ -162,21 +164,13 @@ def install(root: Path, tests: bool, index: str) -> None:
     if not works:
         if importlib.util.find_spec("ensurepip") is None:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            raise RuntimeError(
-                f"Python {version} here cannot make virtual environments. Install that part "
-                f"(Debian, Ubuntu: sudo apt install python{version}-venv) and start again."
-            )
+            raise UserError("no_venv", version=version, package=f"python{version}-venv")
         print(f"Making {environment.folder} with Python {platform.python_version()} ...")
         venv.create(environment.folder, clear=True, with_pip=True)
     for what, arguments in steps(environment, wanted, index):
         print(f"\nInstalling {what} ...", flush=True)
         if environment.pip("install", *arguments) != 0:
-            raise RuntimeError(
-                f"Installing {what} failed; the lines above say why. Check the connection, the "
-                "proxy and the free disk space (4 GB), then start again: it goes on from here. "
-                "If files are in use or access is denied, another program holds them, often an "
-                "antivirus scan: wait for it, or except this folder from it."
-            )
+            raise UserError("install_failed", what=what)
     environment.record({**environment.installed(), **wanted})
     print("\nEverything is installed.", flush=True)
 
@@ -194,7 +188,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         install(ROOT, options.tests, options.torch_index)
-    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+    except (UserError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"\n{error}")
 
 

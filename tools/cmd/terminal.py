@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from errors import as_user_error, report_error
+from errors import report_error
 
 
 def exit_code(work: Callable[[], int | None], stopped: str = "stopped") -> int:
@@ -17,18 +17,8 @@ def exit_code(work: Callable[[], int | None], stopped: str = "stopped") -> int:
     try:
         return work() or 0
     except (ValueError, OSError, MemoryError) as error:
-        return fail(error)
+        report_error(error)
+        return 1
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return 130
-
-
-def fail(error: Exception) -> int:
-    """Say an error in one line, and note it for the process that started this one; returns 1."""
-    report_error(error)
-    return 1
-
-
-def one_line(error: Exception) -> str:
-    """Return what an error says, without line breaks; its kind where it says nothing."""
-    return " ".join(str(as_user_error(error)).split())

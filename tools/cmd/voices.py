@@ -67,7 +67,7 @@ def _show(options: ShowOptions) -> None:
         if value := getattr(header, name):
             print(f"  {name}: {value}")
     if header.problem:
-        raise LibraryError(f"{options.file} cannot be used: {header.problem}")
+        raise LibraryError("unusable", file=options.file, reason=header.problem)
 
 
 def _extract(options: ExtractOptions) -> None:
@@ -96,7 +96,7 @@ def _merge(options: MergeOptions) -> None:
 def _pack(options: PackOptions) -> None:
     library = Library()
     if options.output.suffix.lower() != ".zip":
-        raise LibraryError(f"{options.output} does not end in .zip")
+        raise LibraryError("suffix", file=options.output, suffix=".zip")
     print(pack(library, library.find(options.voice), options.output))
 
 
@@ -130,16 +130,16 @@ def _restore(options: RestoreOptions) -> None:
     library = Library()
     known = [each for each in library.trashed() if options.voice in (each.name, each.folder)]
     if not known:
-        raise LibraryError(f"nothing called {options.voice!r} is in the trash")
+        raise LibraryError("not_in_trash", name=options.voice)
     print(library.restore(known[0].folder))
 
 
 def _free(path: Path) -> Path:
     """A path for a new voice; LibraryError if it is taken or none."""
     if path.suffix != ".pth":
-        raise LibraryError(f"{path} does not end in .pth")
+        raise LibraryError("suffix", file=path, suffix=".pth")
     if path.exists():
-        raise LibraryError(f"{path} exists already; use another name")
+        raise LibraryError("exists", name=path)
     return path
 
 

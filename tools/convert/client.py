@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import config
+from errors import UserError, from_json
 from infer.options import ConvertOptions
 from options import command
 from tools.options import IndexRatesOptions
@@ -23,8 +24,8 @@ CANCEL_SECONDS = 30.0  # a process that has not given up by then is ended
 CLOSE_SECONDS = 5.0  # the same when the page itself ends
 
 
-class ConversionError(RuntimeError):
-    """A conversion did not give a file; the text is for the user."""
+class ConversionError(UserError):
+    """A conversion did not give a file."""
 
 
 class ConversionCancelled(ConversionError):
@@ -55,14 +56,12 @@ class Request:
             if "result" in reply:
                 return reply["result"]
             if "cancelled" in reply or ("ended" in reply and self.cancelled_at):
-                raise ConversionCancelled("The conversion was stopped.")
+                raise ConversionCancelled("conversion_stopped")
             if "ended" in reply:
-                raise ConversionError(
-                    f"The conversion process ended by itself (exit code {reply['ended']}; the "
-                    "console says more). Nothing was written; the next conversion starts a new one."
-                )
+                raise ConversionError("process_ended", code=reply["ended"])
             if "error" in reply:
-                raise ConversionError(reply["error"])
+                error = from_json(reply["error"])
+                raise ConversionError(error.name, **error.values)
             if on_progress is not None:
                 on_progress(reply["progress"])
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errors import NoFile, UserError
 from infer.audio.filters import high_pass
 from infer.audio.reader import load
 from infer.f0 import SAMPLE_RATE, F0Method, load_f0_method
@@ -70,13 +71,13 @@ def compare_index_rates(
     """Convert options.input once for each of RATES into the folder options.output.
 
     The first row is the source itself. on_progress is told the share that is done. Raises
-    ValueError where the voice has no index, AudioError; then no file is left.
+    UserError where the voice has no index, AudioError; then no file is left.
     """
     index = options.index or converter.own_index()
     if index is None:
-        raise ValueError(f"{options.voice} has no index here, so there are no rates to compare")
+        raise UserError("no_index", file=options.voice)
     if not options.input.is_file():
-        raise FileNotFoundError(f"{options.input}: no such file")
+        raise NoFile("no_file", file=options.input)
     f0_method = load_f0_method(MEASURED_WITH)
     source = _listen(converter, options.input, index, f0_method)
     training = _training_timbre(index, options.speaker)

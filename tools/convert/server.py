@@ -8,7 +8,8 @@ Requests, one a line on standard input:
   {"id": 4, "do": "match", "paths": [...], "targets": [...]}     copies of the same loudness
   {"id": 2, "do": "cancel"}                       give up request 2, waiting or running
 Replies, one a line on what was standard output: {"id": 2, "progress": 0..1}, any number of times,
-then one of {"id": 2, "result": {...}}, {"id": 2, "error": TEXT} and {"id": 2, "cancelled": true}.
+then one of {"id": 2, "result": {...}}, {"id": 2, "cancelled": true} and {"id": 2, "error": {...}},
+an error of errors.py as JSON.
 The end of standard input ends the process.
 """
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import config
+from errors import as_user_error
 from infer.f0 import F0Method, load_f0_method
 from infer.options import ConvertOptions
 from infer.retrieval import find_index
@@ -80,10 +82,10 @@ class Worker:
         except Cancelled:
             self._reply(number, cancelled=True)
         except (ValueError, OSError) as error:
-            self._reply(number, error=str(error))
+            self._reply(number, error=as_user_error(error).to_json())
         except (RuntimeError, MemoryError) as error:  # out of memory, a device that went away
             logger.exception("request %d failed", number)
-            self._reply(number, error=f"{type(error).__name__}: {error}")
+            self._reply(number, error=as_user_error(error).to_json())
         else:
             self._reply(number, result=result)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import config
+from errors import UserError
 from tools.chart import COLOURS, HEIGHT, WIDTH, chart
 
 FOLDER = config.ROOT / "docs" / "curves"
@@ -110,7 +111,7 @@ class Measured:
 
 
 def read_measured(file: Path) -> Measured | None:
-    """Read points, one JSON object a line; None where there are none. ValueError: not such a file.
+    """Read points, one JSON object a line; None where there are none. UserError: not such a file.
 
     Half a line of a killed process does not count.
     """
@@ -123,11 +124,11 @@ def read_measured(file: Path) -> Measured | None:
         except ValueError:
             continue
         if not isinstance(row, dict) or not {"settings", "point", "figures"} <= row.keys():
-            raise ValueError(f"{file} holds no measured points; choose another --output")
+            raise UserError("no_points", file=file)
         if settings is None:
             settings = row["settings"]
         elif settings != row["settings"]:
-            raise ValueError(f"{file} mixes points of different settings; remove it")
+            raise UserError("mixed_points", file=file)
         rows.append((Point(**row["point"]), row["figures"]))
     return None if settings is None else Measured(settings, rows)
 

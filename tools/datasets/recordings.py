@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from errors import UserError
 from tools.unzip import ZipError, check_entries, opened_zip, unpack_entry
 from train.experiment import plain_name
 from train.preprocess import AUDIO_SUFFIXES
@@ -19,7 +20,7 @@ MOST_BYTES = 16 * 2**30  # of a zip, unpacked
 def take_recordings(files: Iterable[Path], folder: Path) -> list[Path]:
     """Move recordings, and those inside zips, into a folder; returns where they are now.
 
-    All of them, or none; nothing there is overwritten. ValueError names the file that is refused.
+    All of them, or none; nothing there is overwritten. UserError names the file that is refused.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as name:
@@ -33,7 +34,7 @@ def take_recordings(files: Iterable[Path], folder: Path) -> list[Path]:
             elif file.suffix.lower() in AUDIO_SUFFIXES:
                 found.append(Path(shutil.move(file, place / file.name)))
             else:
-                raise ValueError(f"{file.name} is neither a recording nor a zip of recordings")
+                raise UserError("not_recordings", file=file.name)
         return [path.replace(_free_name(folder / path.name)) for path in found]
 
 
@@ -42,7 +43,7 @@ def _unpack(file: Path, folder: Path) -> list[Path]:
     with opened_zip(file) as archive:
         items = [item for item in archive.infolist() if _is_recording(item)]
         if not items:
-            raise ZipError(f"{file.name} holds no recordings")
+            raise ZipError("empty_zip", file=file.name)
         check_entries(file, items, MOST_FILES, MOST_BYTES)
         return [_unpack_one(archive, item, folder) for item in items]
 

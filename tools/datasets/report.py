@@ -16,7 +16,7 @@ import numpy as np
 
 import config
 from config import replacing
-from infer.audio.reader import AudioError
+from errors import AudioError, UserError, from_json
 from infer.f0 import load_f0_method
 from tools.datasets.measure import Measures, measure
 from tools.datasets.similar import find_duplicates, find_other_voices
@@ -49,7 +49,7 @@ LITE_MINUTES = {"clean": 30, "fair": 20, "noisy": 10}
 class Recording:
     """One file: numbers, and problems as names of texts (report_file_*); -inf loudness = silent.
 
-    detail: what the reader said of an unreadable file, or which other file this one repeats.
+    repeats: the other file that this one is a copy of. error: why it cannot be read.
     """
 
     path: str  # below the dataset, with slashes
@@ -63,7 +63,8 @@ class Recording:
     bandwidth: float = 0.0  # Hz
     f0_median: float = 0.0  # Hz
     problems: tuple[str, ...] = ()
-    detail: str = ""
+    repeats: str = ""
+    error: UserError | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def report_dataset(
     recordings = []
     for i, (path, name, each) in enumerate(zip(paths, names, measured, strict=True)):
         if isinstance(each, AudioError):
-            detail = str(each).removeprefix(f"{path}: ")
-            recordings.append(Recording(name, problems=("report_file_unreadable",), detail=detail))
+            error = each.rename(path, path.name)
+            recordings.append(Recording(name, problems=("report_file_unreadable",), error=error))
         else:
             recordings.append(_recording(name, each, repeats.get(i, ""), i in others))
     return _summarize(dataset, recordings, [measured[i] for i in good])
@@ -170,7 +171,7 @@ def _recording(name: str, measures: Measures, repeats: str, is_other: bool) -> R
         bandwidth=round(measures.bandwidth),
         f0_median=round(float(np.median(voiced)), 1) if len(voiced) else 0.0,
         problems=tuple(problems),
-        detail=repeats,
+        repeats=repeats,
     )
 
 
@@ -315,7 +316,13 @@ def read_report(path: Path) -> DatasetReport:
         Finding(**{**each, "files": tuple(each["files"])}) for each in content.pop("findings")
     )
     recordings = tuple(
-        Recording(**{**each, "problems": tuple(each["problems"])})
+        Recording(
+            **{
+                **each,
+                "problems": tuple(each["problems"]),
+                "error": each["error"] and from_json(each["error"]),
+            }
+        )
         for each in content.pop("recordings")
     )
     epochs = tuple(content.pop("epochs"))
@@ -323,7 +330,9 @@ def read_report(path: Path) -> DatasetReport:
 
 
 def _finite(value: Any) -> Any:
-    """The value with every infinite number replaced by None, which JSON knows."""
+    """The value with every infinite number replaced by None, which JSON knows, errors too."""
+    if isinstance(value, UserError):
+        return value.to_json()
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):

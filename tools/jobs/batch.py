@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import config
+from errors import UserError, as_user_error
 from infer.options import ConvertOptions
 from tools.jobs import outcomes, results
 from tools.jobs.jobs import Job, JobError, Jobs, failure, named_place, new_place
@@ -36,7 +37,7 @@ class Row:
     share: float = 0.0
     audio_seconds: float = 0.0
     seconds: float = 0.0
-    error: str = ""
+    error: UserError | None = None
     output: Path | None = None
 
 
@@ -47,7 +48,7 @@ class Batch:
     rows: tuple[Row, ...]
     is_running: bool
     can_resume: bool
-    error: str = ""
+    error: UserError | None = None
     zip: Path | None = None
 
     @property
@@ -108,7 +109,7 @@ class Batches:
         job = self._jobs.read(Experiment(place)) if plan else None
         if job is None:
             return None
-        progress, log = self._jobs.log(Experiment(place))
+        progress, _ = self._jobs.log(Experiment(place))
         known = {Path(path).name: each for path, each in
                  read_outcomes(place / "outcomes.jsonl").items()}  # fmt: skip
         rows = tuple(_row(each, known.get(each), job, progress) for each in plan["recordings"])
@@ -120,10 +121,10 @@ class Batches:
         try:
             if is_over:  # nothing to go on with
                 shutil.rmtree(place / "recordings", ignore_errors=True)
-            error = failure(job, log) if batch.can_resume else ""
+            error = failure(job) if batch.can_resume else None
             return replace(batch, error=error, zip=self._zip(rows, target))
         except OSError as error:
-            return replace(batch, error=f"{target}: {error}")
+            return replace(batch, error=as_user_error(error))
 
     def stop(self, name: str) -> None:
         """Give up the recording that is converted and those that wait; finished ones stay."""
@@ -134,7 +135,7 @@ class Batches:
         """Go on with what is not converted yet. JobError: there is nothing."""
         batch, place = self.find(name), self._place(name)
         if batch is None or place is None or not batch.can_resume:
-            raise JobError("this batch is gone, or has nothing to go on with")
+            raise JobError("batch_over")
         if batch.zip is not None:
             batch.zip.unlink(missing_ok=True)  # there will be more to put in
         self._jobs.resume(Experiment(place))
@@ -168,7 +169,7 @@ def _take(recording: Path, folder: Path) -> str:
 
 def _row(name: str, known: Outcome | None, job: Job, progress: ProgressLine | None) -> Row:
     if Path(name).suffix.lower() not in AUDIO_SUFFIXES:
-        return Row(name, FAILED, 1.0, error="its name is not that of an audio or video file")
+        return Row(name, FAILED, 1.0, error=UserError("no_audio_name"))
     if known is None or (known.state in (outcomes.BEGUN, outcomes.STOPPED) and not job.is_active):
         return Row(name, WAITING if job.is_active else STOPPED)
     if known.state == outcomes.BEGUN:
@@ -176,11 +177,7 @@ def _row(name: str, known: Outcome | None, job: Job, progress: ProgressLine | No
         return Row(name, RUNNING, share)
     if known.state == outcomes.STOPPED:
         return Row(name)
-    error = without_folder(known.error, Path(known.input))
+    source = Path(known.input)
+    error = known.error and known.error.rename(source, source.name)
     output = config.ROOT / known.output if known.state == outcomes.DONE else None
     return Row(name, known.state, 1.0, known.audio_seconds, known.seconds, error, output)
-
-
-def without_folder(message: str, path: Path) -> str:
-    """Return a message that names a file by its name alone: its folder is the page's own."""
-    return message.replace(str(path), path.name)

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 import config
+from errors import UserError, from_json
 from infer.options import ConvertOptions
 from options import Options, command, option
 from tools.machine.hardware import has_gpu
@@ -49,8 +50,8 @@ PROMPT = "$ "  # before the command that a log tells of
 logger = logging.getLogger(__name__)
 
 
-class JobError(ValueError):
-    """A job cannot be started; the text is for the user."""
+class JobError(UserError):
+    """A job cannot be started, or gone on with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,8 @@ class Job:
     """Commands, each a module and its arguments; stage: which of them runs or is next.
 
     state: waiting, running, done, failed, stopped or, never on disk, interrupted. Times are
-    seconds since 1970. heavy jobs run one at a time.
+    seconds since 1970. heavy jobs run one at a time. error: what the command that failed said, as
+    JSON.
     """
 
     commands: tuple[tuple[str, ...], ...]
@@ -78,6 +80,7 @@ class Job:
     started: float | None = None
     ended: float | None = None
     exit_code: int | None = None
+    error: dict[str, Any] | None = None
 
     @property
     def is_active(self) -> bool:
@@ -142,12 +145,11 @@ def named_place(folder: Path, name: str) -> Experiment | None:
     return Experiment(root) if SECRET_NAME.fullmatch(name) and root.is_dir() else None
 
 
-def failure(job: Job, log: str) -> str:
-    """Why a job that failed went no further: its last line of error, "" for any other job."""
+def failure(job: Job) -> UserError | None:
+    """Why a job that failed went no further, None for any other job."""
     if job.state != "failed":
-        return ""
-    said = [line for line in log.splitlines() if line.startswith("error: ")]
-    return said[-1].removeprefix("error: ") if said else f"exit code {job.exit_code}"
+        return None
+    return from_json(job.error) if job.error else UserError("exit_code", code=job.exit_code)
 
 
 def is_held(path: Path) -> bool:
@@ -193,8 +195,10 @@ class Jobs:
             self._refuse_if_active(experiment)
             job = read_job(experiment)
             if job is None or job.stage == len(job.commands):
-                raise JobError(f"{experiment.name} has nothing to go on with")
-            self._launch(experiment, replace(job, state="waiting", ended=None, exit_code=None))
+                raise JobError("job_over", name=experiment.name)
+            self._launch(
+                experiment, replace(job, state="waiting", ended=None, exit_code=None, error=None)
+            )
 
     def stop(self, experiment: Experiment) -> None:
         """Ask a job to save and stop; asked again, it is ended at once."""
@@ -291,7 +295,7 @@ class Jobs:
     def _refuse_if_active(self, experiment: Experiment) -> None:
         job = self.read(experiment)
         if job is not None and job.is_active:
-            raise JobError(f"{experiment.name} is being worked on already; stop that first")
+            raise JobError("job_busy", name=experiment.name)
 
     def _launch(self, experiment: Experiment, job: Job) -> None:
         """Write the job and start its runner; returns when that has taken it."""
@@ -309,7 +313,7 @@ class Jobs:
         deadline = time.monotonic() + START_SECONDS
         while not is_held(experiment.lock_file("job")):
             if runner.poll() is not None and read_job(experiment).state == "waiting":
-                raise JobError(f"the job did not start; {experiment.log_file('job')} says why")
+                raise JobError("job_start", log=experiment.log_file("job"))
             if runner.poll() is not None or time.monotonic() > deadline:
                 return
             time.sleep(0.02)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from errors import UserError, from_json
 
 BEGUN, DONE, FAILED, STOPPED = "begun", "done", "failed", "stopped"
 
@@ -19,16 +21,17 @@ class Outcome:
     state: str = ""
     audio_seconds: float = 0.0
     seconds: float = 0.0
-    error: str = ""
+    error: UserError | None = None
     deaths: int = 0
 
 
 def note(report: Path | None, outcome: Outcome, **changes: object) -> None:
     """Add an outcome to a report, with changes; None = nobody wants one."""
     if report is not None:
-        line = json.dumps(asdict(replace(outcome, **changes))) + "\n"
+        changed = vars(replace(outcome, **changes))
+        line = json.dumps({**changed, "error": changed["error"] and changed["error"].to_json()})
         with report.open("ab") as file:
-            file.write(line.encode("ascii"))
+            file.write(f"{line}\n".encode("ascii"))
 
 
 def read_outcomes(report: Path | None) -> dict[str, Outcome]:
@@ -51,6 +54,7 @@ def _lines(report: Path | None) -> Iterator[Outcome]:
         return
     for line in report.read_text(encoding="ascii", errors="replace").splitlines():
         try:
-            yield Outcome(**json.loads(line))
-        except (ValueError, TypeError):
+            fields = json.loads(line)
+            yield Outcome(**{**fields, "error": fields["error"] and from_json(fields["error"])})
+        except (ValueError, TypeError, KeyError):
             continue

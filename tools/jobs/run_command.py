@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import config
+from errors import ERROR_FILE, UserError, read_noted_error
 
 
 def run_command(argv: Sequence[str]) -> None:
-    """Run a command of the program to its end; ValueError: its own error line."""
-    ran = subprocess.run(argv, cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8")
-    if ran.returncode:
-        lines = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
-        raise ValueError(lines[-1].removeprefix("error: ") if lines else ran.stderr[-500:])
+    """Run a command of the program to its end; raises the error that ended it."""
+    with tempfile.TemporaryDirectory() as folder:
+        noted = Path(folder) / "error"
+        ran = subprocess.run(
+            argv, cwd=config.ROOT, capture_output=True, text=True, encoding="utf-8",
+            errors="replace", env={**os.environ, ERROR_FILE: str(noted)},
+        )  # fmt: skip
+        if ran.returncode:
+            raise read_noted_error(noted) or UserError("other", message=ran.stderr[-500:])

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 import config
+from errors import ERROR_FILE, read_noted_error
 from options import parse_options, printable
 from tools.jobs.jobs import (
     PROMPT,
@@ -64,7 +65,11 @@ class Runner:
                     self._restarts += 1
                     logger.warning("the command was killed (exit code %d); starting it again", code)
                 else:
-                    self._change(state="failed", exit_code=code, ended=time.time())
+                    error = read_noted_error(self.experiment.error_file)
+                    self._change(
+                        state="failed", exit_code=code, ended=time.time(),
+                        error=error and error.to_json(),
+                    )  # fmt: skip
                     return
             self._change(state="done", exit_code=0, ended=time.time())
 
@@ -79,13 +84,15 @@ class Runner:
         return None
 
     def _run_command(self, words: tuple[str, ...]) -> int:
-        argv = [sys.executable, "-m", *words]
+        argv, error_file = [sys.executable, "-m", *words], self.experiment.error_file
+        error_file.unlink(missing_ok=True)
         with self.experiment.log_file("job").open("ab") as log:
             log.write(f"{PROMPT}{printable(argv)}\n".encode())
             log.flush()
             worker = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=config.ROOT,
-                env={**os.environ, "PYTHONIOENCODING": "utf-8"}, **_group(),
+                env={**os.environ, "PYTHONIOENCODING": "utf-8", ERROR_FILE: str(error_file)},
+                **_group(),
             )  # fmt: skip
         asked = ""
         while (code := worker.poll()) is None:

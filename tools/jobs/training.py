@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import config
+from errors import NoFile, UserError
 from infer.voice.header import read_header
 from infer.voice.traits import TRAITS, traits
 from options import Options
@@ -110,18 +111,18 @@ def write_settings(experiment: Experiment, settings: Settings) -> None:
 
 
 def dataset_of(settings: Settings) -> Path:
-    """The recordings, seen from the program's folder; ValueError where none are named."""
+    """The recordings, seen from the program's folder; UserError where none are named."""
     dataset = (settings.dataset or "").strip().strip("\"'")
     if not dataset:
-        raise ValueError("no recordings: name a folder of them, or add files")
+        raise UserError("no_recordings")
     return Path(dataset).expanduser()
 
 
 def existing_dataset(settings: Settings) -> Path:
-    """The recordings as an absolute path; ValueError where there are none of that name."""
+    """The recordings as an absolute path; NoFile where there are none of that name."""
     dataset = config.ROOT / dataset_of(settings)
     if not dataset.exists():
-        raise ValueError(f"no folder {dataset}; give one that exists, or add files")
+        raise NoFile("no_folder", folder=dataset)
     return dataset
 
 
@@ -133,11 +134,11 @@ def report_command(experiment: Experiment, settings: Settings) -> DatasetReportO
 
 
 def commands(experiment: Experiment, settings: Settings) -> list[Options]:
-    """All steps from recordings to a voice and its index, proven; ValueError for a bad value."""
+    """All steps from recordings to a voice and its index, proven; UserError for a bad value."""
     folder, dataset = Path(from_root(experiment.root)), dataset_of(settings)
     device, *more_devices = settings.device.replace(" ", "").split(",")
     if more_devices and not traits(settings.version).shares_gpus:
-        raise ValueError(f"a {settings.version} voice is trained on one device; choose one")
+        raise UserError("one_device", version=settings.version)
     limit = "epochs" if settings.counts_epochs else "minutes"
     return [
         PreprocessOptions(
@@ -173,7 +174,7 @@ def _branch(settings: Settings) -> dict[str, Any]:
 def voice_of_state(experiment: Experiment, step: int) -> Path:
     """Make the voice of a saved state, weights/NAME_e<epoch>_s<step>.pth, unless it is there.
 
-    Voices that training keeps on the way have that name too. ValueError, FileNotFoundError.
+    Voices that training keeps on the way have that name too. UserError.
     """
     state = experiment.generator_state(step)
     name = f"{experiment.name}_e{read_header(state).epoch}_s{step}"

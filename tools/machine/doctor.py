@@ -211,7 +211,7 @@ def check_voices() -> Iterator[Check]:
     """Voices and indexes that cannot be used."""
     library = Library(config.WEIGHTS, config.LOGS, config.LITE)
     voices = library.voices()
-    bad = [f"{voice.path.name}: {voice.problem}" for voice in voices if voice.problem]
+    bad = [str(voice.problem) for voice in voices if voice.problem]
     for path in sorted({*config.WEIGHTS.glob("*.index"), *config.LOGS.glob("*/added_*.index")}):
         try:
             check_index(path)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import httpx
 
+from errors import NoFile, UserError, as_user_error
 from tools.machine.assets import Asset, sha256_of
 
 CONNECT_SECONDS = 5.0
@@ -22,19 +23,19 @@ PAUSE_SECONDS = 1.0  # after the first of them; doubled after each further one
 BLOCK = 1 << 20
 
 
-class FetchError(Exception):
-    """A file could not be fetched; the message says why."""
+class FetchError(UserError):
+    """A file could not be fetched."""
 
 
 class ConnectionLost(FetchError):
     """The server answers no more; other files will fare no better."""
 
 
-class WrongFile(Exception):
+class WrongFile(UserError):
     """What a server offers is not of the size that is wanted."""
 
 
-class _Again(Exception):
+class _Again(UserError):
     """This answer is of no use, the next may be."""
 
 
@@ -45,16 +46,16 @@ def open_client() -> httpx.Client:
     return httpx.Client(timeout=timeout, headers=headers, follow_redirects=True)
 
 
-def probe(url: str) -> str | None:
+def probe(url: str) -> UserError | None:
     """Why there is no answer from a server, None if there is; takes at most PROBE_SECONDS."""
-    reasons: list[str | None] = [f"no answer within {PROBE_SECONDS:g} s"]
+    reasons: list[UserError | None] = [UserError("no_answer", seconds=PROBE_SECONDS)]
 
     def ask() -> None:
         try:
             with open_client() as client, client.stream("GET", url, headers={"Range": "bytes=0-0"}):
                 reasons.append(None)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
-            reasons.append(str(error) or type(error).__name__)
+            reasons.append(as_user_error(error))
 
     # a thread, because nothing else ends a look-up of a name that nobody answers
     asking = threading.Thread(target=ask, daemon=True)
@@ -73,7 +74,7 @@ def fetch(client: httpx.Client, asset: Asset, hub: str, on_bytes: Callable[[int]
     urls = asset.urls(hub)
     if asset.part.exists():  # should it turn out to be damaged, there is a second try
         urls.insert(0, urls[0])
-    reason = ""
+    reason: UserError | None = None
     for url in urls:
         try:
             _fill(client, url, asset, on_bytes)
@@ -81,12 +82,12 @@ def fetch(client: httpx.Client, asset: Asset, hub: str, on_bytes: Callable[[int]
             if publish(asset):
                 return
             on_bytes(-size)
-            reason = f"{url} is another file: its SHA-256 is not {asset.sha256}"
+            reason = FetchError("other_file", url=url, reason=UserError("sha", sha256=asset.sha256))
         except FileNotFoundError:
-            reason = reason or f"{url} does not exist"
+            reason = reason or FetchError("not_there", url=url)
         except WrongFile as error:
-            reason = f"{url} is another file: {error}"
-    raise FetchError(reason)
+            reason = FetchError("other_file", url=url, reason=error)
+    raise reason or FetchError("not_there", url=asset.name)
 
 
 def publish(asset: Asset) -> bool:
@@ -118,13 +119,13 @@ def _fill(client: httpx.Client, url: str, asset: Asset, on_bytes: Callable[[int]
             total = _receive(client, url, part, size, on_bytes)
             if part.stat().st_size == total:
                 return
-            reason = "the connection ended early"
+            reason = UserError("ended_early")
         except (httpx.TransportError, httpx.TooManyRedirects, _Again) as error:
-            reason = str(error) or type(error).__name__
+            reason = as_user_error(error)
         gained = (part.stat().st_size if part.exists() else 0) > before
         fruitless = 0 if gained else fruitless + 1
         if fruitless == ATTEMPTS:
-            raise ConnectionLost(f"{url}: {reason} ({ATTEMPTS} times)")
+            raise ConnectionLost("lost", url=url, reason=reason, count=ATTEMPTS)
         time.sleep(PAUSE_SECONDS * 2 ** max(0, fruitless - 1))
 
 
@@ -139,7 +140,7 @@ def _receive(
         length = answer.headers.get("Content-Length")
         total = first + int(length) if length and length.isdigit() else size
         if size is not None and total != size:
-            raise WrongFile(f"it has {total} bytes and not {size}")
+            raise WrongFile("wrong_size", found=total, wanted=size)
         on_bytes(first - have)
         with part.open("ab" if first else "wb") as file:
             _write(answer, file, total, on_bytes)
@@ -151,18 +152,19 @@ def _check_status(
 ) -> None:
     status = answer.status_code
     if status in (404, 410):
-        raise FileNotFoundError(url)
+        raise NoFile("not_there", url=url)
     if status == 429 or status >= 500:
-        raise _Again(f"the server says {status} {answer.reason_phrase}")
+        raise _Again("status", status=status, phrase=answer.reason_phrase)
     if status in (200, 206):
         first = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
         if status == 200 or (first and int(first[1]) == have):
             return
     elif status != 416:
-        raise FetchError(f"{url}: the server says {status} {answer.reason_phrase}")
+        reason = UserError("status", status=status, phrase=answer.reason_phrase)
+        raise FetchError("not_fetched", url=url, reason=reason)
     on_bytes(-have)
     part.unlink(missing_ok=True)  # nothing can follow on it
-    raise _Again("the server cannot go on where the download stood")
+    raise _Again("no_ranges")
 
 
 def _write(
@@ -170,6 +172,6 @@ def _write(
 ) -> None:
     for block in answer.iter_raw():  # in blocks of a given size the last would be lost
         if total is not None and file.tell() + len(block) > total:
-            raise _Again(f"more than {total} bytes came")
+            raise _Again("more_bytes", total=total)
         file.write(block)
         on_bytes(len(block))

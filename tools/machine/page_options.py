@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from errors import UserError
 from options import Options, option
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -34,7 +35,7 @@ class WebOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.auth and not all(self.auth.partition(":")):
-            raise ValueError("--auth must be name:password")
+            raise UserError("auth")
 
     @property
     def login(self) -> tuple[str, str] | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import config
+from errors import UserError
+
+NONE_YET = UserError("none_yet")
 
 
 def voices() -> list[tuple[str, str]]:
@@ -25,13 +28,12 @@ def indexes() -> list[tuple[str, str]]:
 
 
 def voice_path(voice: str) -> Path:
-    """Return the path of a voice given by its name or path. ValueError: there is none such."""
+    """Return the path of a voice given by its name or path. UserError: there is none such."""
     known = voices()
     for name, path in known:
         if voice in (name, path):
             return Path(path)
-    names = ", ".join(name for name, _ in known) or "none yet"
-    raise ValueError(f"no voice {voice!r} here; the voices are: {names}")
+    raise UserError("no_voice_here", name=voice, known=[name for name, _ in known] or NONE_YET)
 
 
 def from_root(path: Path) -> str:

@@ -5,7 +5,9 @@ A voice is weights/NAME.pth; what belongs to it lies beside it under the same na
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import secrets
 import shutil
 import time
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import config
-from errors import CheckpointError
+from errors import CheckpointError, NoFile, UserError
 from infer.retrieval import find_index
 from infer.voice.header import STATE, VOICE, VoiceHeader, read_header
 from tools.voices.presets import SUFFIX as PRESETS
@@ -34,8 +36,8 @@ PICTURE_STARTS = {
 }
 
 
-class LibraryError(ValueError):
-    """A voice cannot be listed, shared or taken in; the message says why and what to do."""
+class LibraryError(UserError):
+    """A voice cannot be listed, shared or taken in."""
 
 
 class TrainingStateError(LibraryError):
@@ -44,7 +46,7 @@ class TrainingStateError(LibraryError):
 
 @dataclass(frozen=True)
 class Voice:
-    """One voice as lists show it. problem: why it cannot be used, "" if it can."""
+    """One voice as lists show it. problem: why it cannot be used, None if it can."""
 
     path: Path
     header: VoiceHeader
@@ -53,14 +55,11 @@ class Voice:
     index: Path | None = None
     picture: Path | None = None
     is_shipped: bool = False
+    problem: UserError | None = None
 
     @property
     def name(self) -> str:
         return self.path.stem
-
-    @property
-    def problem(self) -> str:
-        return str(self.header.problem or "")
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,12 @@ class Library:
     def voice(self, path: Path) -> Voice:
         """What is known of one voice file. FileNotFoundError."""
         status = path.stat()
+        header, problem, index = VoiceHeader(""), None, None
         try:
-            header = read_header(path)
-        except CheckpointError as error:
-            header = VoiceHeader("", problem=str(error).removeprefix(f"{path} "))
-        if header.kind == STATE and not header.problem:
-            header = VoiceHeader(STATE, problem="it is a training state; extract the voice from it")
-        index = None
-        if header.kind == VOICE and not header.problem:
+            header = check_voice(path)
+        except UserError as error:
+            problem = error.rename(path, path.name)
+        else:
             index = find_index(path, [self.logs], header.version, header.content_dim or None)
         pictures = (path.with_suffix(suffix) for suffix in PICTURES)
         return Voice(
@@ -113,6 +110,7 @@ class Library:
             index=index,
             picture=next((each for each in pictures if each.is_file()), None),
             is_shipped=path.parent == self.shipped,
+            problem=problem,
         )
 
     def find(self, name: str) -> Path:
@@ -120,8 +118,8 @@ class Library:
         for path in (self.weights / f"{name}.pth", self.shipped / f"{name}.pth", Path(name)):
             if path.is_file() and path.suffix == ".pth":
                 return path
-        known = ", ".join(voice.name for voice in self.voices()) or "none yet"
-        raise LibraryError(f"no voice {name!r}; there are: {known}")
+        known = [voice.name for voice in self.voices()]
+        raise LibraryError("no_voice", name=name, known=known or UserError("none_yet"))
 
     # changing
 
@@ -166,7 +164,7 @@ class Library:
         """Bring a voice back from the trash; LibraryError if another has taken its name."""
         known = {each.folder: each.name for each in self.trashed()}
         if folder not in known:
-            raise LibraryError(f"nothing called {folder!r} is in the trash")
+            raise LibraryError("not_in_trash", name=folder)
         target = self._target(known[folder])
         with self.all_or_nothing() as moved:
             for each in sorted((self.weights / TRASH / folder).iterdir()):
@@ -179,9 +177,9 @@ class Library:
     def check_own(self, path: Path) -> Path:
         """Return the path of a voice that may be changed; LibraryError if it is not the user's."""
         if path.resolve().parent != self.weights.resolve() or path.suffix != ".pth":
-            raise LibraryError(f"{path.stem} is not in weights/; only voices there can be changed")
+            raise LibraryError("only_own", name=path.stem)
         if not path.is_file():
-            raise FileNotFoundError(f"no voice {path}")
+            raise NoFile("no_voice_at", path=path)
         return self.weights / path.name
 
     def _target(self, name: str) -> Path:
@@ -190,7 +188,7 @@ class Library:
         taken = {each.name.casefold() for each in self.weights.glob("*")}
         for suffix in (".pth", *COMPANIONS):
             if f"{name}{suffix}".casefold() in taken:
-                raise LibraryError(f"{name}{suffix} exists already in weights/; use another name")
+                raise LibraryError("in_weights", name=f"{name}{suffix}")
         return path
 
     def _files(self, path: Path) -> list[Path]:
@@ -218,7 +216,7 @@ class Moves:
     def move(self, source: Path, target: Path) -> None:
         """Move a file to where none is."""
         if target.exists():
-            raise FileExistsError(f"{target} exists already")
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         source.rename(target)
         self.done.append((source, target))
 
@@ -233,13 +231,11 @@ def check_voice(path: Path) -> VoiceHeader:
     try:
         header = read_header(path)
     except CheckpointError as error:
-        raise LibraryError(str(error)) from error
+        raise LibraryError(error.name, **error.values) from error
     if header.kind == STATE and not header.problem:
-        raise TrainingStateError(
-            f"{path.name} is a training state, not a voice to share; extract the voice from it"
-        )
+        raise TrainingStateError("state_file", file=path.name)
     if header.kind != VOICE or header.problem:
-        raise LibraryError(f"{path.name} is no voice: {header.problem}")
+        raise LibraryError("no_voice_file", file=path.name, reason=header.problem)
     return header
 
 
@@ -249,15 +245,13 @@ def check_index(path: Path, content_dim: int = 0) -> int:
         head = file.read(16)
     dim, count = int.from_bytes(head[4:8], "little"), int.from_bytes(head[8:16], "little")
     if head[:4] not in INDEX_KINDS or not 0 < dim < 2**14:
-        raise LibraryError(f"{path.name} is no feature index")
+        raise LibraryError("no_index_file", file=path.name)
     if count == 0:
-        raise LibraryError(f"{path.name} holds no vectors; take the file that begins with added_")
+        raise LibraryError("trained_index", file=path.name)
     if head[:4] == b"IwFl" and 4 * dim * count > path.stat().st_size:
-        raise LibraryError(f"{path.name} is damaged: it is shorter than it says")
+        raise LibraryError("damaged", file=path.name, reason=UserError("shorter"))
     if content_dim and dim != content_dim:
-        raise LibraryError(
-            f"{path.name} holds vectors of {dim} values, the voice needs {content_dim}"
-        )
+        raise LibraryError("index_values", file=path.name, found=dim, needed=content_dim)
     return dim
 
 
@@ -266,7 +260,7 @@ def check_picture(path: Path) -> None:
     start = PICTURE_STARTS.get(path.suffix.lower())
     with path.open("rb") as file:
         if start is None or not file.read(len(start)).startswith(start):
-            raise LibraryError(f"{path.name} is no picture; use png, jpg or webp")
+            raise LibraryError("picture", file=path.name)
 
 
 def check_presets(path: Path) -> None:
@@ -274,8 +268,8 @@ def check_presets(path: Path) -> None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise LibraryError(f"{path.name} holds no presets") from error
+        raise LibraryError("no_presets", file=path.name) from error
     if not isinstance(content, dict) or not all(
         isinstance(each, dict) for each in content.values()
     ):
-        raise LibraryError(f"{path.name} holds no presets")
+        raise LibraryError("no_presets", file=path.name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import config
 from config import replacing
+from errors import UserError
 from infer.options import ConvertOptions
 
 SUFFIX = ".presets.json"
@@ -25,38 +26,38 @@ Settings = dict[str, Any]  # option name of ConvertOptions -> value
 
 
 def read_presets(voice: Path) -> dict[str, Settings]:
-    """Return name -> settings; ValueError if the file is damaged."""
+    """Return name -> settings; UserError if the file is damaged."""
     path = _path(voice)
     if not path.exists():
         return {}
     try:
         presets = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); mend or delete it") from error
+        raise UserError("preset_damaged", path=path, reason=str(error)) from error
     if not isinstance(presets, dict) or not all(isinstance(v, dict) for v in presets.values()):
-        raise ValueError(f"{path} is damaged (no table of settings); mend or delete it")
+        raise UserError("preset_damaged", path=path, reason=UserError("no_settings"))
     return presets
 
 
 def save_preset(voice: Path, name: str, settings: Settings) -> None:
-    """Keep settings under a name, in place of those it had. ValueError: not a name or setting."""
+    """Keep settings under a name, in place of those it had. UserError: not a name or setting."""
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME:
-        raise ValueError(f"a preset needs a name of 1 to {LONGEST_NAME} characters")
+        raise UserError("preset_name", most=LONGEST_NAME)
     if unknown := settings.keys() - SETTINGS:
-        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
+        raise UserError("no_setting", names=sorted(unknown))
     if not all(isinstance(value, str | int | float) for value in settings.values()):
-        raise ValueError("a setting is a number or a text")
+        raise UserError("setting_kind")
     with WRITING:
         _write(voice, {**read_presets(voice), name: settings})
 
 
 def delete_preset(voice: Path, name: str) -> None:
-    """Forget a preset. ValueError: there is none of that name."""
+    """Forget a preset. UserError: there is none of that name."""
     with WRITING:
         presets = read_presets(voice)
         if name not in presets:
-            raise ValueError(f"{voice.stem} has no preset {name!r}")
+            raise UserError("no_preset", voice=voice.stem, name=name)
         del presets[name]
         _write(voice, presets)
 

@@ -42,7 +42,7 @@ def pack(library: Library, voice: Path, output: Path) -> Path:
     """
     known = library.voice(voice)
     if known.problem:
-        raise LibraryError(f"{voice.name} cannot be shared: {known.problem}")
+        raise LibraryError("not_shared", name=voice.name, reason=known.problem)
     beside = {suffix: voice.with_name(voice.stem + suffix) for suffix in (PRESETS, *PICTURES)}
     files = {voice.name: voice}
     files |= {path.name: path for path in beside.values() if path.is_file()}
@@ -75,7 +75,7 @@ def take_in(library: Library, path: Path, name: str = "", replace: bool = False)
     """
     suffix = path.suffix.lower()
     if suffix not in (".zip", ".pth", INDEX):
-        raise LibraryError(f"{path.name} is neither a .zip, nor a .pth, nor an .index")
+        raise LibraryError("kind", file=path.name)
     incoming = library.weights / f".incoming-{secrets.token_hex(6)}"
     incoming.mkdir(parents=True)
     try:
@@ -100,7 +100,7 @@ def _open_zip(path: Path, folder: Path) -> dict[str, Path]:
                 unpack_entry(archive, item, found[name])
             _check_manifest(archive, found)
     except ZipError as error:
-        raise LibraryError(str(error)) from error
+        raise LibraryError(error.name, **error.values) from error
     return found
 
 
@@ -120,7 +120,7 @@ def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         ):
             continue  # a trained_*.index is one without vectors
         if name.casefold() in {each.casefold() for each in wanted}:
-            raise LibraryError(f"{path.name} holds two files called {name}")
+            raise LibraryError("two_files", file=path.name, name=name)
         wanted[name] = item
     return wanted
 
@@ -130,10 +130,10 @@ def _check_entry(path: Path, item: zipfile.ZipInfo) -> None:
     name = item.filename
     parts = PurePosixPath(name).parts
     if name.startswith("/") or "\\" in name or ".." in parts or PureWindowsPath(name).drive:
-        raise LibraryError(f"{path.name} is refused: {name!r} leads out of its folder")
+        raise LibraryError("leads_out", file=path.name, name=name)
     mode = item.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise LibraryError(f"{path.name} is refused: {name!r} is a link or a device")
+        raise LibraryError("link", file=path.name, name=name)
 
 
 def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:
@@ -148,7 +148,7 @@ def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return  # another program's file of that name
     if damaged:
-        raise LibraryError(f"{damaged[0]} was damaged on its way; ask for the zip again")
+        raise LibraryError("on_its_way", file=damaged[0])
 
 
 def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
@@ -158,7 +158,7 @@ def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Pat
     if not voices:
         return _sort_additions(library, found, name)
     if len(voices) > 1 and name:
-        raise LibraryError(f"there are {len(voices)} voices inside; leave the name empty")
+        raise LibraryError("many_voices", count=len(voices))
     placed = []
     for voice, header in headers.items():
         stem = plain_name(name or Path(voice).stem)
@@ -169,14 +169,14 @@ def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Pat
                 placed.append((path, f"{stem}{suffix}"))
     targets = [target.casefold() for _, target in placed]
     if len(set(targets)) < len(targets):
-        raise LibraryError("there are several indexes or pictures inside; unpack it and choose one")
+        raise LibraryError("many_indexes")
     return placed
 
 
 def _sort_additions(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
     """An index alone goes to the voice of that name, or keeps its own."""
     if len(found) != 1:
-        raise LibraryError("there is no voice (.pth) inside")
+        raise LibraryError("no_voice_inside")
     ((each, path),) = found.items()
     header = VoiceHeader("")
     if name:
@@ -206,8 +206,7 @@ def _checked(check: Callable[[Path], Any], path: Path, name: str) -> Any:
     try:
         return check(path)
     except LibraryError as error:
-        said = str(error).replace(str(path), name).replace(path.name, name)
-        raise type(error)(said) from error
+        raise error.rename(path, name).rename(Path(path.name), name) from error
 
 
 def _place(library: Library, placed: list[tuple[Path, str]], replace: bool) -> list[Path]:
@@ -215,8 +214,7 @@ def _place(library: Library, placed: list[tuple[Path, str]], replace: bool) -> l
     taken = {each.name.casefold(): each for each in library.weights.glob("*")}
     existing = [taken[target.casefold()] for _, target in placed if target.casefold() in taken]
     if existing and not replace:
-        names = ", ".join(each.name for each in existing)
-        raise LibraryError(f"{names} exists already in weights/; give the voice another name")
+        raise LibraryError("in_weights", name=[each.name for each in existing])
     with library.all_or_nothing() as moves:
         for each in existing:
             moves.move(each, placed[0][0].parent / f"old-{each.name}")

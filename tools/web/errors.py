@@ -16,6 +16,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from errors import as_user_error
 from tools.voices import choices
 from tools.web.i18n import in_every_language, read_texts, spoken
 
@@ -23,14 +24,15 @@ PREFIX = "error_"
 OTHER = "error_other"
 
 
-def explained(message: str) -> str:
-    """Return HTML of an error's line in the language of the page."""
-    message = message.strip()
-    return in_every_language(
-        lambda language: escape(
-            in_words(message, language) or read_texts()[language][OTHER].format(message=message)
-        )
-    )
+def explained(error: BaseException) -> str:
+    """Return HTML of an error in the language of the page."""
+    found = as_user_error(error)
+
+    def said(language: str) -> str:
+        line = in_words(found.values["message"], language) if found.name == "other" else None
+        return escape(line or found.translate(language))
+
+    return in_every_language(said)
 
 
 def told(remark: str) -> str:
@@ -55,7 +57,7 @@ def _part(value: str, language: str) -> str:
 
 def refusal(error: Exception) -> gr.Error:
     """Return what shows an error to the user until it is closed."""
-    return gr.Error(explained(str(error)), duration=None, print_exception=False)
+    return gr.Error(explained(error), duration=None, print_exception=False)
 
 
 @contextmanager

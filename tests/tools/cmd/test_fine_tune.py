@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from errors import UserError
 from tools.cmd.fine_tune import FineTuneOptions, fine_tune, main, read_split
 
 HEADER = "file\tspeaker\tseconds\ttext\tsplit"
@@ -58,7 +59,7 @@ def test_the_same_command_again_changes_nothing_and_another_split_is_refused(
 ) -> None:
     fine_tune(options(manifest, data_minutes=1.0))
     fine_tune(options(manifest, data_minutes=1.0))
-    with pytest.raises(FileExistsError, match="is no part of this split; remove"):
+    with pytest.raises(UserError, match="is no part of this split; remove"):
         fine_tune(options(manifest, data_minutes=1.18))
     assert names(manifest.parents[1] / "out" / "mi" / "real") == ["mi/b.wav", "mi/c.wav"]
 

@@ -15,6 +15,7 @@ if sys.version_info >= (3, 11):
 else:  # comes with pytest there
     import tomli as tomllib
 
+from errors import UserError
 from tools.cmd import install
 
 
@@ -131,7 +132,7 @@ def test_a_failed_installation_is_one_clear_line_and_is_tried_again(
     (program / install.FULL).write_text("numpy\n", encoding="utf-8")
     record_pip(monkeypatch, fails=True)
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="failed; the lines above say why"):
+        with pytest.raises(UserError, match="failed; the lines above say why"):
             install.install(program, tests=False, index="")
 
 
@@ -141,7 +142,7 @@ def test_a_python_without_venv_names_the_package_to_install(
     for name in (install.FULL, install.WEIGHTS):
         shutil.copy(root / name, tmp_path)
     monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeError, match=r"apt install python3\.\d+-venv"):
+    with pytest.raises(UserError, match=r"apt install python3\.\d+-venv"):
         install.install(tmp_path, tests=False, index="")
     assert not (tmp_path / ".venv").exists()
 

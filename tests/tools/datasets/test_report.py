@@ -141,7 +141,7 @@ def test_each_damaged_file_is_named_with_its_fault(
         "sub/same.mp3": ("report_file_duplicate",),
         "whole.wav": ("report_file_duplicate",),
     }
-    assert recording(report, "sub/same.mp3").detail == "clean.wav"
+    assert recording(report, "sub/same.mp3").repeats == "clean.wav"
     assert report.usable_minutes == pytest.approx(3 * 6.1 / 60, rel=0.2)
     shown = {finding.text for finding in report.findings}
     assert "report_minutes_too_few" in shown and "report_files_duplicate" in shown

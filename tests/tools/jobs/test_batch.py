@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import time
@@ -85,14 +84,15 @@ def test_a_batch_survives_page_and_kill_is_stopped_and_goes_on(
     batches.stop(name)
     stopped = wait_for(batches, name, lambda batch: not batch.is_running)
     assert [row.state for row in stopped.rows] == ["done", *3 * ["stopped"], "failed"]
-    assert stopped.can_resume and stopped.error == ""
+    assert stopped.can_resume and stopped.error is None
     assert zipfile.ZipFile(stopped.zip).namelist() == ["1 short.wav"]
     assert [path.name for path in first.output.parent.iterdir()] == ["1 short.wav"]
 
     batches.resume(name)
     ended = wait_for(batches, name, lambda batch: not batch.is_running)
     assert [row.state for row in ended.rows] == [*3 * ["done"], "failed", "failed"]
-    assert "broken.wav" in ended.rows[3].error and str(tmp_path) not in ended.rows[3].error
+    error = ended.rows[3].error
+    assert error.name == "unreadable" and str(error).startswith("broken")
     assert first.output.stat().st_mtime_ns == made
     assert not ended.can_resume and not (folder / name / "recordings").exists()
     with zipfile.ZipFile(ended.zip) as archive:
@@ -109,7 +109,7 @@ def test_a_voice_that_is_gone_is_said_and_leaves_nothing(
     batches = Batches(folder)
     name = batches.start(options, [english], "wav")
     batch = wait_for(batches, name, lambda batch: not batch.is_running)
-    assert re.search(r"gone\.pth", batch.error)
+    assert "gone.pth" in str(batch.error)
     assert (batch.can_resume, batch.zip) == (True, None)
     assert [path.name for path in results.RESULTS.iterdir()] == [".batches"]
 

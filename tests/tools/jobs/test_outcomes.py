@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from errors import UserError
 from tools.jobs.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note, read_outcomes
 
 
@@ -13,12 +14,12 @@ def test_the_newest_line_counts_and_half_a_line_does_not(tmp_path: Path) -> None
     note(None, one)
     note(report, one, state=BEGUN)
     note(report, one, state=DONE, audio_seconds=6.5)
-    note(report, Outcome("2", "o"), state=FAILED, error="no sound")
+    note(report, Outcome("2", "o"), state=FAILED, error=UserError("no_sound", file=Path("a.wav")))
     with report.open("a") as file:
         file.write('{"input": "in/声 1.wav", "out')
     outcomes = read_outcomes(report)
     assert (outcomes[one.input].state, outcomes[one.input].audio_seconds) == (DONE, 6.5)
-    assert outcomes["2"].error == "no sound"
+    assert str(outcomes["2"].error) == "a.wav: there is no sound in this file (0 samples)"
 
 
 def test_only_a_recording_that_was_never_ended_counts_as_a_death(tmp_path: Path) -> None:

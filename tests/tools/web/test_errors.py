@@ -42,7 +42,7 @@ def chinese(html: str) -> str:
 def test_every_known_line_is_found_again_with_its_values() -> None:
     for name, text in KNOWN.items():
         values = {key: f"<{key}>值" for key in re.findall(r"\{(\w+)", text)}
-        html = explained(plain_places(text).format(**values))
+        html = explained(ValueError(plain_places(text).format(**values)))
         assert "<" + "key" not in html and OTHER not in html, name
         used = re.findall(r"\{(\w+)", read_texts()["zh-CN"][name])
         assert all(f"&lt;{key}&gt;值" in chinese(html) for key in used), name
@@ -64,7 +64,7 @@ def test_every_known_line_is_found_again_with_its_values() -> None:
     ],
 )
 def test_a_reason_inside_a_line_is_in_its_language_too(line: str, part: str) -> None:
-    assert part in chinese(explained(line))
+    assert part in chinese(explained(ValueError(line)))
 
 
 def text_as_audio(folder: Path) -> None:
@@ -148,12 +148,12 @@ def test_what_users_meet_reads_chinese_in_the_chinese_page(
 ) -> None:
     with pytest.raises((ValueError, OSError)) as failure:
         fail(tmp_path)
-    text = chinese(explained(str(failure.value)))
+    text = chinese(explained(failure.value))
     assert re.search(r"[\u4e00-\u9fff]", text) and not text.startswith(OTHER), failure.value
 
 
 def test_an_unknown_line_gets_a_heading_and_is_shown_as_it_is() -> None:
-    html = explained("something <b>new</b>")
+    html = explained(ValueError("something <b>new</b>"))
     assert chinese(html) == f"{OTHER}something &lt;b&gt;new&lt;/b&gt;"
     assert 'lang="en">something &lt;b&gt;new&lt;/b&gt;<' in html
 

@@ -12,7 +12,6 @@ import gradio as gr
 import config
 from options import command, printable
 from tools.convert.client import ConversionCancelled, ConversionError
-from tools.jobs.batch import without_folder
 from tools.jobs.results import new_result
 from tools.voices import choices
 from tools.web.errors import chosen_voice, explained, refusal
@@ -190,7 +189,7 @@ class ConvertTab:
                 facts = self._session.load(Path(voice)).result()
                 said = _about(facts)
             except ConversionError as error:
-                said = f'<span class="warning">{explained(str(error))}</span>'
+                said = f'<span class="warning">{explained(error)}</span>'
         return [said, facts, *self.settings.fit(facts, voice)]
 
     def listen(self, source: str | None) -> dict[str, Any] | None:
@@ -234,8 +233,7 @@ class ConvertTab:
             yield {**over, self.summary: spoken("result_stopped")}
         except ConversionError as error:
             yield over
-            said = without_folder(str(error), Path(source))
-            raise refusal(ConversionError(said)) from error
+            raise refusal(error.rename(Path(source), Path(source).name)) from error
         else:
             said = spoken(
                 "took",
@@ -258,7 +256,7 @@ class ConvertTab:
         try:
             made = self._session.listen(Path(last["path"]), MEASURED_WITH).result()
         except ConversionError as error:
-            return f'<p class="quiet">{explained(str(error))}</p>'
+            return f'<p class="quiet">{explained(error)}</p>'
         return melody_plot({"source": heard, "result": made})
 
     def cancel(self, running: int | None) -> None:

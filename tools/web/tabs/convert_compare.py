@@ -19,7 +19,6 @@ from infer.options import ConvertOptions
 from options import command, default_of, printable
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs import results
-from tools.jobs.batch import without_folder
 from tools.options import IndexRatesOptions
 from tools.voices import choices
 from tools.web.errors import chosen_voice, refusal
@@ -174,8 +173,7 @@ class ComparePanel:
         except ConversionError as error:
             shutil.rmtree(folder, ignore_errors=True)
             yield over
-            said = without_folder(str(error), Path(source))
-            raise refusal(ConversionError(said)) from error
+            raise refusal(error.rename(Path(source), Path(source).name)) from error
         else:
             found = [_rate_result(options, row, rows[0]) for row in rows[1:]]
             yield {

@@ -123,7 +123,7 @@ class SettingsPanel:
         try:
             names = list(read_presets(Path(voice))) if voice else []
         except ValueError as error:
-            gr.Warning(explained(str(error)))
+            gr.Warning(explained(error))
             names = []
         return [
             gr.update(choices=[own, *choices.indexes()], value=""),

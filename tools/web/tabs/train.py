@@ -252,7 +252,7 @@ class TrainTab:
         try:
             steps = commands(Experiment.named(name or ""), Settings(*values))
         except (ValueError, TypeError) as error:
-            return ["", explained(str(error))]
+            return ["", explained(error)]
         return ["\n".join(printable(argv_of(each)) for each in steps), ""]
 
     def add_files(self, name: str | None, files: list[str]) -> Updates:

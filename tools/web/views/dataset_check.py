@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from errors import UserError
 from tools.datasets.report import DatasetReport, read_report
 from tools.jobs import results
 from tools.jobs.jobs import Jobs, named_place, new_place
@@ -21,7 +22,7 @@ class Check:
 
     view: JobView
     report: DatasetReport | None = None
-    error: str = ""
+    error: UserError | None = None
 
     @property
     def is_running(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import config
+from errors import UserError
 from tools.jobs.jobs import Job, Jobs, failure, module_of
 from tools.voices.choices import from_root
 from tools.web.errors import explained, told
@@ -50,9 +51,9 @@ class JobView:
         return self.job is not None and self.job.state in ("failed", "stopped", "interrupted")
 
     @property
-    def error(self) -> str:
-        """Why it failed, "" if it did not."""
-        return failure(self.job, self.log) if self.job is not None else ""
+    def error(self) -> UserError | None:
+        """Why it failed, None if it did not."""
+        return failure(self.job) if self.job is not None else None
 
     def html(self) -> str:
         """Return the whole as HTML."""

@@ -6,7 +6,7 @@ import math
 from html import escape
 
 from tools.datasets.report import DatasetReport, Finding, Recording
-from tools.web.errors import told
+from tools.web.errors import explained
 from tools.web.i18n import spoken
 
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
@@ -45,10 +45,9 @@ def _finding(finding: Finding) -> str:
 def _row(recording: Recording) -> str:
     loud = "" if math.isinf(recording.loudness) else f"{recording.loudness:.0f} LUFS"
     problems = ", ".join(map(spoken, recording.problems))
-    if detail := recording.detail:
-        if "report_file_unreadable" in recording.problems:
-            detail = f"{recording.path}: {detail}"  # the line as it was raised
-        problems += f' <span class="quiet">{told(detail)}</span>'
+    if recording.error or recording.repeats:
+        said = explained(recording.error) if recording.error else escape(recording.repeats)
+        problems += f' <span class="quiet">{said}</span>'
     cells = (
         escape(recording.path),
         f"{recording.seconds:.1f}",

@@ -41,9 +41,7 @@ def _card(voice: Voice, selected: str | None) -> str:
 def _facts(voice: Voice) -> str:
     header = voice.header
     if voice.problem:
-        is_own = voice.problem.startswith("it")  # a sentence of its own, not how one goes on
-        told = f"is no voice: {voice.problem}" if is_own else voice.problem
-        return f'<span class="warning">{explained(f"{voice.path.name} {told}")}</span>'
+        return f'<span class="warning">{explained(voice.problem)}</span>'
     facts = [escape(header.version), f"{header.sample_rate / 1000:g} kHz", size_text(voice.size)]
     if not header.use_f0:
         facts.append(spoken("voices_without_f0"))

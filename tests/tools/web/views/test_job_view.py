@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from errors import UserError
 from tools.jobs.jobs import Job
 from tools.web.views.curves import MOST_POINTS, curve_svg, held_out_html, losses_html, thinned
 from tools.web.views.job_view import JobView
@@ -45,11 +46,11 @@ def test_amounts_of_every_worker_are_said_in_both_languages(root: Path, unit: st
 
 
 def test_a_failed_job_names_the_step_the_reason_and_the_way_out() -> None:
-    log = "error: an older one\n$ python -m train.train\nerror: no <b>clips</b> left"
-    view = JobView(replace(JOB, state="failed", exit_code=1), None, log)
+    error = UserError("no_clips", folder="<b>mi</b>").to_json()
+    view = JobView(replace(JOB, state="failed", exit_code=1, error=error), None, "")
     text = english(view.html())
     assert "Failed in step 2 of 3: Training the voice" in text
-    assert "no &lt;b&gt;clips&lt;/b&gt; left" in text and "Go on repeats" in text
+    assert "&lt;b&gt;mi&lt;/b&gt; holds no clips" in text and "Go on repeats" in text
     assert view.can_resume
     killed = english(replace(view, job=replace(view.job, exit_code=-9)).html())
     assert "memory ran out" in killed
