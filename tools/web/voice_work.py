@@ -111,5 +111,5 @@ class VoiceWork:
         """The file of a new voice of that name."""
         path = self.library.weights / f"{plain_name(name.strip())}.pth"
         if path.exists():
-            raise UserError("in_weights", name=path.name, way_out="use another name")
+            raise UserError("in_weights", name=path.name)
         return path
