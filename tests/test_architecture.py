@@ -33,8 +33,16 @@ PRODUCT = sorted(
     for path in [ROOT / "config.py", ROOT / "errors.py", ROOT / "options.py", ROOT / "infer-web.py"]
     + [path for layer in LAYERS[3:] for path in (ROOT / layer).rglob("*.py")]
 )
-# what only tools/research/evaluate.py needs, see requirements-judges.txt
-OPTIONAL = {"resemblyzer", "distillmos", "speechmos", "jiwer", "ctranslate2"}
+# what only tools/research/evaluate.py and songs need, see requirements-judges.txt, -songs.txt
+OPTIONAL = {
+    "demucs_infer",
+    "pymss_core",
+    "resemblyzer",
+    "distillmos",
+    "speechmos",
+    "jiwer",
+    "ctranslate2",
+}
 
 
 def name_of(path: Path) -> str:
@@ -335,10 +343,17 @@ def options_classes() -> list[type[Options]]:
     import infer.options
     import tools.machine.page_options
     import tools.options
+    import tools.songs.options
     import train.options
 
     found = []
-    for module in (infer.options, train.options, tools.options, tools.machine.page_options):
+    for module in (
+        infer.options,
+        train.options,
+        tools.options,
+        tools.songs.options,
+        tools.machine.page_options,
+    ):
         found += [
             value
             for value in vars(module).values()

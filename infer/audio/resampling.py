@@ -12,7 +12,7 @@ class Resampler:
     A block is (n,), or (n, channels) of more than one channel.
     """
 
-    def __init__(self, source_rate: int, target_rate: int, channels: int = 1) -> None:
+    def __init__(self, source_rate: float, target_rate: float, channels: int = 1) -> None:
         self.source_rate = source_rate
         self.target_rate = target_rate
         self._nothing = np.zeros((0, channels) if channels > 1 else 0, np.float32)

@@ -88,8 +88,8 @@ def take_from(source: Path, options: DownloadAssetsOptions) -> int:
     Returns how many came; AssetsMissing names files that look like one and are another, and what
     is still missing of options.what.
     """
-    known = {asset.sha256: asset for asset in assets()}
-    sizes = {asset.size for asset in known.values()}
+    known = {asset.sha256: asset for asset in [*assets(), *assets("songs")]}
+    sizes = {asset.size for asset in known.values()} - {None}
     names = {asset.path.name for asset in known.values()}
     arrived, problems = 0, []
     for name, size, opened in _files(source):

@@ -30,13 +30,14 @@ from infer.options import ConvertOptions
 from options import Options, command, option
 from tools.machine.hardware import has_gpu
 from tools.options import DatasetReportOptions
+from tools.songs.options import CoverOptions
 from train import options as workers
 from train.experiment import Experiment, write_json
 from train.worker import ProgressLine, parse_progress
 
 RUNNABLE = frozenset(  # a job file may name these and nothing else
     value.MODULE
-    for value in [*vars(workers).values(), ConvertOptions, DatasetReportOptions]
+    for value in [*vars(workers).values(), ConvertOptions, DatasetReportOptions, CoverOptions]
     if isinstance(value, type) and issubclass(value, Options) and value.MODULE
 )
 START_SECONDS = 30.0  # for the runner to take its job

@@ -53,7 +53,8 @@ GROUPS = {
     "v1": "base, and the base models for training v1 voices",
     "nof0": "base, and the base models for training v1 and v2 voices without pitch",
     "f0": "RMVPE alone, for torch and for onnxruntime",
-    "all": "everything",
+    "all": "everything for v1 and v2 voices",
+    "songs": "Demucs, which takes songs apart into vocals and accompaniment",
 }
 
 
@@ -64,6 +65,7 @@ class Asset:
     name: str
     size: int | None
     sha256: str
+    home: str = ""  # where it is given away, "" = at the hub
 
     @property
     def path(self) -> Path:
@@ -76,12 +78,25 @@ class Asset:
         return self.path.with_name(self.path.name + ".part")
 
     def urls(self, hub: str) -> list[str]:
-        """Where it is, the likeliest first."""
+        """Where it is, the likeliest first; what has a home of its own may be in a mirror too."""
+        if self.home:
+            homes = [HUB] if hub == HUB else [hub, HUB]
+            return [f"{self.home if place == HUB else place}/{self.name}" for place in homes]
         return [f"{hub}/{REPOSITORY}/resolve/{revision}/{self.name}" for revision in REVISIONS]
+
+
+# Hybrid Transformer Demucs, MIT: facebookresearch/demucs gives it away under this very name
+DEMUCS = Asset(
+    "hybrid_transformer/955717e8-8726e21a.th", None,
+    "8726e21a993978c7ba086d3872e7608d7d5bfca646ca4aca459ffda844faa8b4",
+    home="https://dl.fbaipublicfiles.com/demucs",
+)  # fmt: skip
 
 
 def assets(group: str = "all") -> list[Asset]:
     """The files of one of GROUPS."""
+    if group == "songs":
+        return [DEMUCS]
     found = []
     for line in TABLE.split("\n")[1:-1]:
         name, size, sha256 = line.split()

@@ -1,0 +1,131 @@
+"""A video with another sound: the picture is copied as it is, packet by packet."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import config
+from errors import AudioError, UserError, os_reason
+
+if TYPE_CHECKING:
+    import av
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+AUDIO_BITS_PER_SECOND = 256_000
+
+
+class VideoWriter:
+    """Write (n, 2) blocks as the sound of a copy of a video; it appears when it is complete.
+
+    The sound begins where that of the source begins, so both stay in step. Raises AudioError.
+    """
+
+    def __init__(self, path: Path, source: Path, sample_rate: int) -> None:
+        import av
+
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = config.unfinished(path, os.getpid())
+        self._temporary = hidden.with_name(hidden.name + path.suffix)
+        try:
+            self._source = av.open(str(source.absolute()), metadata_errors="replace")
+        except (av.FFmpegError, OSError) as error:
+            raise AudioError("unreadable", file=source) from error
+        pictures = [s for s in self._source.streams.video if not _is_cover_art(s)]
+        if not pictures:
+            self._source.close()
+            raise AudioError("no_picture", file=source)
+        kind = {".mkv": "matroska"}.get(path.suffix.lower(), path.suffix[1:].lower())
+        try:
+            self._target = av.open(str(self._temporary.absolute()), "w", format=kind)
+            self._picture = self._target.add_stream_from_template(pictures[0])
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._close()
+            raise self._failed(error) from error
+        self._sound = self._target.add_stream("aac", rate=sample_rate, layout="stereo")
+        self._sound.bit_rate = AUDIO_BITS_PER_SECOND
+        self._packets = self._source.demux(pictures[0])
+        self._next: av.Packet | None = next(self._packets, None)
+        heard = self._source.streams.best("audio")
+        begins = heard.start_time * heard.time_base if heard and heard.start_time else Fraction(0)
+        self._position = round(begins * sample_rate)
+        self._rate = sample_rate
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._close()
+            self._temporary.unlink(missing_ok=True)
+
+    def write(self, audio: np.ndarray) -> None:
+        """Append (n, 2) samples in -1..1, and the pictures that are seen with them."""
+        import av
+
+        if not len(audio):
+            return
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(np.clip(audio, -1, 1).T, np.float32), "fltp", "stereo"
+        )
+        frame.sample_rate = self._rate
+        frame.time_base = Fraction(1, self._rate)
+        frame.pts = self._position
+        self._position += len(audio)
+        try:
+            self._target.mux(self._sound.encode(frame))
+            self._copy_pictures(self._position / self._rate)
+        except av.FFmpegError as error:
+            raise self._failed(error) from error
+
+    def _copy_pictures(self, until: float) -> None:
+        """Copy the packets up to a time in seconds."""
+        while self._next is not None:
+            packet = self._next
+            if packet.dts is not None:
+                if packet.dts * packet.time_base > until:
+                    return
+                packet.stream = self._picture
+                self._target.mux(packet)
+            self._next = next(self._packets, None)
+
+    def _finish(self) -> None:
+        import av
+
+        try:
+            self._target.mux(self._sound.encode(None))
+            self._copy_pictures(float("inf"))
+            self._target.close()
+            self._temporary.replace(self._path)
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+
+    def _close(self) -> None:
+        for container in (self._source, getattr(self, "_target", None)):
+            if container is not None:
+                container.close()
+
+    def _failed(self, error: Exception) -> AudioError:
+        is_told = isinstance(error, OSError) and error.strerror
+        reason = os_reason(error) if is_told else UserError("other", message=str(error))
+        return AudioError("written", file=self._path, reason=reason)
+
+
+def _is_cover_art(stream: av.VideoStream) -> bool:
+    import av
+
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
