@@ -21,7 +21,7 @@ from tools.voices import choices
 from tools.web.api import add_endpoints
 from tools.web.frame import Frame
 from tools.web.guard import Guard, host_name, other_names
-from tools.web.i18n import load_texts, read_texts, spoken
+from tools.web.i18n import load_texts, read_texts, translate
 from tools.web.tabs.convert import ConvertTab
 from tools.web.tabs.help import HelpTab
 from tools.web.tabs.train import TrainTab
@@ -44,7 +44,7 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
     with gr.Blocks(title="RVC WebUI", analytics_enabled=False) as page:
         gr.HTML(page_head())
         if warning:
-            gr.HTML(f'<p class="warning" role="alert">{spoken(warning)}</p>')
+            gr.HTML(f'<p class="warning" role="alert">{translate(warning)}</p>')
         add_endpoints(session, jobs)
         with gr.Tabs() as tabs:
             frame = Frame(page, tabs, text, session, jobs)

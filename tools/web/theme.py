@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from tools.web.i18n import read_texts, spoken
+from tools.web.i18n import read_texts, translate
 
 HERE = Path(__file__).parent
 STYLE = HERE / "page.css"
@@ -106,6 +106,6 @@ def page_head() -> str:
         for code, name in LANGUAGES.items()
     )
     return (
-        f'<div class="page-head"><h1>RVC WebUI</h1><p>{spoken("subtitle")}</p><nav>{switches}'
-        f'<button type="button" data-shade>◐ {spoken("shade")}</button></nav></div>'
+        f'<div class="page-head"><h1>RVC WebUI</h1><p>{translate("subtitle")}</p><nav>{switches}'
+        f'<button type="button" data-shade>◐ {translate("shade")}</button></nav></div>'
     )

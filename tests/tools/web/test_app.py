@@ -17,7 +17,7 @@ import pytest
 from tests.tools.web.conftest import start_page
 from tools.machine.page_options import WebOptions, page_environment
 from tools.web.app import TABS, free_port, open_to_others
-from tools.web.i18n import load_texts, spoken
+from tools.web.i18n import load_texts, translate
 
 
 def test_loopback_is_excluded_from_proxies_and_earlier_exclusions_stay() -> None:
@@ -58,19 +58,21 @@ def test_every_language_has_every_text_and_no_other() -> None:
 
 def test_every_text_that_the_page_names_exists(root: Path) -> None:
     sources = [path.read_text(encoding="utf-8") for path in (root / "tools/web").rglob("*.py")]
-    named = {name for source in sources for name in re.findall(r'(?:text|spoken)\("(\w+)"', source)}
+    named = {
+        name for source in sources for name in re.findall(r'(?:text|translate)\("(\w+)"', source)
+    }
     named |= {f"{name}_tab" for name in TABS}
     assert len(named) > 5
     assert named <= load_texts().translations["en"].keys()
 
 
 def test_a_text_with_values_comes_in_every_language_and_never_as_markup() -> None:
-    html = spoken("open_warning", name="<b>")
-    assert html.count('class="spoken"') == len(load_texts().translations)
+    html = translate("open_warning", name="<b>")
+    assert html.count('class="translated"') == len(load_texts().translations)
     with_value = {"en": {"took": "{name} took"}, "zh-CN": {"took": "用时 {name}"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tools.web.i18n.read_texts", lambda: with_value)
-        html = spoken("took", name="<b>")
+        html = translate("took", name="<b>")
     assert "&lt;b&gt; took" in html and "<b>" not in html
 
 

@@ -1,4 +1,4 @@
-"""Errors in the page's languages: those that are really raised, in the words of both."""
+"""Errors in the page's languages: every name has words in each, and the values stand in them."""
 
 from __future__ import annotations
 
@@ -14,57 +14,71 @@ import numpy as np
 import pytest
 import soundfile
 
+from errors import NoFile, UserError, read_error_texts
 from infer.audio.reader import load
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval
 from tools.jobs.training import Settings, commands
 from tools.voices.library import Library, check_voice
 from tools.voices.zips import take_in
-from tools.web.errors import explained, plain_places
-from tools.web.i18n import read_texts
+from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
 from train.experiment import Experiment, plain_name
 from train.options import TrainOptions
 from train.train import train
 
-KNOWN = {
-    name: text
-    for name, text in read_texts()["en"].items()
-    if name.startswith("error_") and name != "error_other"
-}
-OTHER = read_texts()["zh-CN"]["error_other"].partition("{")[0]
+TEXTS = read_error_texts()
+HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
-def chinese(html: str) -> str:
-    """The Chinese part of a text in both languages."""
-    return re.search(r'<span class="spoken" lang="zh-CN">(.*?)</span>', html, re.DOTALL)[1]
+def part(html: str, language: str) -> str:
+    """What a reader of one language sees."""
+    return re.search(rf'<span class="translated" lang="{language}">(.*?)</span>', html, re.S)[1]
 
 
-def test_every_known_line_is_found_again_with_its_values() -> None:
-    for name, text in KNOWN.items():
-        values = {key: f"<{key}>值" for key in re.findall(r"\{(\w+)", text)}
-        html = explained(ValueError(plain_places(text).format(**values)))
-        assert "<" + "key" not in html and OTHER not in html, name
-        used = re.findall(r"\{(\w+)", read_texts()["zh-CN"][name])
-        assert all(f"&lt;{key}&gt;值" in chinese(html) for key in used), name
+def test_every_name_has_words_in_every_language_with_the_same_values() -> None:
+    for name, english in TEXTS["en"].items():
+        chinese = TEXTS["zh-CN"][name]
+        assert HAN.search(chinese) or not re.search(r"[a-z]", re.sub(r"\{.*?\}", "", english)), name
+        assert set(re.findall(r"\{(\w+)", chinese)) <= set(re.findall(r"\{(\w+)", english)), name
 
 
-@pytest.mark.parametrize(
-    ("line", "part"),
-    [
-        ("x.pth is no voice: it holds no table", "没有数据表"),
-        ("x.pth cannot be read safely: it asks for os.system", "它要求运行 os.system"),
-        ("x.wav: cannot be opened (Permission denied)", "没有权限"),
-        ("nothing usable in data: 3 silent, 2 too short", "3 个全是静音, 2 个太短"),
-        (
-            "x.wav does not fit the memory of cpu: close what else uses it, convert with "
-            "--device cpu, or use a lite voice (y)",
-            "放不下",
-        ),
-        ("x.pth does not fit: something of torch", "something of torch"),
-    ],
-)
-def test_a_reason_inside_a_line_is_in_its_language_too(line: str, part: str) -> None:
-    assert part in chinese(explained(ValueError(line)))
+def test_values_are_shown_as_text_and_never_as_markup() -> None:
+    html = error_html(NoFile("no_file", file="<b>x</b>.wav"))
+    assert part(html, "en") == "&lt;b&gt;x&lt;/b&gt;.wav: no such file"
+    assert "&lt;b&gt;x&lt;/b&gt;.wav" in part(html, "zh-CN") and "<b>" not in html
+
+
+def test_a_reason_inside_an_error_is_in_the_language_of_the_page_too() -> None:
+    html = error_html(UserError("opened", file="x.wav", reason=UserError("os_rights")))
+    assert TEXTS["zh-CN"]["os_rights"] in part(html, "zh-CN")
+    assert TEXTS["en"]["os_rights"] in part(html, "en")
+
+
+def test_what_the_system_refuses_is_said_in_the_language_of_the_page(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as failure:
+        (tmp_path / "gone").read_bytes()
+    html = error_html(failure.value)
+    assert TEXTS["zh-CN"]["os_missing"] in part(html, "zh-CN") and "gone" in html
+
+
+def test_an_error_without_a_name_is_shown_in_its_own_words_under_a_heading() -> None:
+    html = error_html(RuntimeError("something <b>new</b>"))
+    for language, texts in TEXTS.items():
+        expected = texts["other"].format(message="something &lt;b&gt;new&lt;/b&gt;")
+        assert part(html, language) == expected
+
+
+def test_what_is_refused_is_shown_until_it_is_closed_in_every_language() -> None:
+    import gradio as gr
+
+    with pytest.raises(gr.Error) as shown, shown_errors():
+        raise UserError("no_recordings")
+    assert shown.value.message == page_error(UserError("no_recordings")).message
+    assert part(shown.value.message, "zh-CN") == TEXTS["zh-CN"]["no_recordings"]
+    with pytest.raises(gr.Error, match="secret"):
+        chosen_voice("../secret.pth")
+    with pytest.raises(gr.Error):
+        chosen_voice(None)
 
 
 def text_as_audio(folder: Path) -> None:
@@ -148,17 +162,23 @@ def test_what_users_meet_reads_chinese_in_the_chinese_page(
 ) -> None:
     with pytest.raises((ValueError, OSError)) as failure:
         fail(tmp_path)
-    text = chinese(explained(failure.value))
-    assert re.search(r"[\u4e00-\u9fff]", text) and not text.startswith(OTHER), failure.value
-
-
-def test_an_unknown_line_gets_a_heading_and_is_shown_as_it_is() -> None:
-    html = explained(ValueError("something <b>new</b>"))
-    assert chinese(html) == f"{OTHER}something &lt;b&gt;new&lt;/b&gt;"
-    assert 'lang="en">something &lt;b&gt;new&lt;/b&gt;<' in html
+    text = part(error_html(failure.value), "zh-CN")
+    heading = TEXTS["zh-CN"]["other"].partition("{")[0]
+    assert HAN.search(text) and not text.startswith(heading), failure.value
 
 
 def test_no_tab_shows_an_error_in_english_alone(root: Path) -> None:
-    for path in (root / "tools/web/tabs").glob("*.py"):
-        shown = re.findall(r"(?:gr\.\w+|escape)\(str\(error", path.read_text(encoding="utf-8"))
-        assert shown == [], path
+    for folder in ("tabs", "views"):
+        for path in (root / "tools/web" / folder).glob("*.py"):
+            shown = re.findall(r"(?:gr\.\w+|escape)\(str\(error", path.read_text(encoding="utf-8"))
+            assert shown == [], path
+
+
+def test_every_error_that_is_raised_by_name_is_in_the_table(root: Path) -> None:
+    raised = re.compile(r'(?:Error|NoFile)\(\s*"([a-z]\w*)"[,)\s]')
+    layers = [
+        path for layer in ("infer", "train", "tools") for path in (root / layer).rglob("*.py")
+    ]
+    for path in [*layers, root / "config.py", root / "options.py"]:
+        names = raised.findall(path.read_text(encoding="utf-8"))
+        assert [name for name in names if name not in TEXTS["en"]] == [], path

@@ -24,7 +24,7 @@ from tools.web.api.endpoint import (
     audio,
     file,
     number,
-    text,
+    textbox,
     uploaded,
 )
 from tools.web.tabs.convert_settings import OPTIONS, speakers_of, suggested_semitones
@@ -40,7 +40,7 @@ class ConvertEndpoints:
         add_plain(
             self.voices, self.describe_voice, self.presets, self.save_preset, self.delete_preset
         )
-        recording, voice = audio("recording"), text("voice", "demo")
+        recording, voice = audio("recording"), textbox("voice", "demo")
         add_with_files(self.convert, [recording, voice, *_settings()], file("result"))
         made = gr.File(label="results", file_count="multiple", visible=False)
         add_with_files(
@@ -154,9 +154,9 @@ class ConvertEndpoints:
             speaker: number of the voice's speaker
         """
         facts = self._session.load(choices.voice_path(voice)).result()
-        heard = self.listen(recording)["f0_median"]
+        measured = self.listen(recording)["f0_median"]
         wanted = facts["f0_median"].get(str(int(speaker)), 0)
-        return suggested_semitones(heard, wanted) if heard and wanted else None
+        return suggested_semitones(measured, wanted) if measured and wanted else None
 
     def match_loudness(self, recording: str, other: str) -> tuple[str, str]:
         """Give copies of two recordings that are as loud as the quieter one.

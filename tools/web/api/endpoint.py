@@ -35,7 +35,7 @@ def file(label: str) -> gr.File:
     return gr.File(label=label, visible=False)
 
 
-def text(label: str, default: str | None = None) -> gr.Textbox:
+def textbox(label: str, default: str | None = None) -> gr.Textbox:
     """Return an input for a text."""
     return gr.Textbox(default, label=label, visible=False)
 

@@ -14,7 +14,7 @@ from tools.web.api.endpoint import (
     audio,
     file,
     number,
-    text,
+    textbox,
     uploaded,
 )
 from tools.web.voice_work import VoiceWork
@@ -26,14 +26,16 @@ class VoiceEndpoints:
     def __init__(self, session: Session) -> None:
         self._work = VoiceWork(session)
         add_plain(self.list_voices, self.merge_voices, self.trash_voice, self.restore_voice)
-        voice, name = text("voice"), text("name", "")
+        voice, name = textbox("voice"), textbox("name", "")
         add_with_files(self.add_voice, [file("file"), name], answer())
-        add_with_files(self.extract_voice, [file("training state"), name], text("voice"))
+        add_with_files(self.extract_voice, [file("training state"), name], textbox("voice"))
         add_with_files(self.share_voice, [voice], file("zip"))
-        add_with_files(self.edit_voice, [voice, name, text("info", ""), file("picture")], answer())
+        add_with_files(
+            self.edit_voice, [voice, name, textbox("info", ""), file("picture")], answer()
+        )
         add_with_files(
             self.listen_to_merge,
-            [voice, text("other voice"), number("share", 0.5)],
+            [voice, textbox("other voice"), number("share", 0.5)],
             audio("example"),
         )
 

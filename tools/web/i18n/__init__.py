@@ -10,8 +10,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from errors import read_error_texts
-
 
 @cache
 def read_texts() -> dict[str, dict[str, str]]:
@@ -26,8 +24,6 @@ def read_texts() -> dict[str, dict[str, str]]:
         if twice := language.keys() & added.keys():
             raise ValueError(f"{file}: {', '.join(sorted(twice))} stands in another file too")
         language.update(added)
-    for code, named in read_error_texts().items():
-        texts[code].update({f"error_{name}": text for name, text in named.items()})
     return texts
 
 
@@ -36,19 +32,19 @@ def load_texts() -> gr.I18n:
     return gr.I18n(**read_texts())
 
 
-def spoken(name: str, /, **values: object) -> str:
+def translate(name: str, /, **values: object) -> str:
     """Return HTML that shows a text with values in it ({value}) in the language of the page.
 
     It holds every language, so a switch needs no new answer. For gr.HTML and gr.Markdown; a label
     takes `frame.text(name)`.
     """
     safe = {key: escape(str(value)) for key, value in values.items()}
-    return in_every_language(lambda language: read_texts()[language][name].format(**safe))
+    return render_languages(lambda language: read_texts()[language][name].format(**safe))
 
 
-def in_every_language(say: Callable[[str], str]) -> str:
-    """Return HTML that shows what `say` gives, HTML too, for the language of the page."""
+def render_languages(render: Callable[[str], str]) -> str:
+    """Return HTML that shows what `render` gives, HTML too, for the language of the page."""
     return "".join(
-        f'<span class="spoken" lang="{language}">{say(language)}</span>'
+        f'<span class="translated" lang="{language}">{render(language)}</span>'
         for language in read_texts()
     )

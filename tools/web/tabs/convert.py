@@ -14,9 +14,9 @@ from options import command, printable
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs.results import new_result
 from tools.voices import choices
-from tools.web.errors import chosen_voice, explained, refusal
+from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 from tools.web.tabs.convert_batch import BatchPanel
 from tools.web.tabs.convert_compare import ComparePanel, result_of
 from tools.web.tabs.convert_settings import (
@@ -40,7 +40,7 @@ class ConvertTab:
         self._session = frame.session
         self._text = frame.text
         self.facts = gr.State(None)  # of the voice, as the conversion process describes it
-        self.heard = gr.State(None)  # of the recording, as tools.convert.listen describes it
+        self.measured = gr.State(None)  # of the recording, as tools.convert.listen describes it
         self.last = gr.State(None)  # the newest result
         self.running = gr.State(None)  # number of the request that this page waits for
         with gr.Row():
@@ -81,7 +81,7 @@ class ConvertTab:
                 choices.voices(), label=text("voice"), info=text("voice_info"), scale=5
             )
             self.reread = gr.Button(text("reread"), size="sm", scale=1, min_width=80)
-        self.about = gr.HTML(spoken("voice_reading"), elem_classes="quiet")
+        self.about = gr.HTML(translate("voice_reading"), elem_classes="quiet")
 
     def _build_source(self) -> None:
         text = self._text
@@ -89,7 +89,7 @@ class ConvertTab:
             type="filepath", label=text("source"), editable=False, buttons=["download"]
         )
         with gr.Row(elem_classes="inline"):
-            gr.HTML(spoken("examples"), elem_classes="quiet")
+            gr.HTML(translate("examples"), elem_classes="quiet")
             for name in ("english", "italian"):
                 example = gr.Button(text(f"example_{name}"), size="sm", min_width=120)
                 path = str(EXAMPLES / f"{name}.flac")
@@ -106,7 +106,7 @@ class ConvertTab:
             label=text("result"), interactive=False, buttons=["download"], visible=False
         )
         self.summary = gr.HTML(
-            f'<p class="waiting">{spoken("result_empty")}</p>', elem_classes="quiet summary"
+            f'<p class="waiting">{translate("result_empty")}</p>', elem_classes="quiet summary"
         )
         self.plot = gr.HTML()
         with gr.Accordion(text("command_line"), open=False):
@@ -126,7 +126,7 @@ class ConvertTab:
         described = [self.about, self.facts, *settings.fitted]
         suggest = {
             "fn": settings.suggest,
-            "inputs": [self.facts, self.heard, speaker],
+            "inputs": [self.facts, self.measured, speaker],
             "outputs": [suggestion, settings.use, settings.suggested],
             **PRIVATE,
         }
@@ -137,7 +137,7 @@ class ConvertTab:
             event(**reread).then(**describe).then(**suggest)
         frame.tabs.change(**reread, show_progress="hidden")  # another tab may have made a voice
         speaker.input(**suggest)
-        self.source.change(self.listen, self.source, self.heard, **PRIVATE).then(**suggest)
+        self.source.change(self.listen, self.source, self.measured, **PRIVATE).then(**suggest)
         self.start.click(
             self.convert,
             inputs=[self.voice, self.source, *settings.values],
@@ -159,7 +159,7 @@ class ConvertTab:
             [self.compare.made, self.last],
             self.compare.made,
             **PRIVATE,
-        ).then(self.draw, [self.heard, self.last], self.plot, show_progress="hidden", **PRIVATE)
+        ).then(self.draw, [self.measured, self.last], self.plot, show_progress="hidden", **PRIVATE)
         self.compare.connect(
             self.voice,
             self.source,
@@ -183,13 +183,13 @@ class ConvertTab:
 
     def describe(self, voice: str | None) -> list[Any]:
         """Load a voice; tell what it is and fit the settings to it."""
-        facts, said = None, spoken("voice_empty")
+        facts, said = None, translate("voice_empty")
         if voice:
             try:
                 facts = self._session.load(Path(voice)).result()
                 said = _about(facts)
             except ConversionError as error:
-                said = f'<span class="warning">{explained(error)}</span>'
+                said = f'<span class="warning">{error_html(error)}</span>'
         return [said, facts, *self.settings.fit(facts, voice)]
 
     def listen(self, source: str | None) -> dict[str, Any] | None:
@@ -211,14 +211,14 @@ class ConvertTab:
         """Convert a recording; gives the new recording, what it took, and the command."""
         path = chosen_voice(voice)
         if not source:
-            raise gr.Error(spoken("source_missing"), print_exception=False)
+            raise gr.Error(translate("source_missing"), print_exception=False)
         output = Path(
             choices.from_root(new_result(Path(source), path, values[NAMES.index("format")]))
         )
         try:
             options = options_of(values, path, Path(source), output)
         except ValueError as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
         started = time.monotonic()
         request = self._session.convert(options)
         yield {
@@ -230,12 +230,12 @@ class ConvertTab:
         try:
             outcome = request.result(progress)
         except ConversionCancelled:
-            yield {**over, self.summary: spoken("result_stopped")}
+            yield {**over, self.summary: translate("result_stopped")}
         except ConversionError as error:
             yield over
-            raise refusal(error.rename(Path(source), Path(source).name)) from error
+            raise page_error(error.rename(Path(source), Path(source).name)) from error
         else:
-            said = spoken(
+            said = translate(
                 "took",
                 audio=duration_text(outcome["audio_seconds"]),
                 spent=duration_text(time.monotonic() - started),
@@ -249,15 +249,15 @@ class ConvertTab:
                 self.last: result_of(options),
             }
 
-    def draw(self, heard: dict[str, Any] | None, last: dict[str, str] | None) -> str:
+    def draw(self, measured: dict[str, Any] | None, last: dict[str, str] | None) -> str:
         """Draw the melody of the newest result over that of its source."""
-        if not last or not heard:
+        if not last or not measured:
             return ""
         try:
             made = self._session.listen(Path(last["path"]), MEASURED_WITH).result()
         except ConversionError as error:
-            return f'<p class="quiet">{explained(error)}</p>'
-        return melody_plot({"source": heard, "result": made})
+            return f'<p class="quiet">{error_html(error)}</p>'
+        return melody_plot({"source": measured, "result": made})
 
     def cancel(self, running: int | None) -> None:
         """Give up the conversion that this page waits for."""
@@ -270,10 +270,10 @@ def _about(facts: dict[str, Any]) -> str:
     hertz = facts["f0_median"].get("0")
     parts = [facts["version"], f"{facts['sample_rate'] / 1000:g} kHz"]
     if hertz:
-        parts.append(spoken("about_pitch", hertz=round(hertz)))
+        parts.append(translate("about_pitch", hertz=round(hertz)))
     if facts["num_speakers"] > 1:
-        parts.append(spoken("about_speakers", count=len(speakers_of(facts))))
-    parts.append(spoken("about_index" if facts["index"] else "about_no_index"))
+        parts.append(translate("about_speakers", count=len(speakers_of(facts))))
+    parts.append(translate("about_index" if facts["index"] else "about_no_index"))
     if (facts["gpu_gib"] or config.SMALL_GPU) < config.SMALL_GPU:
-        parts.append(spoken("about_small_gpu", memory=f"{facts['gpu_gib']:.1f}"))
+        parts.append(translate("about_small_gpu", memory=f"{facts['gpu_gib']:.1f}"))
     return " · ".join(parts)

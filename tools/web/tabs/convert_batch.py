@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from tools.jobs.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
-from tools.web.errors import chosen_voice, explained, refusal
+from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
 from tools.web.units import duration_text, size_text
 
@@ -31,7 +31,7 @@ class BatchPanel:
         self.folder = gr.UploadButton(
             text("choose_folder"), file_count="directory", size="sm", variant="secondary"
         )
-        gr.HTML(spoken("recordings_info"), elem_classes="quiet")
+        gr.HTML(translate("recordings_info"), elem_classes="quiet")
 
     def build_start(self) -> None:
         """Lay out the buttons below the settings."""
@@ -43,7 +43,7 @@ class BatchPanel:
     def build_results(self) -> None:
         """Lay out the other side."""
         self.status = gr.HTML(
-            f'<p class="waiting">{spoken("batch_empty")}</p>',
+            f'<p class="waiting">{translate("batch_empty")}</p>',
             elem_classes="quiet", elem_id="batch-status",
         )  # fmt: skip
         self.table = gr.HTML()
@@ -56,27 +56,27 @@ class BatchPanel:
     ) -> None:
         """Let the buttons and the timer do their work."""
         shown = [self.status, self.table, self.zip, self.start, self.stop, self.resume, self.timer]
-        look = {"fn": self.look, "inputs": self.mine, "outputs": shown, **PRIVATE}
+        refresh = {"fn": self.refresh, "inputs": self.mine, "outputs": shown, **PRIVATE}
         self.folder.upload(_added, [self.files, self.folder], self.files, **PRIVATE)
         self.start.click(self.begin, [voice, self.files, *values], self.mine, **PRIVATE)
-        self.mine.change(**look)  # also when the browser remembers one, after the page's load
+        self.mine.change(**refresh)  # also when the browser remembers one, after the page's load
         self.stop.click(self.cancel, self.mine, queue=False, **PRIVATE)
-        self.resume.click(self.go_on, self.mine, **PRIVATE).then(**look)
-        self.timer.tick(**look, show_progress="hidden")
+        self.resume.click(self.go_on, self.mine, **PRIVATE).then(**refresh)
+        self.timer.tick(**refresh, show_progress="hidden")
 
     def begin(self, voice: str | None, files: list[str] | None, *values: Any) -> str:
         """Start converting; gives the name by which the browser finds the batch again."""
         path = chosen_voice(voice)
         if not files:
-            raise gr.Error(spoken("recordings_missing"), print_exception=False)
+            raise gr.Error(translate("recordings_missing"), print_exception=False)
         recordings = [Path(file) for file in files]
         try:
             options = options_of(values, path, recordings[0], Path("x.wav"))
             return self._batches.start(options, recordings, values[NAMES.index("format")])
         except (ValueError, OSError) as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
 
-    def look(self, name: str) -> list[Any]:
+    def refresh(self, name: str) -> list[Any]:
         """Return how far the browser's batch is."""
         batch = self._batches.find(name)
         if batch is None:
@@ -106,7 +106,7 @@ class BatchPanel:
         try:
             self._batches.resume(name)
         except (ValueError, OSError) as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
 
 
 def _added(files: list[str] | None, more: list[str] | None) -> list[str]:
@@ -117,20 +117,22 @@ def _status(batch: Batch) -> str:
     counts = {state: sum(row.state == state for row in batch.rows) for state in (DONE, FAILED)}
     values = {"done": counts[DONE], "failed": counts[FAILED], "all": len(batch.rows)}
     if batch.error:
-        return f'<p class="warning" role="alert">{explained(batch.error)}</p>'
+        return f'<p class="warning" role="alert">{error_html(batch.error)}</p>'
     if batch.can_resume:
-        return spoken("batch_interrupted", **values)
+        return translate("batch_interrupted", **values)
     if not batch.is_running:
-        return spoken("batch_ended", **values, spent=duration_text(batch.spent))
+        return translate("batch_ended", **values, spent=duration_text(batch.spent))
     left = batch.seconds_left
     bar = f'<progress max="1" value="{batch.share:.3f}"></progress>'
     if left is None:
-        return bar + spoken("batch_running", **values)
-    return bar + spoken("batch_left", **values, left=duration_text(left))
+        return bar + translate("batch_running", **values)
+    return bar + translate("batch_left", **values, left=duration_text(left))
 
 
 def _table(rows: list[Row]) -> str:
-    heads = "".join(f"<th>{spoken(f'batch_{head}')}</th>" for head in ("file", "state", "length"))
+    heads = "".join(
+        f"<th>{translate(f'batch_{head}')}</th>" for head in ("file", "state", "length")
+    )
     lines = "".join(
         f'<tr class="row-{row.state}"><td>{escape(row.name)}</td><td>{_state(row)}</td>'
         f"<td>{duration_text(row.audio_seconds) if row.audio_seconds else ''}</td></tr>"
@@ -141,5 +143,5 @@ def _table(rows: list[Row]) -> str:
 
 def _state(row: Row) -> str:
     if row.state == RUNNING:
-        return f"{spoken('state_running')} {row.share:.0%}"
-    return spoken(f"state_{row.state}") + (f": {explained(row.error)}" if row.error else "")
+        return f"{translate('state_running')} {row.share:.0%}"
+    return translate(f"state_{row.state}") + (f": {error_html(row.error)}" if row.error else "")

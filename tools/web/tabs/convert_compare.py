@@ -21,9 +21,9 @@ from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs import results
 from tools.options import IndexRatesOptions
 from tools.voices import choices
-from tools.web.errors import chosen_voice, refusal
+from tools.web.errors import chosen_voice, page_error
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
 
 KEPT = 12  # results of a browser that can be compared
@@ -35,7 +35,7 @@ Result = dict[str, Any]  # as `result_of` makes it
 class ComparePanel:
     """Two pickers over what this browser has converted, and a player for each.
 
-    The browser remembers its results. What it says of them is looked at before it is believed.
+    The browser remembers its results. What it says of them is checked before it is used.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -45,9 +45,9 @@ class ComparePanel:
         self.made = gr.BrowserState([], storage_key="rvc-results", secret="results")
         self.sweep = gr.Button(text("compare_rates"), size="sm")
         with gr.Accordion(text("compare"), open=False) as self.panel:
-            gr.HTML(spoken("compare_info"), elem_classes="quiet")
+            gr.HTML(translate("compare_info"), elem_classes="quiet")
             self.players: list[gr.Audio] = []
-            self.told: list[gr.HTML] = []
+            self.captions: list[gr.HTML] = []
             self.pickers: list[gr.Dropdown] = []
             with gr.Row():
                 for letter in "AB":
@@ -59,13 +59,13 @@ class ComparePanel:
                                 buttons=["download"],
                             )
                         )  # fmt: skip
-                        self.told.append(gr.HTML(elem_classes="quiet"))
+                        self.captions.append(gr.HTML(elem_classes="quiet"))
             self.table = gr.HTML()
         self.is_open = gr.State(False)
         matched = {
             "fn": self.match,
             "inputs": [self.is_open, self.made, *self.pickers],
-            "outputs": [*self.players, *self.told],
+            "outputs": [*self.players, *self.captions],
             **PRIVATE,
         }
         for picker in self.pickers:
@@ -98,12 +98,12 @@ class ComparePanel:
 
     def add(self, made: list[Result], last: Result | None) -> list[Result]:
         """Put a new result in front."""
-        made = believed(made)
+        made = checked_results(made)
         return made if last is None or last in made else [last, *made][:KEPT]
 
     def offer(self, made: list[Result]) -> list[Any]:
         """Offer the newest result against the one before, or against its source."""
-        made = believed(made)
+        made = checked_results(made)
         if not made:
             return [gr.skip(), gr.skip(), ""]
         offered = [(each["name"], each["path"]) for each in made]
@@ -130,15 +130,15 @@ class ComparePanel:
         try:
             changes = self._session.match(paths, targets).result()["changes_db"]
         except ConversionError as error:
-            raise refusal(error) from error
-        settings = {each["path"]: each["settings"] for each in believed(made)}
-        told = [
+            raise page_error(error) from error
+        settings = {each["path"]: each["settings"] for each in checked_results(made)}
+        captions = [
             f"{escape(settings[path])} · {_turned_down(change)}"
             if path in settings
             else _turned_down(change)
             for path, change in zip((first, second), changes, strict=True)
         ]
-        return [*map(str, targets), *told]
+        return [*map(str, targets), *captions]
 
     def compare_rates(
         self,
@@ -151,11 +151,11 @@ class ComparePanel:
         """Convert with several index rates; gives the results, newest first, with their figures."""
         shown, path = self._shown, chosen_voice(voice)
         if not source:
-            raise gr.Error(spoken("source_missing"), print_exception=False)
+            raise gr.Error(translate("source_missing"), print_exception=False)
         try:
             options = options_of(values, path, Path(source), Path("unnamed"))
         except ValueError as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
         folder = results.new_folder(path)
         options = _rates_options(options, folder, values[NAMES.index("format")])
         request = self._session.index_rates(options)
@@ -169,19 +169,19 @@ class ComparePanel:
             rows = request.result(progress)["rows"]
         except ConversionCancelled:
             shutil.rmtree(folder, ignore_errors=True)
-            yield {**over, shown["summary"]: spoken("result_stopped")}
+            yield {**over, shown["summary"]: translate("result_stopped")}
         except ConversionError as error:
             shutil.rmtree(folder, ignore_errors=True)
             yield over
-            raise refusal(error.rename(Path(source), Path(source).name)) from error
+            raise page_error(error.rename(Path(source), Path(source).name)) from error
         else:
             found = [_rate_result(options, row, rows[0]) for row in rows[1:]]
             yield {
                 **over,
-                self.made: [*reversed(found), *believed(made)][:KEPT],
+                self.made: [*reversed(found), *checked_results(made)][:KEPT],
                 self.panel: gr.update(open=True),
                 self.is_open: True,
-                shown["summary"]: spoken("rates_made", folder=choices.from_root(folder)),
+                shown["summary"]: translate("rates_made", folder=choices.from_root(folder)),
             }
 
 
@@ -203,10 +203,10 @@ def _rate_result(options: IndexRatesOptions, row: dict[str, Any], source: dict[s
     made = _result(options, settings, str(options.output))
     figures = {name: row[name] for name in FIGURES}
     rate = f"{row['index_rate']:g}"
-    heard = {name: source[name] for name in FIGURES}
+    measured = {name: source[name] for name in FIGURES}
     return {
         **made, "path": str(config.ROOT / row["path"]),
-        "rate": rate, "figures": figures, "source_figures": heard,
+        "rate": rate, "figures": figures, "source_figures": measured,
     }  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def _changed(options: ConvertOptions) -> str:
     )
 
 
-def believed(made: Any) -> list[Result]:
+def checked_results(made: Any) -> list[Result]:
     """What a browser remembers, without what is gone, or was never a result of this program."""
     texts = ("name", "path", "source", "settings", "group")
     return [
@@ -258,9 +258,9 @@ def _table(made: list[Result]) -> str:
     made = [each for each in made if isinstance(each.get("figures"), dict)]
     if not made:
         return ""
-    rows = [(spoken("rates_source"), made[0].get("source_figures"))]
+    rows = [(translate("rates_source"), made[0].get("source_figures"))]
     rows += [(escape(str(each.get("rate"))), each["figures"]) for each in made]
-    heads = "".join(f"<th>{spoken(f'rates_{name}')}</th>" for name in ("rate", *FIGURES))
+    heads = "".join(f"<th>{translate(f'rates_{name}')}</th>" for name in ("rate", *FIGURES))
     lines = "".join(
         f"<tr><td>{head}</td>"
         + "".join(f"<td>{_figure(figures, name)}</td>" for name in FIGURES)
@@ -270,7 +270,7 @@ def _table(made: list[Result]) -> str:
     return (
         f'<div class="wide"><table class="batch"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
-        f'<p class="quiet">{spoken("rates_info")}</p>'
+        f'<p class="quiet">{translate("rates_info")}</p>'
     )
 
 
@@ -280,4 +280,4 @@ def _figure(figures: Any, name: str) -> str:
 
 
 def _turned_down(change: float) -> str:
-    return spoken("turned_down", decibels=f"{-change:.1f}") if change else ""
+    return translate("turned_down", decibels=f"{-change:.1f}") if change else ""

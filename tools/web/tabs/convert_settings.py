@@ -15,9 +15,9 @@ from options import default_of
 from tools.machine import hardware
 from tools.voices import choices
 from tools.voices.presets import delete_preset, read_presets, save_preset
-from tools.web.errors import chosen_voice, explained, refusal
+from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 
 OPTIONS = {item.name: item for item in fields(ConvertOptions)}
 NAMES = (  # of the settings, in the order in which their widgets stand
@@ -39,7 +39,7 @@ class SettingsPanel:
             "semitones": self._slider("semitones", -SEMITONES, SEMITONES, 1)
         }
         with gr.Row(elem_classes="inline"):
-            self.suggestion = gr.HTML(spoken("suggestion_empty"), elem_classes="quiet")
+            self.suggestion = gr.HTML(translate("suggestion_empty"), elem_classes="quiet")
             self.use = gr.Button(visible=False, size="sm", scale=0, min_width=120)
         self.suggested = gr.State(0)
         self.use.click(lambda semitones: semitones, self.suggested, self.semitones, **PRIVATE)
@@ -123,7 +123,7 @@ class SettingsPanel:
         try:
             names = list(read_presets(Path(voice))) if voice else []
         except ValueError as error:
-            gr.Warning(explained(error))
+            gr.Warning(error_html(error))
             names = []
         return [
             gr.update(choices=[own, *choices.indexes()], value=""),
@@ -142,20 +142,20 @@ class SettingsPanel:
         return [self.widgets["index"], self.widgets["speaker"], self.widgets["device"], self.preset]
 
     def suggest(
-        self, facts: dict[str, Any] | None, heard: dict[str, Any] | None, speaker: int
+        self, facts: dict[str, Any] | None, measured: dict[str, Any] | None, speaker: int
     ) -> tuple[str, dict[str, Any], int]:
         """Say how far the recording is from the voice; the button takes it over."""
         hidden = gr.update(visible=False)
-        source_hz = heard["f0_median"] if heard else 0
+        source_hz = measured["f0_median"] if measured else 0
         voice_hz = facts["f0_median"].get(str(speaker), 0) if facts else 0
-        if heard and not source_hz:
-            return spoken("suggestion_no_pitch"), hidden, 0
+        if measured and not source_hz:
+            return translate("suggestion_no_pitch"), hidden, 0
         if not source_hz:
-            return spoken("suggestion_empty"), hidden, 0
+            return translate("suggestion_empty"), hidden, 0
         if not voice_hz:
-            return spoken("suggestion_unknown", source=round(source_hz)), hidden, 0
+            return translate("suggestion_unknown", source=round(source_hz)), hidden, 0
         semitones = suggested_semitones(source_hz, voice_hz)
-        said = spoken(
+        said = translate(
             "suggestion", source=round(source_hz), voice=round(voice_hz), shift=f"{semitones:+d}"
         )
         button = gr.update(value=f"{self._text('suggestion_use')} {semitones:+d}", visible=True)
@@ -164,33 +164,33 @@ class SettingsPanel:
     def save_preset(self, voice: str | None, name: str | None, *values: Any) -> dict[str, Any]:
         """Keep the settings as they are under the name that was typed."""
         if not voice or not (name or "").strip():
-            raise gr.Error(spoken("preset_needs_name"), print_exception=False)
+            raise gr.Error(translate("preset_needs_name"), print_exception=False)
         path = chosen_voice(voice)
         try:
             save_preset(path, name, dict(zip(NAMES, values, strict=True)))
             known = list(read_presets(path))
         except ValueError as error:
-            raise refusal(error) from error
-        gr.Info(spoken("preset_saved"))
+            raise page_error(error) from error
+        gr.Info(translate("preset_saved"))
         return gr.update(choices=known, value=" ".join(name.split()))
 
     def delete_preset(self, voice: str | None, name: str | None) -> dict[str, Any]:
         """Forget the preset that is chosen."""
         if not voice or not name:
-            raise gr.Error(spoken("preset_choose"), print_exception=False)
+            raise gr.Error(translate("preset_choose"), print_exception=False)
         path = chosen_voice(voice)
         try:
             delete_preset(path, name)
             return gr.update(choices=list(read_presets(path)), value=None)
         except ValueError as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
 
     def apply_preset(self, voice: str | None, name: str | None) -> list[Any]:
         """Set the widgets as a preset says; a name that is only being typed changes nothing."""
         try:
             preset = read_presets(choices.voice_path(voice)).get(name, {}) if voice else {}
         except ValueError as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
         return [preset[name] if name in preset else gr.skip() for name in NAMES]
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from tools.machine.doctor import Check, run_checks
 from tools.web.frame import Frame
-from tools.web.i18n import read_texts, spoken
+from tools.web.i18n import read_texts, translate
 from tools.web.support import write_support_bundle
 from tools.web.tabs.help_answers import PRIVATE, Answers
 from tools.web.views.data_charts import data_charts
@@ -60,19 +60,19 @@ class HelpTab:
     def _build_check(self) -> None:
         text = self._text
         self.check = gr.Button(text("help_check"), variant="primary")
-        gr.HTML(spoken("help_doctor_info"), elem_classes="quiet")
+        gr.HTML(translate("help_doctor_info"), elem_classes="quiet")
         self.report = gr.HTML(elem_id="doctor")
         self.bundle = gr.Button(text("help_bundle"))
-        gr.HTML(spoken("help_bundle_info"), elem_classes="quiet")
-        self.parcel = gr.File(label=text("help_bundle_file"), visible=False, interactive=False)
+        gr.HTML(translate("help_bundle_info"), elem_classes="quiet")
+        self.zip_file = gr.File(label=text("help_bundle_file"), visible=False, interactive=False)
         self.check.click(self.doctor, outputs=self.report, **PRIVATE)
-        self.bundle.click(self.support_bundle, outputs=self.parcel, **PRIVATE)
+        self.bundle.click(self.support_bundle, outputs=self.zip_file, **PRIVATE)
 
     def _build_search(self) -> None:
         found = json.dumps([_searched(number) for number in QUESTIONS], ensure_ascii=False)
         gr.HTML(
-            f'<label class="search">{spoken("help_search")}<input type="search"></label>'
-            f'<p class="waiting" style="display: none">{spoken("help_search_none")}</p>',
+            f'<label class="search">{translate("help_search")}<input type="search"></label>'
+            f'<p class="waiting" style="display: none">{translate("help_search_none")}</p>',
             js_on_load=SEARCH.replace("TEXTS", found),
             elem_id="search",
         )
@@ -80,7 +80,7 @@ class HelpTab:
     def _build_question(self, answers: Answers, number: int) -> gr.Accordion:
         question = gr.Accordion(self._text(f"faq_{number}"), open=False, elem_classes="question")
         with question:
-            gr.HTML(spoken(f"faq_{number}_answer"))
+            gr.HTML(translate(f"faq_{number}_answer"))
             if charts := data_charts(*MEASURED.get(number, ())):
                 gr.HTML(charts)
             if number in CHECKED:
@@ -115,8 +115,8 @@ def _searched(number: int) -> str:
 def _list(checks: list[Check]) -> str:
     items = "".join(
         f'<li class="report-{check.level}" data-mark="{MARKS[check.level]}">'
-        f"<strong>{spoken(f'help_level_{check.level}')}</strong> "
-        f"{spoken(check.text, **check.values)}</li>"
+        f"<strong>{translate(f'help_level_{check.level}')}</strong> "
+        f"{translate(check.text, **check.values)}</li>"
         for check in checks
     )
     return f'<ul class="report">{items}</ul>'

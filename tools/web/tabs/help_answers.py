@@ -17,9 +17,9 @@ from tools.jobs.training import Settings, commands, experiments, read_settings
 from tools.voices import choices
 from tools.voices.library import Library
 from tools.voices.zips import pack
-from tools.web.errors import chosen_voice, explained, refusal
+from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 from tools.web.views.dataset_check import Check, Checks
 from tools.web.views.job_view import JobView, step_name
 from tools.web.views.report_view import MARKS, report_html
@@ -82,8 +82,8 @@ class Answers:
     def _build_share(self) -> None:
         voice = self._build_voice()
         share = gr.Button(self._text("voices_share"), size="sm")
-        parcel = gr.File(label=self._text("voices_parcel"), visible=False, interactive=False)
-        share.click(self.share, voice, parcel, **PRIVATE)
+        zip_file = gr.File(label=self._text("voices_parcel"), visible=False, interactive=False)
+        share.click(self.share, voice, zip_file, **PRIVATE)
 
     def _build_commands(self) -> None:
         gr.Textbox(
@@ -101,12 +101,12 @@ class Answers:
         found = gr.HTML(elem_id="dataset-report")
         mine = gr.BrowserState("", storage_key="rvc-dataset-check")
         timer = gr.Timer(POLL_SECONDS, active=False)
-        look = {"fn": self.look_at_check, "inputs": mine, "outputs": [found, start, stop, timer],
+        refresh = {"fn": self.refresh_check, "inputs": mine, "outputs": [found, start, stop, timer],
                 "show_progress": "hidden", **PRIVATE}  # fmt: skip
         start.click(self.begin_check, folder, mine, **PRIVATE)
-        mine.change(**look)  # also when the browser remembers one, after the page's load
+        mine.change(**refresh)  # also when the browser remembers one, after the page's load
         stop.click(self._checks.stop, mine, queue=False, **PRIVATE)
-        timer.tick(**look)
+        timer.tick(**refresh)
 
     def _build_compare(self) -> None:
         voice = self._build_voice()
@@ -134,7 +134,7 @@ class Answers:
         """Say of every training what there is of voice and index, and where it failed."""
         rows = [self._training(Experiment.named(name)) for name in experiments()]
         if not rows:
-            return f'<p class="waiting">{spoken("training_none")}</p>'
+            return f'<p class="waiting">{translate("training_none")}</p>'
         items = (
             f'<li class="report-{level}" data-mark="{MARKS[level]}">{said}</li>'
             for level, said in rows
@@ -148,19 +148,19 @@ class Answers:
         head = f"<strong>{escape(experiment.name)}</strong> {escape(kind)}: "
         job = view.job
         if job is not None and job.is_active:
-            return "ok", f"{head}{spoken('training_runs')}"
+            return "ok", f"{head}{translate('training_runs')}"
         if job is not None and job.state in ("failed", "interrupted", "stopped"):
             step = step_name(job.module)
             return (
                 "problem",
-                f"{head}{spoken('training_ended_in')} {step}. {spoken('training_go_on')}",
+                f"{head}{translate('training_ended_in')} {step}. {translate('training_go_on')}",
             )
         voice, indexes = _voice_of(experiment), experiment.indexes()
         if not voice.is_file():
-            return "warning", f"{head}{spoken('training_no_voice')}"
+            return "warning", f"{head}{translate('training_no_voice')}"
         if not indexes:
-            return "problem", f"{head}{spoken('training_no_index')}"
-        there = spoken("training_ready", voice=choices.from_root(voice), index=indexes[0].name)
+            return "problem", f"{head}{translate('training_no_index')}"
+        there = translate("training_ready", voice=choices.from_root(voice), index=indexes[0].name)
         return "ok", f"{head}{there}"
 
     def build_indexes(self) -> str:
@@ -171,13 +171,13 @@ class Answers:
             if _voice_of(experiment).is_file() and not experiment.indexes()
         ]
         if not lacking:
-            gr.Info(spoken("training_none_lacks"))
+            gr.Info(translate("training_none_lacks"))
         for experiment in lacking:
             folder = Path(choices.from_root(experiment.root))
             try:
                 self._jobs.start(experiment, [BuildIndexOptions(experiment=folder)])
             except ValueError as error:
-                raise refusal(error) from error
+                raise page_error(error) from error
         return self.trainings()
 
     def share(self, voice: str | None) -> Any:
@@ -187,7 +187,7 @@ class Answers:
         try:
             pack(Library(), path, target)
         except (ValueError, OSError) as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
         return gr.update(value=str(target), visible=True)
 
     def compare_index_rates(self, voice: str | None) -> list[Any]:
@@ -200,20 +200,20 @@ class Answers:
             try:
                 self._session.convert(options).result()
             except ConversionError as error:
-                raise refusal(error) from error
+                raise page_error(error) from error
             made.append(str(output))
         return [gr.update(visible=True), *made]
 
     def begin_check(self, folder: str) -> str:
         """Start checking recordings; gives the name by which the browser finds the check again."""
         if not folder.strip():
-            raise gr.Error(spoken("help_dataset_none"), print_exception=False)
+            raise gr.Error(translate("help_dataset_none"), print_exception=False)
         try:
             return self._checks.start(folder)
         except (ValueError, OSError) as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
 
-    def look_at_check(self, name: str) -> list[Any]:
+    def refresh_check(self, name: str) -> list[Any]:
         """Return how far the browser's check is."""
         check = self._checks.find(name)
         is_running = check is not None and check.is_running
@@ -231,7 +231,7 @@ def _check_html(check: Check | None) -> str:
     if check.report:
         return report_html(check.report)
     return (
-        f'<p class="warning" role="alert">{explained(check.error)}</p>'
+        f'<p class="warning" role="alert">{error_html(check.error)}</p>'
         if check.error
         else (check.view.html())
     )

@@ -25,9 +25,9 @@ from tools.jobs.training import (
 )
 from tools.machine import hardware
 from tools.voices.choices import from_root
-from tools.web.errors import explained, refusals
+from tools.web.errors import error_html, shown_errors
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named
 from tools.web.train_work import start_check, start_training
 from train.experiment import Experiment, plain_name
@@ -127,7 +127,7 @@ class TrainTab:
                 elem_classes="command",
             )  # fmt: skip
             self.missing = gr.HTML(elem_classes="quiet")
-            gr.HTML(f'<p class="quiet">{spoken("one_step_info")}</p>')
+            gr.HTML(f'<p class="quiet">{translate("one_step_info")}</p>')
             with gr.Row():
                 self.one_step = [
                     gr.Button(text(f"button_{step}"), size="sm", min_width=120) for step in STEPS
@@ -161,7 +161,7 @@ class TrainTab:
         )
         self.name.change(self.open_experiment, [*given, self.loaded], shown, **PRIVATE).then(
             **take, **PRIVATE
-        ).then(progress.look, [self.name, progress.seen], view, **PRIVATE)
+        ).then(progress.refresh, [self.name, progress.seen], view, **PRIVATE)
         self.kind.input(
             self.recommend, self.kind,
             [self.hardware, self.embedder, self.device, self.batch_size, *limits],
@@ -252,40 +252,40 @@ class TrainTab:
         try:
             steps = commands(Experiment.named(name or ""), Settings(*values))
         except (ValueError, TypeError) as error:
-            return ["", explained(error)]
+            return ["", error_html(error)]
         return ["\n".join(printable(argv_of(each)) for each in steps), ""]
 
     def add_files(self, name: str | None, files: list[str]) -> Updates:
         """Put uploaded recordings into the experiment's own dataset folder."""
         experiment = named(name)
         if experiment is None:
-            raise gr.Error(spoken("name_first"), print_exception=False)
+            raise gr.Error(translate("name_first"), print_exception=False)
         folder = config.DATASETS / plain_name(experiment.name)
-        with refusals():
+        with shown_errors():
             taken = take_recordings(map(Path, files), folder)
         return {
             self.dataset: from_root(folder),
             self.files: None,
-            self.added: spoken("files_added", count=len(taken), folder=from_root(folder)),
+            self.added: translate("files_added", count=len(taken), folder=from_root(folder)),
         }
 
     def train(self, name: str | None, *values: Any, only: int | None = None) -> Updates:
         """Start all steps, or only one of them; what is done already is skipped by the steps."""
-        with refusals():
+        with shown_errors():
             start_training(self._jobs, name, Settings(*values), only)
-        return self.progress.look(name, {})
+        return self.progress.refresh(name, {})
 
     def check_dataset(self, name: str | None, *values: Any) -> Updates:
         """Start the report on the recordings; it is shown when it is ready."""
-        with refusals():
+        with shown_errors():
             start_check(self._jobs, name, Settings(*values))
-        return self.progress.look(name, {})
+        return self.progress.refresh(name, {})
 
 
 def _head(number: int, name: str) -> str:
-    return f'<h2 class="step-head" data-step="{number}">{spoken(name)}</h2>'
+    return f'<h2 class="step-head" data-step="{number}">{translate(name)}</h2>'
 
 
 def _reasons_html(choice: hardware.Choice) -> str:
-    told = " ".join(spoken(name, **values) for name, values in choice.reasons)
-    return f'<p class="quiet">{told}</p>'
+    reasons = " ".join(translate(name, **values) for name, values in choice.reasons)
+    return f'<p class="quiet">{reasons}</p>'

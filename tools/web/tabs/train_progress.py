@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from tools.datasets.report import read_report
-from tools.web.errors import refusals
+from tools.web.errors import shown_errors
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 from tools.web.train_work import try_state
 from tools.web.views.curves import held_out_html, losses_html
 from tools.web.views.job_view import JobView
@@ -18,7 +18,7 @@ from tools.web.views.report_view import report_html
 from train.experiment import Experiment
 from train.metrics import ORIGINAL, read_metrics, sampled_steps
 
-LOOK_SECONDS = 1.0  # between two looks at the job on disk
+REFRESH_SECONDS = 1.0  # between two looks at the job on disk
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Updates = dict[Any, Any]
 
@@ -26,7 +26,7 @@ Updates = dict[Any, Any]
 class ProgressPanel:
     """Buttons of a job, its state, its log, and curves and samples of the training.
 
-    `view` are the components that `look` gives updates of.
+    `view` are the components that `refresh` gives updates of.
     """
 
     def __init__(self, frame: Frame, report: gr.HTML) -> None:
@@ -48,8 +48,8 @@ class ProgressPanel:
         self.stop.click(self.stop_job, name, self.view, **PRIVATE)
         self.resume.click(self.resume_job, name, self.view, **PRIVATE)
         self.sample.change(self.play, [name, self.sample], self.made, **PRIVATE)
-        gr.Timer(LOOK_SECONDS).tick(
-            self.look, [name, self.seen], self.view, concurrency_limit=None, **PRIVATE
+        gr.Timer(REFRESH_SECONDS).tick(
+            self.refresh, [name, self.seen], self.view, concurrency_limit=None, **PRIVATE
         )
         self.try_state.click(self.try_saved_state, [name, self.state], self.tried, **PRIVATE)
 
@@ -99,15 +99,15 @@ class ProgressPanel:
         """Ask the experiment's job to save and stop; asked twice, it ends at once."""
         if experiment := named(name):
             self._jobs.stop(experiment)
-        return self.look(name, {})
+        return self.refresh(name, {})
 
     def resume_job(self, name: str | None) -> Updates:
         """Go on with the experiment's job where it stopped."""
-        with refusals():
+        with shown_errors():
             self._jobs.resume(Experiment.named(name or ""))
-        return self.look(name, {})
+        return self.refresh(name, {})
 
-    def look(self, name: str | None, seen: dict[str, Any]) -> Updates:
+    def refresh(self, name: str | None, seen: dict[str, Any]) -> Updates:
         """Return what has changed since it was last seen."""
         experiment = named(name)
         if experiment is None:
@@ -153,8 +153,8 @@ class ProgressPanel:
 
     def try_saved_state(self, name: str, step: str | None) -> str:
         """Make a voice of a saved state, so that Convert can use it."""
-        with refusals():
-            return spoken("state_tried", voice=try_state(name, int(step or 0)))
+        with shown_errors():
+            return translate("state_tried", voice=try_state(name, int(step or 0)))
 
     def play(self, name: str | None, step: str | None) -> str | None:
         """Return the sample of a step."""

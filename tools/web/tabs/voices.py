@@ -10,9 +10,9 @@ import gradio as gr
 
 from tools.voices.choices import from_root
 from tools.voices.library import PICTURES, TrainingStateError
-from tools.web.errors import refusal, refusals
+from tools.web.errors import page_error, shown_errors
 from tools.web.frame import Frame
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 from tools.web.views.voice_cards import CHOOSE, voice_cards
 from tools.web.voice_work import VoiceWork
 
@@ -38,9 +38,9 @@ class VoicesTab:
 
     def _build_adding(self) -> None:
         text = self._text
-        gr.HTML(f"<h2 class='step-head'>{spoken('voices_add_head')}</h2>")
+        gr.HTML(f"<h2 class='step-head'>{translate('voices_add_head')}</h2>")
         self.upload = gr.File(label=text("voices_add"), file_types=TYPES, height=140)
-        gr.HTML(spoken("voices_add_info"), elem_classes="quiet")
+        gr.HTML(translate("voices_add_info"), elem_classes="quiet")
         with gr.Row(elem_classes="inline"):
             self.name = gr.Textbox(
                 label=text("voices_name"), info=text("voices_name_info"), max_length=100, scale=3
@@ -55,7 +55,7 @@ class VoicesTab:
         with gr.Row():
             self.share = gr.Button(text("voices_share"), min_width=100)
             self.trash = gr.Button(text("voices_trash"), variant="stop", min_width=100)
-        self.parcel = gr.File(label=text("voices_parcel"), visible=False, interactive=False)
+        self.zip_file = gr.File(label=text("voices_parcel"), visible=False, interactive=False)
         with gr.Accordion(text("voices_edit"), open=False):
             self.new_name = gr.Textbox(label=text("voices_new_name"), max_length=100)
             self.info = gr.Textbox(label=text("voices_info"), max_length=500)
@@ -67,13 +67,13 @@ class VoicesTab:
     def _build_merging(self) -> None:
         text = self._text
         with gr.Accordion(text("voices_merge"), open=False):
-            gr.HTML(spoken("voices_merge_info"), elem_classes="quiet")
+            gr.HTML(translate("voices_merge_info"), elem_classes="quiet")
             with gr.Row():
                 self.first = gr.Dropdown([], label=text("voices_first"), min_width=140)
                 self.second = gr.Dropdown([], label=text("voices_second"), min_width=140)
             self.ratio = gr.Slider(0, 1, 0.5, step=0.01, label=text("voices_ratio"))
             self.listen = gr.Button(text("voices_listen"))
-            self.heard = gr.Audio(label=text("voices_heard"), interactive=False, buttons=[])
+            self.example = gr.Audio(label=text("voices_heard"), interactive=False, buttons=[])
             with gr.Row(elem_classes="inline"):
                 self.merged_name = gr.Textbox(label=text("voices_merged_name"), max_length=100)
                 self.merge = gr.Button(text("voices_merge_button"), min_width=100)
@@ -87,31 +87,31 @@ class VoicesTab:
     def _connect(self, frame: Frame) -> None:
         chosen = [self.voice, self.first, self.second, self.trashed]
         shown = [self.cards, self.trash, self.save, *chosen]
-        look = {"fn": self.look, "inputs": chosen, "outputs": shown, "show_progress": "hidden",
-                **PRIVATE}  # fmt: skip
-        self.cards.select(self.choose, None, self.voice, **PRIVATE).then(**look)
-        self.voice.input(**look)
+        refresh = {"fn": self.refresh, "inputs": chosen, "outputs": shown,
+                   "show_progress": "hidden", **PRIVATE}  # fmt: skip
+        self.cards.select(self.choose, None, self.voice, **PRIVATE).then(**refresh)
+        self.voice.input(**refresh)
         for event in (frame.page.load, frame.tabs.change):
-            event(**look)
+            event(**refresh)
         added = [self.added, self.extract, self.upload, self.name]
         for button, function, inputs, outputs in (
             (self.add, self.add_voice, [self.upload, self.name], added),
             (self.extract, self.extract_voice, [self.upload, self.name], added),
-            (self.trash, self.trash_voice, self.voice, self.parcel),
+            (self.trash, self.trash_voice, self.voice, self.zip_file),
             (self.restore, self.restore_voice, self.trashed, None),
             (self.save, self.edit_voice, [self.voice, self.new_name, self.info, self.picture],
              [self.new_name, self.info, self.picture]),
             (self.merge, self.merge_voices,
              [self.first, self.second, self.ratio, self.merged_name], self.merged_name),
         ):  # fmt: skip
-            button.click(function, inputs, outputs, **PRIVATE).success(**look)
-        self.share.click(self.share_voice, self.voice, self.parcel, **PRIVATE)
+            button.click(function, inputs, outputs, **PRIVATE).success(**refresh)
+        self.share.click(self.share_voice, self.voice, self.zip_file, **PRIVATE)
         self.listen.click(
-            self.listen_to_merge, [self.first, self.second, self.ratio], self.heard,
+            self.listen_to_merge, [self.first, self.second, self.ratio], self.example,
             concurrency_limit=1, concurrency_id="conversion", **PRIVATE,
         )  # fmt: skip
 
-    def look(self, *chosen: str | None) -> list[Any]:
+    def refresh(self, *chosen: str | None) -> list[Any]:
         """Read the voices again; what was chosen stays while it exists."""
         voices = self._work.library.voices()
         paths = [(voice.name, from_root(voice.path)) for voice in voices if not voice.problem]
@@ -135,58 +135,58 @@ class VoicesTab:
     def add_voice(self, file: str | None, name: str) -> list[Any]:
         """Add a shared zip, a voice file or an index; name: of the voice, may be empty."""
         if not file:
-            raise _error(spoken("voices_no_file"))
+            raise _error(translate("voices_no_file"))
         try:
             written = self._work.add(Path(file), name)
         except TrainingStateError:
             if Path(file).suffix.lower() != ".pth":
-                raise _error(spoken("voices_state_in_zip")) from None
-            return [spoken("voices_is_state"), gr.update(visible=True), gr.skip(), gr.skip()]
+                raise _error(translate("voices_state_in_zip")) from None
+            return [translate("voices_is_state"), gr.update(visible=True), gr.skip(), gr.skip()]
         except (ValueError, OSError) as error:
-            raise refusal(error) from error
+            raise page_error(error) from error
         names = ", ".join(path.name for path in written)
-        return [spoken("voices_was_added", names=names), gr.update(visible=False), None, ""]
+        return [translate("voices_was_added", names=names), gr.update(visible=False), None, ""]
 
     def extract_voice(self, file: str | None, name: str) -> list[Any]:
         """Make a voice of a training state (G_*.pth)."""
         if not file:
-            raise _error(spoken("voices_no_file"))
-        with refusals():
+            raise _error(translate("voices_no_file"))
+        with shown_errors():
             voice = self._work.extract(Path(file), name)
-        return [spoken("voices_was_added", names=voice.name), gr.update(visible=False), None, ""]
+        return [translate("voices_was_added", names=voice.name), gr.update(visible=False), None, ""]
 
     def share_voice(self, voice: str | None) -> Any:
         """Write a zip of voice, index, presets and picture."""
-        with refusals():
+        with shown_errors():
             return gr.update(value=str(self._work.export_zip(voice)), visible=True)
 
     def trash_voice(self, voice: str | None) -> Any:
         """Move a voice to the trash, from where it can be brought back."""
-        with refusals():
+        with shown_errors():
             self._work.trash(voice)
-        gr.Info(spoken("voices_was_trashed"))
+        gr.Info(translate("voices_was_trashed"))
         return gr.update(value=None, visible=False)
 
     def restore_voice(self, trashed: str | None) -> None:
         """Bring a voice back from the trash, by its folder there."""
-        with refusals():
+        with shown_errors():
             self._work.restore(trashed)
 
     def edit_voice(self, voice: str | None, name: str, info: str, picture: str | None) -> list[Any]:
         """Change a voice's name, the line about it, its picture; what is empty stays."""
-        with refusals():
+        with shown_errors():
             self._work.edit(voice, name, info, picture)
         return ["", "", None]
 
     def merge_voices(self, first: str | None, second: str | None, share: float, name: str) -> str:
         """Blend two voices into a new one; share: of the first, 0 to 1."""
-        with refusals():
+        with shown_errors():
             self._work.merge(first, second, share, name)
         return ""
 
     def listen_to_merge(self, first: str | None, second: str | None, share: float) -> str:
         """Convert an example with the blend of two voices, without keeping the blend."""
-        with refusals():
+        with shown_errors():
             return str(self._work.listen_to_merge(first, second, share))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tools.jobs.training import advice
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 
 WIDTH, HEIGHT = 420, 170
 LEFT, BOTTOM, EDGE = 52, 22, 10  # room for the numbers, and at the other two sides
@@ -76,17 +76,17 @@ def held_out_html(entries: Sequence[dict[str, float]]) -> str:
     if not saves:
         is_saved = any("loss/mel" not in entry for entry in entries)
         name = "advice_none" if is_saved else "held_out_empty"
-        return f'<p class="quiet">{spoken(name)}</p>'
+        return f'<p class="quiet">{translate(name)}</p>'
     best = min(range(len(saves)), key=lambda i: saves[i]["held_out"])
-    told = spoken(
+    caption = translate(
         "held_out_best",
         step=saves[best]["step"],
         minutes=f"{saves[best].get('seconds', 0) / 60:.1f}",
         loss=f"{saves[best]['held_out']:.4f}",
     )
     name, values = advice([entry["held_out"] for entry in saves])
-    curve = curve_svg(points_of(saves, "held_out"), "held-out", spoken("held_out"), best)
-    return f"{curve}<p>{told} {spoken(name, **values)}</p>"
+    curve = curve_svg(points_of(saves, "held_out"), "held-out", translate("held_out"), best)
+    return f"{curve}<p>{caption} {translate(name, **values)}</p>"
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

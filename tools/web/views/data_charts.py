@@ -13,7 +13,7 @@ from tools.datasets.learning_curves import (
     panel_chart,
     read_measured,
 )
-from tools.web.i18n import read_texts, spoken
+from tools.web.i18n import read_texts, translate
 
 
 def data_charts(*curves: str) -> str:
@@ -22,10 +22,10 @@ def data_charts(*curves: str) -> str:
     drawn = "".join(_curve(measured, curve) for curve in curves) if measured else ""
     if not drawn:
         return ""
-    told = spoken(
+    caption = translate(
         "charts_of", speaker=measured.settings["speaker"], steps=measured.settings["steps"]
     )
-    return f'{drawn}<p class="quiet">{told}</p>'
+    return f'{drawn}<p class="quiet">{caption}</p>'
 
 
 def _curve(measured: Measured, curve: str) -> str:
@@ -38,7 +38,9 @@ def _curve(measured: Measured, curve: str) -> str:
         for name, panel in PANELS.items()
         if (chart := panel_chart(panel, points))
     )
-    return f'<p><strong>{spoken(f"charts_{curve}")}</strong></p><div class="curves">{figures}</div>'
+    return (
+        f'<p><strong>{translate(f"charts_{curve}")}</strong></p><div class="curves">{figures}</div>'
+    )
 
 
 def _caption(name: str, panel: Panel) -> str:
@@ -46,10 +48,10 @@ def _caption(name: str, panel: Panel) -> str:
         f' <span style="color:{colour}">━</span> {_line_name(line)}'
         for colour, line in zip(COLOURS, panel.lines, strict=False)
     )
-    return spoken(f"chart_{name}") + (legend if len(panel.lines) > 1 else "")
+    return translate(f"chart_{name}") + (legend if len(panel.lines) > 1 else "")
 
 
 def _line_name(line: str) -> str:
     """The text of a line where there is one; judges are called the same everywhere."""
     text = f"chart_{line.replace(' ', '_')}"
-    return spoken(text) if text in read_texts()["en"] else escape(line)
+    return translate(text) if text in read_texts()["en"] else escape(line)

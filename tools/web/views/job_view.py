@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 import config
 from errors import UserError
 from tools.jobs.jobs import Job, Jobs, failure, module_of
 from tools.voices.choices import from_root
-from tools.web.errors import explained, told
-from tools.web.i18n import spoken
+from tools.web.errors import error_html
+from tools.web.i18n import translate
 from tools.web.units import duration_text
 from train.experiment import Experiment
 from train.worker import ProgressLine
@@ -58,7 +59,7 @@ class JobView:
     def html(self) -> str:
         """Return the whole as HTML."""
         if self.job is None:
-            return f'<p class="quiet">{spoken("job_none")}</p>'
+            return f'<p class="quiet">{translate("job_none")}</p>'
         parts = [f'<p class="job-state" id="job-state" role="status">{self._state()}</p>']
         if self.job.state != "waiting":
             parts += [self._bar(), self._steps()]
@@ -72,21 +73,23 @@ class JobView:
         number = min(job.stage + 1, total)
         step = step_name(job.module)
         if self.is_stopping:
-            return spoken("job_stopping")
+            return translate("job_stopping")
         values = {"number": number, "total": total}
-        return f"{spoken(f'job_{job.state}', **values, ahead=', '.join(self.ahead))} {step}"
+        return f"{translate(f'job_{job.state}', **values, ahead=', '.join(self.ahead))} {step}"
 
     def _bar(self) -> str:
         share = 1.0 if self.job.state == "done" else 0.0
-        told = ""
+        amounts = ""
         if self.progress is not None and self.job.state != "done":
             share = self.progress.done / self.progress.total if self.progress.total else 1.0
-            told = f"<p>{progress_text(self.progress, is_running=self.job.state == 'running')}</p>"
+            amounts = (
+                f"<p>{progress_text(self.progress, is_running=self.job.state == 'running')}</p>"
+            )
         percent = round(100 * share)
         return (
             f'<div class="job-bar" role="progressbar" aria-labelledby="job-state" '
             f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100">'
-            f'<div style="width:{percent}%"></div></div>{told}'
+            f'<div style="width:{percent}%"></div></div>{amounts}'
         )
 
     def _steps(self) -> str:
@@ -105,19 +108,19 @@ class JobView:
         job = self.job
         if job.state == "failed":
             if job.exit_code in KILLED:
-                return spoken("job_killed")
-            return f"<strong>{explained(self.error)}</strong> {spoken('job_failed_way_out')}"
+                return translate("job_killed")
+            return f"<strong>{error_html(self.error)}</strong> {translate('job_failed_way_out')}"
         if job.state in ("stopped", "interrupted", "done"):
             last = module_of(job.commands[-1]).split(".")[-1]
             if job.state == "done" and last != "verify":
                 return ""
-            return spoken(f"job_{job.state}_way_out", voice=self.voice, index=self.index)
+            return translate(f"job_{job.state}_way_out", voice=self.voice, index=self.index)
         return ""
 
 
 def step_name(module: str) -> str:
     """Return HTML of what a worker does."""
-    return spoken(f"step_{module.split('.')[-1]}")
+    return translate(f"step_{module.split('.')[-1]}")
 
 
 def progress_text(progress: ProgressLine, is_running: bool) -> str:
@@ -125,12 +128,12 @@ def progress_text(progress: ProgressLine, is_running: bool) -> str:
     if progress.unit == "s":  # work that lasts as long as it was told to
         amount = f"{duration_text(progress.done)} / {duration_text(progress.total)}"
     else:
-        amount = spoken(f"amount_{progress.unit}", done=progress.done, total=progress.total)
+        amount = translate(f"amount_{progress.unit}", done=progress.done, total=progress.total)
         if is_running:
-            amount += " · " + spoken(f"rate_{progress.unit}", rate=f"{progress.rate:.2g}")
+            amount += " · " + translate(f"rate_{progress.unit}", rate=f"{progress.rate:.2g}")
     parts = [amount]
     if is_running and progress.seconds_left is not None:
-        parts.append(spoken("time_left", time=duration_text(progress.seconds_left)))
+        parts.append(translate("time_left", time=duration_text(progress.seconds_left)))
     if progress.note:
-        parts.append(f'<span class="quiet">{told(progress.note)}</span>')
+        parts.append(f'<span class="quiet">{escape(progress.note)}</span>')
     return " · ".join(parts)

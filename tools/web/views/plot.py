@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tools.web.i18n import spoken
+from tools.web.i18n import translate
 
 WIDTH, HEIGHT = 640, 190
 LEFT, BOTTOM, EDGE = 40, 22, 8  # room for Hz, for seconds, and at the other two sides
@@ -19,13 +19,13 @@ def melody_plot(melodies: Mapping[str, Mapping[str, Any]]) -> str:
 
     The pitch axis is logarithmic, so the same interval has the same height everywhere.
     """
-    voiced = [hz for heard in melodies.values() for hz in heard["f0"] if hz > 0]
+    voiced = [hz for measured in melodies.values() for hz in measured["f0"] if hz > 0]
     if not voiced:
-        return f'<p class="quiet">{spoken("plot_empty")}</p>'
+        return f'<p class="quiet">{translate("plot_empty")}</p>'
     lowest, highest = min(voiced) / 1.06, max(voiced) * 1.06
     widen = max(1.0, math.sqrt(NARROWEST * lowest / highest))
     lowest, highest = lowest / widen, highest * widen
-    seconds = max(len(heard["f0"]) * heard["f0_step"] for heard in melodies.values())
+    seconds = max(len(measured["f0"]) * measured["f0_step"] for measured in melodies.values())
 
     def x(second: float) -> float:
         return round(LEFT + second / seconds * (WIDTH - LEFT - EDGE), 1)
@@ -44,16 +44,16 @@ def melody_plot(melodies: Mapping[str, Mapping[str, Any]]) -> str:
         f'<text x="{x(second)}" y="{HEIGHT - 5}" text-anchor="middle">{second:g} s</text>'
         for second in _marks(seconds)
     ]
-    for name, heard in melodies.items():
-        for start, piece in _voiced_pieces(heard["f0"]):
+    for name, measured in melodies.items():
+        for start, piece in _voiced_pieces(measured["f0"]):
             points = " ".join(
-                f"{x((start + i) * heard['f0_step'])},{y(hz)}" for i, hz in enumerate(piece)
+                f"{x((start + i) * measured['f0_step'])},{y(hz)}" for i, hz in enumerate(piece)
             )
             drawn.append(f'<polyline class="melody-{name}" points="{points}"/>')
     legend = " ".join(
-        f'<span class="melody-{name}">{spoken(f"melody_{name}", hertz=round(heard["f0_median"]))}'
-        "</span>"
-        for name, heard in melodies.items()
+        f'<span class="melody-{name}">'
+        f"{translate(f'melody_{name}', hertz=round(measured['f0_median']))}</span>"
+        for name, measured in melodies.items()
     )
     return (
         f'<figure class="melody"><svg viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'

@@ -6,8 +6,8 @@ import math
 from html import escape
 
 from tools.datasets.report import DatasetReport, Finding, Recording
-from tools.web.errors import explained
-from tools.web.i18n import spoken
+from tools.web.errors import error_html
+from tools.web.i18n import translate
 
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 FILES_NAMED = 5  # of those that a finding is about
@@ -20,12 +20,12 @@ def report_html(report: DatasetReport) -> str:
     findings = "".join(map(_finding, report.findings))
     ordered = sorted(report.recordings, key=lambda each: not each.problems)
     rows = "".join(map(_row, ordered[:MOST_ROWS]))
-    head = "".join(f'<th scope="col">{spoken(f"column_{name}")}</th>' for name in COLUMNS)
+    head = "".join(f'<th scope="col">{translate(f"column_{name}")}</th>' for name in COLUMNS)
     more = len(ordered) - MOST_ROWS
-    rest = f"<p>{spoken('report_more', count=more)}</p>" if more > 0 else ""
+    rest = f"<p>{translate('report_more', count=more)}</p>" if more > 0 else ""
     return (
         f'<ul class="report">{findings}</ul><details><summary>'
-        f"{spoken('report_table', count=len(ordered))}</summary>"
+        f"{translate('report_table', count=len(ordered))}</summary>"
         f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{rest}</details>"
     )
@@ -38,15 +38,15 @@ def _finding(finding: Finding) -> str:
     named = f' <span class="quiet">{escape(files)}</span>' if files else ""
     return (
         f'<li class="report-{finding.level}" data-mark="{MARKS[finding.level]}">'
-        f"{spoken(finding.text, **finding.values)}{named}</li>"
+        f"{translate(finding.text, **finding.values)}{named}</li>"
     )
 
 
 def _row(recording: Recording) -> str:
     loud = "" if math.isinf(recording.loudness) else f"{recording.loudness:.0f} LUFS"
-    problems = ", ".join(map(spoken, recording.problems))
+    problems = ", ".join(map(translate, recording.problems))
     if recording.error or recording.repeats:
-        said = explained(recording.error) if recording.error else escape(recording.repeats)
+        said = error_html(recording.error) if recording.error else escape(recording.repeats)
         problems += f' <span class="quiet">{said}</span>'
     cells = (
         escape(recording.path),

@@ -8,8 +8,8 @@ from html import escape
 
 from tools.voices.choices import from_root
 from tools.voices.library import Voice
-from tools.web.errors import explained
-from tools.web.i18n import spoken
+from tools.web.errors import error_html
+from tools.web.i18n import translate
 from tools.web.units import size_text
 
 PICTURE_BYTES = 2**20  # larger ones are not put into the page
@@ -23,7 +23,7 @@ CHOOSE = """element.addEventListener("click", (event) => {
 def voice_cards(voices: Sequence[Voice], selected: str | None) -> str:
     """Return HTML of a button for each voice; selected: path of the one that is worked on."""
     if not voices:
-        return f'<p class="waiting">{spoken("voices_empty")}</p>'
+        return f'<p class="waiting">{translate("voices_empty")}</p>'
     cards = "".join(f"<li>{_card(voice, selected)}</li>" for voice in voices)
     return f'<ul class="voices">{cards}</ul>'
 
@@ -41,15 +41,15 @@ def _card(voice: Voice, selected: str | None) -> str:
 def _facts(voice: Voice) -> str:
     header = voice.header
     if voice.problem:
-        return f'<span class="warning">{explained(voice.problem)}</span>'
+        return f'<span class="warning">{error_html(voice.problem)}</span>'
     facts = [escape(header.version), f"{header.sample_rate / 1000:g} kHz", size_text(voice.size)]
     if not header.use_f0:
-        facts.append(spoken("voices_without_f0"))
+        facts.append(translate("voices_without_f0"))
     if header.num_speakers > 1:
-        facts.append(spoken("voices_speakers", count=header.num_speakers))
-    facts.append(spoken("voices_with_index" if voice.index else "voices_without_index"))
+        facts.append(translate("voices_speakers", count=header.num_speakers))
+    facts.append(translate("voices_with_index" if voice.index else "voices_without_index"))
     if voice.is_shipped:
-        facts.append(spoken("voices_shipped"))
+        facts.append(translate("voices_shipped"))
     return f'<span class="facts">{"".join(f"<span>{fact}</span>" for fact in facts)}</span>'
 
 

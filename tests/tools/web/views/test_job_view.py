@@ -23,7 +23,7 @@ LINE = "train 312/900 (34%) 1.0 s/s, 9:48 left, step 310, epoch 4, mel loss 0.41
 
 def english(html: str) -> str:
     """What is read in English, on one line."""
-    html = re.sub(r'<span class="spoken" lang="zh-CN">.*?</span>', "", html)
+    html = re.sub(r'<span class="translated" lang="zh-CN">.*?</span>', "", html)
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
 
