@@ -56,8 +56,11 @@ logger = logging.getLogger(__name__)
 class VoiceConverter:
     """Converts recordings to one voice; loads what it needs once."""
 
-    def __init__(self, voice: Path, device: str = "auto") -> None:
-        """voice: a voice file. Raises FileNotFoundError, CheckpointError or ValueError."""
+    def __init__(self, voice: Path, device: str = "auto", encoder: str | None = None) -> None:
+        """voice: a voice file. encoder: another than its own that gives the same content.
+
+        Raises FileNotFoundError, CheckpointError or ValueError.
+        """
         self.path = voice
         self.device = config.pick_device(device)
         self.model = load_voice_model(voice)
@@ -70,7 +73,8 @@ class VoiceConverter:
         self.sample_rate: int = self.params.sample_rate
         self.synthesizer = self._load_synthesizer()
         self.model = replace(self.model, weights={})  # the synthesizer has them
-        self.encoder: ContentEncoder = load_encoder(self.params.content_encoder, self.device)
+        name = encoder or self.params.content_encoder
+        self.encoder: ContentEncoder = load_encoder(name, self.device)
         self._f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
         self._retrieval = lru_cache(2)(
             lambda path, written: Retrieval(path, self.params.content_dim)

@@ -67,7 +67,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
     converter = VoiceConverter(options.voice)
     real = [Recording(path) for path in choose_clips(options.target, options.limit)]
     sources = [Recording(path) for path in choose_clips(options.sources, options.limit)]
-    target_f0 = _median_of_medians([f0_method(recording.audio) for recording in real])
+    target_f0 = median_of_medians([f0_method(recording.audio) for recording in real])
     texts = _texts(options.manifest)
     rows = []
     for source in sources:
@@ -77,7 +77,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
             path = Path(folder) / "converted.wav"
             done = converter.convert_file(_conversion(options, source.path, path, semitones))
             made, high_band = Recording(path), _high_band(path, converter.sample_rate)
-        row = {**_melody(transpose(f0, semitones), f0_method(made.audio)), **high_band}
+        row = {**melody(transpose(f0, semitones), f0_method(made.audio)), **high_band}
         row["real-time factor"] = sum(done.seconds.values()) / done.audio_seconds
         row |= _likeness(jury, real, sources, source, made)
         row |= _naturalness(jury, source, made)
@@ -113,7 +113,7 @@ def _seconds(path: Path) -> float:
         return reader.seconds or 0.0
 
 
-def _median_of_medians(contours: list[np.ndarray]) -> float:
+def median_of_medians(contours: list[np.ndarray]) -> float:
     medians = [median for f0 in contours if (median := median_f0(f0))]
     if not medians:
         raise ValueError("no voice is heard in the target's recordings")
@@ -143,7 +143,7 @@ def _conversion(
     )
 
 
-def _melody(wanted: np.ndarray, made: np.ndarray) -> dict[str, float]:
+def melody(wanted: np.ndarray, made: np.ndarray) -> dict[str, float]:
     """Correlation of log f0 and share of gross errors, where both are voiced."""
     length = min(len(wanted), len(made))
     wanted, made = wanted[:length], made[:length]

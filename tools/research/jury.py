@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ from infer.audio.reader import load
 from tools.research import judges
 
 EMBEDDINGS = ("speaker", "timbre")
-QUESTIONS = {"words": "transcribe", "distillmos": "score", "dnsmos": "score"}
+QUESTIONS = {
+    "words": "transcribe",
+    "strict": "transcribe",
+    "distillmos": "score",
+    "dnsmos": "score",
+}
 QUESTIONS |= dict.fromkeys(EMBEDDINGS, "embed")
+JUDGES = ("words", "distillmos", "dnsmos", *EMBEDDINGS)  # those of tools.research.evaluate
 
 
 class Recording:
@@ -31,9 +38,9 @@ class Recording:
 class Jury:
     """Asks the judges; a judge whose package is missing is named on stderr and left out."""
 
-    def __init__(self, memory: Path | None = None) -> None:
+    def __init__(self, memory: Path | None = None, names: Iterable[str] = JUDGES) -> None:
         """memory: JSON file of what was said before; ValueError if it is something else."""
-        self._judges = {name: judge for name in QUESTIONS if (judge := _load(name)) is not None}
+        self._judges = {name: judge for name in names if (judge := _load(name)) is not None}
         self._memory = memory
         # what another version of the judges said does not count
         self._version = hashlib.sha256(Path(judges.__file__).read_bytes()).hexdigest()

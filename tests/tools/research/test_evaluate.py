@@ -27,9 +27,9 @@ def test_the_melody_is_compared_where_both_are_voiced() -> None:
     made = wanted.copy()
     made[:5] *= 2  # octave errors
     made[60:70] = 300.0  # voiced where the source is not: not counted here
-    figures = module._melody(wanted, made)
+    figures = module.melody(wanted, made)
     assert figures["f0 gross error"] == pytest.approx(5 / 80)
-    assert module._melody(wanted, wanted)["f0 correlation"] == pytest.approx(1.0)
+    assert module.melody(wanted, wanted)["f0 correlation"] == pytest.approx(1.0)
 
 
 def test_the_error_rate_is_of_all_words_together() -> None:
