@@ -6,7 +6,8 @@ import sys
 
 import config
 from options import parse_options
-from tools.machine.page_options import WebOptions, page_environment
+from tools.machine.environment import page_environment
+from tools.options import WebOptions
 
 
 def main() -> None:

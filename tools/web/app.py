@@ -16,7 +16,8 @@ from starlette.middleware import Middleware
 import config
 from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
-from tools.machine.page_options import LOOPBACK, WebOptions
+from tools.machine.environment import LOOPBACK
+from tools.options import WebOptions
 from tools.voices import choices
 from tools.web.api import add_endpoints
 from tools.web.frame import Frame

@@ -17,9 +17,9 @@ from tests.tools.bad_server import Server, fail, send
 from tools.cmd import download_assets as module
 from tools.cmd.download_assets import main
 from tools.machine import fetch as fetch_module
-from tools.machine.assets import GROUPS, HUB, assets
+from tools.machine.assets import assets
 from tools.machine.fetch import open_client
-from tools.options import DownloadAssetsOptions
+from tools.options import ASSET_GROUPS, HUB, DownloadAssetsOptions
 
 CONTENTS = {
     "hubert_base.pt": b"hubert" * 1000,
@@ -66,8 +66,8 @@ def test_the_table_has_what_the_program_looks_for() -> None:
     assert all(len(bytes.fromhex(asset.sha256)) == 32 for asset in assets())
     default = {asset.name for asset in assets("v2")}
     assert len(default) == 8 and {"hubert_base.pt", "rmvpe.pt"} < default
-    groups = [group for group in GROUPS if group != "songs"]
-    assert {name for group in groups for name in map(lambda a: a.name, assets(group))} == names
+    groups = [group for group in ASSET_GROUPS if group != "songs"]
+    assert {each.name for group in groups for each in assets(group)} == names
     assert len(bytes.fromhex(assets("songs")[0].sha256)) == 32
     from infer.content import CONTENTVEC_FILES
     from infer.f0 import RMVPE_FILES

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.tools.web.conftest import start_page
-from tools.machine.page_options import WebOptions, page_environment
+from tools.machine.environment import page_environment
+from tools.options import WebOptions
 from tools.web.app import TABS, free_port, open_to_others
 from tools.web.i18n import load_texts, translate
 

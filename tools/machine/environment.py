@@ -1,0 +1,33 @@
+"""What the page's process needs of its environment variables."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def page_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the page's process needs beside those it has.
+
+    The page talks to itself over loopback, so a proxy must not come between; nothing is reported
+    to anyone; uploads go to a folder of this user's own; a GPU has the number that nvidia-smi
+    gives it, also in the processes that this one starts.
+    """
+    # getproxies lets the lower-case name win, so both names get the same list
+    listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in listed.split(",") if host.strip()]
+    without_proxy = ",".join(hosts + [host for host in LOOPBACK if host not in hosts])
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
+    uploads = str(Path(tempfile.gettempdir()) / f"rvc-webui{user}")
+    return {
+        "no_proxy": without_proxy,
+        "NO_PROXY": without_proxy,
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "GRADIO_TEMP_DIR": environment.get("GRADIO_TEMP_DIR") or uploads,
+    }
