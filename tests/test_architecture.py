@@ -36,8 +36,9 @@ HEIGHTS = {  # of the rooms of tools/; research may use them all, and nothing us
     **dict.fromkeys(("options", "unzip", "chart"), 0),
     **dict.fromkeys(("voices", "datasets"), 1),
     "machine": 2,  # the doctor looks at the voices
-    **dict.fromkeys(("jobs", "convert", "songs", "live"), 3),
-    **dict.fromkeys(("cmd", "web"), 4),
+    **dict.fromkeys(("songs", "live"), 3),
+    **dict.fromkeys(("jobs", "convert"), 4),  # a job may make a cover
+    **dict.fromkeys(("cmd", "web"), 5),
 }
 PRODUCT = sorted(
     path

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import config
+from tools.options import HUB
 
 REPOSITORY = "lj1995/VoiceConversionWebUI"
 # main, and a revision that is known to hold the first of the files, should it ever be tidied away
