@@ -75,7 +75,7 @@ class VoiceConverter:
         self.model = replace(self.model, weights={})  # the synthesizer has them
         name = encoder or self.params.content_encoder
         self.encoder: ContentEncoder = load_encoder(name, self.device)
-        self._f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
+        self.f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
         self._retrieval = lru_cache(2)(
             lambda path, written: Retrieval(path, self.params.content_dim)
         )
@@ -114,7 +114,7 @@ class VoiceConverter:
         stages = Stages()
         file_rate = options.resample_rate or self.sample_rate
         with stages("load"):
-            index = self._find_index(options)
+            index = self.find_index(options.index, options.index_rate)
         with stages.around(
             lambda: AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS), "decode"
         ) as reader:
@@ -151,10 +151,10 @@ class VoiceConverter:
         stages: Stages,
     ) -> Iterator[np.ndarray]:
         """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
-        self._check_speaker(options.speaker)
+        self.check_speaker(options.speaker)
         with stages("load"):
             retrieval = self.open_index(index) if index and options.index_rate > 0 else None
-            f0_method = self._f0_method(options.f0_method) if self.params.use_f0 else None
+            f0_method = self.f0_method(options.f0_method) if self.params.use_f0 else None
         sizes = replace(config.plan_chunks(self.family.cuts, self.device), **options.chunk_sizes)
         cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
         chunks = FittingChunks(cutter, self.device, stages)
@@ -172,9 +172,11 @@ class VoiceConverter:
                     f0 = transpose(f0_method(chunk.audio), options.semitones)
             with stages("retrieval"):
                 frames = len(chunk.audio) // HOP_LENGTH if f0 is None else len(f0)
-                content = _prepare(content, frames, f0, retrieval, options)
+                content = prepare(
+                    content, frames, f0, retrieval, options.index_rate, options.protect
+                )
             with stages("synthesizer"):
-                wav = self._synthesize(content, f0, options, number)
+                wav = self.render(content, f0, options.speaker, options.seed + number)
             with stages("loudness"):
                 if is_noise(chunk.audio, f0):  # to the encoder it is as loud as speech
                     wav = no_louder(wav, chunk.audio)
@@ -192,21 +194,31 @@ class VoiceConverter:
         yield audio
 
     @torch.inference_mode()
-    def _synthesize(
-        self, content: np.ndarray, f0: np.ndarray | None, options: ConvertOptions, number: int
+    def render(
+        self,
+        content: np.ndarray,
+        f0: np.ndarray | None,
+        speaker: int,
+        seed: int,
+        phase: torch.Tensor | None = None,
     ) -> np.ndarray:
-        random = torch.Generator().manual_seed((options.seed + number) % 2**63)
+        """Render content (T, dim) at 100 frames/s and f0 (T,) Hz: (M,) at self.sample_rate.
+
+        seed: of the noise. phase: (1,) cycles where the source starts, if the family has one.
+        """
         inputs = [content, f0, None if f0 is None else quantize(f0)]
         wav = self.family.render(
             self.synthesizer,
             *(None if x is None else torch.from_numpy(x)[None].to(self.device) for x in inputs),
-            torch.tensor([options.speaker], device=self.device),
-            random,
+            torch.tensor([speaker], device=self.device),
+            torch.Generator().manual_seed(seed % 2**63),
+            phase,
         )
         return wav.float().cpu().numpy()
 
-    def _find_index(self, options: ConvertOptions) -> Path | None:
-        return None if options.index_rate == 0 else options.index or self.own_index()
+    def find_index(self, index: Path | None, index_rate: float) -> Path | None:
+        """The index to use: the one given, else the voice's own; None at an index rate of 0."""
+        return None if index_rate == 0 else index or self.own_index()
 
     def own_index(self) -> Path | None:
         """The index that belongs to the voice, None if there is none or it is not certain which."""
@@ -218,27 +230,29 @@ class VoiceConverter:
             raise NoFile("index_gone", path=path)
         return self._retrieval(path, path.stat().st_mtime_ns)
 
-    def _check_speaker(self, speaker: int) -> None:
+    def check_speaker(self, speaker: int) -> None:
+        """Refuse a speaker that the voice does not have."""
         if speaker >= self.params.num_speakers:
             known = f"0..{self.params.num_speakers - 1}"
             raise UserError("speaker", file=self.path, speaker=speaker, known=known)
 
 
-def _prepare(
+def prepare(
     content: np.ndarray,
     frames: int,
     f0: np.ndarray | None,
     retrieval: Retrieval | None,
-    options: ConvertOptions,
+    index_rate: float,
+    protect: float,
 ) -> np.ndarray:
     """Retrieve, double to 100 frames/s, and protect unvoiced sounds: (frames, dim)."""
     rows = np.minimum(np.arange(frames) // 2, len(content) - 1)
     content = content.astype(np.float32)
     if retrieval is None:
         return content[rows]
-    retrieved = retrieval.blend(content, options.index_rate)[rows]
-    if f0 is not None and options.protect < 0.5:
+    retrieved = retrieval.blend(content, index_rate)[rows]
+    if f0 is not None and protect < 0.5:
         unvoiced = f0 < LOWEST_VOICED
         original = content[rows[unvoiced]]
-        retrieved[unvoiced] = original + options.protect * (retrieved[unvoiced] - original)
+        retrieved[unvoiced] = original + protect * (retrieved[unvoiced] - original)
     return retrieved

@@ -62,3 +62,54 @@ class ConvertOptions(Options):
         """Those of the four numbers that were given."""
         names = ("x_pad", "x_query", "x_center", "x_max")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+STREAM_MODES = {  # seconds: block, look-ahead, context
+    "fast": (0.1, 0.1, 1.5),
+    "balanced": (0.16, 0.16, 2.0),
+    "best": (0.24, 0.32, 4.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions(Options):
+    """Convert speech while it is spoken."""
+
+    MODULE = "tools.cmd.live"
+
+    voice: Path = option("voice model, e.g. assets/lite/demo.pth")
+    mode: str = option("fast answers soonest, best sounds best", "balanced", choices=STREAM_MODES)
+    block_seconds: float | None = option(
+        "converted at once; without it as the mode says", None, within=(0.02, 2)
+    )
+    look_ahead_seconds: float | None = option(
+        "sound that a block waits for; without it as the mode says", None, within=(0.02, 2)
+    )
+    context_seconds: float | None = option(
+        "sound before a block that is heard again; without it as the mode says",
+        None,
+        within=(1, 9),
+    )
+    semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
+    f0_method: str = option("how the melody is found", default_f0_method, choices=F0_METHODS)
+    index: Path | None = option("feature index; without it the voice's own is looked for", None)
+    index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
+    protect: float = option(
+        "keep unvoiced sounds: 0 = most, 0.5 = not at all", 0.33, within=(0, 0.5)
+    )
+    rms_mix_rate: float = option(
+        "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
+    )
+    gate_db: float = option("below this level (dBFS) there is silence", -60.0, within=(-100, 0))
+    speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
+    device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
+    seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
+
+    @property
+    def timing(self) -> tuple[float, float, float]:
+        """Seconds of block, look-ahead and context."""
+        given = (self.block_seconds, self.look_ahead_seconds, self.context_seconds)
+        usual = STREAM_MODES[self.mode]
+        return tuple(
+            mode if each is None else each for each, mode in zip(given, usual, strict=True)
+        )

@@ -22,9 +22,11 @@ class Family:
 
     build makes the network that is trained. build_voice makes the one that converts, which may be
     simpler; voice_weights turns a voice file's weights into its own. render: that network, content
-    (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,) and a
-    generator of noise -> (N,) in -1..1. adapt fits a base model's weights to a network. cuts: how
-    long recordings are cut, a name in infer.chunking.CUTTERS.
+    (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,), a
+    generator of noise, and the phase (1,) in cycles where the source starts, if it has one
+    -> (N,) in -1..1. advance: that phase so many frames later, None where there is none. adapt fits
+    a base model's weights to a network. cuts: how long recordings are cut, a name in
+    infer.chunking.CUTTERS.
     """
 
     params: type[LiteParams] | type[StandardParams]
@@ -35,6 +37,7 @@ class Family:
     adapt: Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]]
     base: str  # folder of the base models, in assets/ or among the downloads
     cuts: str
+    advance: Callable[..., float] | None = None
 
 
 def render_lite(
@@ -44,9 +47,16 @@ def render_lite(
     pitch: Tensor,
     speaker: Tensor,
     generator: torch.Generator,
+    phase: Tensor | None = None,
 ) -> Tensor:
     """See Family; the lite synthesizer reads the pitch from f0."""
-    return synthesizer(content, f0, speaker, generator=generator)[0]
+    return synthesizer(content, f0, speaker, generator=generator, phase=phase)[0]
+
+
+def advance_lite(synthesizer: LiteSynthesizer, f0: Tensor, phase: Tensor, frames: int) -> float:
+    """See Family."""
+    _, cycles = synthesizer.source.count_cycles(f0, phase)
+    return float(cycles[0, frames * synthesizer.params.hop_length - 1].frac())
 
 
 def render_standard(
@@ -56,8 +66,9 @@ def render_standard(
     pitch: Tensor | None,
     speaker: Tensor,
     generator: torch.Generator,
+    phase: Tensor | None = None,
 ) -> Tensor:
-    """See Family."""
+    """See Family; its source starts where it will."""
     return synthesizer.infer(content, pitch, f0, speaker, generator=generator).wav[0, 0]
 
 
@@ -120,6 +131,7 @@ FAMILIES = {
         adapt=fit_lite_weights,
         base="lite",
         cuts="quietest",
+        advance=advance_lite,
     ),
     "v1": _standard("pretrained"),
     "v2": _standard("pretrained_v2"),

@@ -39,13 +39,8 @@ class HarmonicSource(nn.Module):
         self.sample_rate = sample_rate
         self.hop_length = hop_length
 
-    def forward(self, f0: Tensor, phase: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """f0: (B, T) Hz, 0 where unvoiced; phase: (B,) cycles at the start.
-
-        Returns the source (B, T * hop_length) and the phase (B,) after the last sample.
-        """
-        voiced = (f0 > 0).to(f0.dtype)
-        amplitude = linear_upsample(voiced, self.hop_length)
+    def count_cycles(self, f0: Tensor, phase: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The frequency in Hz at every sample, and the cycles since the start: (B, N) each."""
         # a voiced edge keeps its pitch while the amplitude ramps, so f0 never glides to zero
         filled = torch.where(f0 > 0, f0, torch.roll(f0, 1, 1))
         filled = torch.where(filled > 0, filled, torch.roll(f0, -1, 1)).clamp(min=20.0)
@@ -53,6 +48,15 @@ class HarmonicSource(nn.Module):
         cycles = torch.cumsum(hz.double() / self.sample_rate, 1)
         if phase is not None:
             cycles = cycles + phase[:, None].double()
+        return hz, cycles
+
+    def forward(self, f0: Tensor, phase: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """f0: (B, T) Hz, 0 where unvoiced; phase: (B,) cycles at the start.
+
+        Returns the source (B, T * hop_length) and the phase (B,) after the last sample.
+        """
+        amplitude = linear_upsample((f0 > 0).to(f0.dtype), self.hop_length)
+        hz, cycles = self.count_cycles(f0, phase)
         angle = (cycles.frac() * (2 * math.pi)).to(f0.dtype)
         # sum of cos(k * angle), k = 1..K, in closed form; a fractional K fades the top harmonic in
         count = (0.5 * self.sample_rate / hz).clamp(min=1.0)

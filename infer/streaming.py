@@ -1,0 +1,226 @@
+"""StreamConverter: the pipeline of converter.py for sound that is still coming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from infer.audio.filters import high_pass
+from infer.content import FRAME
+from infer.converter import VoiceConverter, limit, prepare
+from infer.f0 import HOP_LENGTH, SAMPLE_RATE
+from infer.f0.contour import transpose
+from infer.options import StreamOptions
+
+F0_SECONDS = 1.0  # sound before a block that its melody is found in
+PAST_SECONDS = 0.3  # rendered again before every block: what a synthesizer looks back
+FADE_SECONDS = 0.01  # cross-fade between two renderings of the same moment
+SEARCH_SECONDS = 0.01  # where a source has no phase, how far a rendering is moved to fit
+STATISTICS_FRAMES = 25  # content frames (0.5 s) that are added to the running statistics at once
+LOUDNESS_SECONDS = 0.5  # over which loudness is followed
+GATE_RELEASE = 4.0  # dB that a block must be louder than the gate to open it again
+QUIET = 1e-6
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Lengths of a stream in samples at 16 kHz, multiples of a content frame (20 ms).
+
+    block: converted at once. look_ahead: sound after a block that its conversion waits for.
+    context: sound before a block that its content is found in.
+    """
+
+    block: int
+    look_ahead: int
+    context: int
+
+    @classmethod
+    def of(cls, options: StreamOptions) -> Timing:
+        """Return the lengths that options ask for, rounded to whole frames."""
+        seconds = options.timing
+        return cls(*(max(1, round(each * SAMPLE_RATE / FRAME)) * FRAME for each in seconds))
+
+    @property
+    def latency_seconds(self) -> float:
+        """From a sound to its conversion, computation not counted: a block and the look-ahead."""
+        return (self.block + self.look_ahead) / SAMPLE_RATE
+
+
+@dataclass
+class _Follower:
+    """Energy of a signal over the last LOUDNESS_SECONDS, updated block by block."""
+
+    energy: float = 0.0
+    weight: float = 0.0
+
+    def push(self, audio: np.ndarray, seconds: float) -> float:
+        """Add a block; returns the RMS."""
+        keep = float(np.exp(-seconds / LOUDNESS_SECONDS))
+        self.energy = keep * self.energy + (1 - keep) * float(np.mean(np.square(audio)))
+        self.weight = keep * self.weight + (1 - keep)
+        return float(np.sqrt(self.energy / self.weight))
+
+
+@dataclass
+class _State:
+    """What a stream carries from block to block."""
+
+    audio: np.ndarray  # 16 kHz: context, block and look-ahead
+    f0: np.ndarray  # (PAST,) Hz before the block, as it was rendered
+    tail: np.ndarray  # rendering of the moment after the last block
+    phase: float = 0.0  # cycles of the source where rendering begins
+    number: int = 0  # blocks so far
+    gain: float = 1.0
+    is_open: bool = False
+    source: _Follower = field(default_factory=_Follower)
+    output: _Follower = field(default_factory=_Follower)
+
+
+class StreamConverter:
+    """Converts a stream to one voice, block by block, with the networks that convert recordings.
+
+    The content encoder hears the last seconds anew for every block, the synthesizer renders a
+    little more than the block, and both renderings of the same moment are cross-faded.
+    """
+
+    def __init__(self, converter: VoiceConverter, options: StreamOptions) -> None:
+        """converter: of options.voice. UserError: no such index or speaker."""
+        self.converter, self.options = converter, options
+        self.timing = Timing.of(options)
+        self.sample_rate = converter.sample_rate
+        self.statistics = converter.encoder.new_statistics()
+        converter.check_speaker(options.speaker)
+        index = converter.find_index(options.index, options.index_rate)
+        self._retrieval = None if index is None else converter.open_index(index)
+        self._f0_method = (
+            converter.f0_method(options.f0_method) if converter.params.use_f0 else None
+        )
+        self._waiting = np.zeros(0, np.float32)
+        self._unheard: list[np.ndarray] = []  # content that the statistics have still to be given
+        self._past = round(PAST_SECONDS * SAMPLE_RATE / FRAME) * FRAME
+        self._fade = self._samples(round(FADE_SECONDS * SAMPLE_RATE))
+        has_phase = converter.family.advance is not None
+        self._search = 0 if has_phase else self._samples(round(SEARCH_SECONDS * SAMPLE_RATE))
+        timing = self.timing
+        self._state = _State(
+            np.zeros(timing.context + timing.block + timing.look_ahead, np.float32),
+            np.zeros(self._past // HOP_LENGTH, np.float32),
+            np.zeros(self._fade, np.float32),
+        )
+
+    def push(self, audio: np.ndarray) -> np.ndarray:
+        """Take (n,) float32 at 16 kHz; returns the (m,) float32 at self.sample_rate that is ready.
+
+        What comes out lies timing.look_ahead behind what went in, in whole blocks: the first
+        blocks are the silence before the stream.
+        """
+        self._waiting = np.concatenate([self._waiting, np.asarray(audio, np.float32)])
+        ready = []
+        while len(self._waiting) >= self.timing.block:
+            block, self._waiting = np.split(self._waiting, [self.timing.block])
+            ready.append(self._convert(block))
+        return np.concatenate(ready) if ready else np.zeros(0, np.float32)
+
+    def flush(self) -> np.ndarray:
+        """Return what the look-ahead and an unfinished block held back."""
+        held = self.timing.look_ahead + len(self._waiting)
+        missing = -held % self.timing.block
+        rest = self.push(np.zeros(self.timing.look_ahead + missing, np.float32))
+        return rest[: self._samples(held)]
+
+    @property
+    def delay(self) -> int:
+        """Samples of silence at self.sample_rate with which the output begins."""
+        return self._samples(self.timing.look_ahead)
+
+    def _convert(self, block: np.ndarray) -> np.ndarray:
+        state, timing = self._state, self.timing
+        state.audio = np.concatenate([state.audio[timing.block :], block])
+        source = state.audio[timing.context : timing.context + timing.block]
+        level = 10 * np.log10(float(np.mean(np.square(source))) + QUIET**2)
+        opens_at = self.options.gate_db + (0 if state.is_open else GATE_RELEASE)
+        state.is_open = level >= opens_at
+        f0 = self._find_f0()
+        content = self._encode(f0)
+        wav = self._render(content, f0)
+        return limit(self._follow_loudness(source, self._join(wav)))
+
+    def _find_f0(self) -> np.ndarray | None:
+        """f0 (T,) Hz of what is rendered; what was rendered before stays as it was."""
+        if self._f0_method is None:
+            return None
+        state, timing = self._state, self.timing
+        reach = min(timing.context, round(F0_SECONDS * SAMPLE_RATE / FRAME) * FRAME)
+        heard = high_pass(state.audio[timing.context - reach :], SAMPLE_RATE)
+        found = transpose(self._f0_method(heard), self.options.semitones)[reach // HOP_LENGTH :]
+        return np.concatenate([state.f0, found])
+
+    def _encode(self, f0: np.ndarray | None) -> np.ndarray:
+        """Content (T, dim) at 100 frames/s of what is rendered, normalised and retrieved."""
+        state, timing = self._state, self.timing
+        content = self.converter.encoder(state.audio)
+        begin, end = timing.context // FRAME, (timing.context + timing.block) // FRAME
+        if state.is_open:
+            self._unheard.append(content[begin:end])
+        if sum(map(len, self._unheard)) >= STATISTICS_FRAMES:
+            self.statistics.update(np.concatenate(self._unheard))
+            self._unheard.clear()
+        rendered = self.statistics.result().normalize(content[begin - self._past // FRAME :])
+        frames = 2 * len(rendered) if f0 is None else len(f0)
+        return prepare(
+            rendered, frames, f0, self._retrieval, self.options.index_rate, self.options.protect
+        )
+
+    @torch.inference_mode()
+    def _render(self, content: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
+        """Waveform (M,) of past, block and look-ahead."""
+        state, family = self._state, self.converter.family
+        phase = torch.tensor([state.phase], dtype=torch.float64)
+        wav = self.converter.render(
+            content, f0, self.options.speaker, self.options.seed + state.number, phase
+        )
+        state.number += 1
+        if f0 is not None:
+            step = self.timing.block // HOP_LENGTH
+            if family.advance is not None:
+                state.phase = family.advance(
+                    self.converter.synthesizer, torch.from_numpy(f0)[None], phase, step
+                )
+            state.f0 = f0[step : step + len(state.f0)]
+        return wav
+
+    def _join(self, wav: np.ndarray) -> np.ndarray:
+        """The block (m,) out of a rendering, cross-faded with the one before."""
+        state = self._state
+        start, length = self._samples(self._past), self._samples(self.timing.block)
+        if self._search and np.any(state.tail):
+            start += _best_shift(wav, start, state.tail, self._search)
+        part = wav[start : start + length + self._fade].copy()
+        part = np.pad(part, (0, length + self._fade - len(part)))
+        ramp = (np.arange(self._fade, dtype=np.float32) + 0.5) / self._fade
+        part[: self._fade] = part[: self._fade] * ramp + state.tail * (1 - ramp)
+        state.tail = part[length:]
+        return part[:length]
+
+    def _follow_loudness(self, source: np.ndarray, output: np.ndarray) -> np.ndarray:
+        state, seconds = self._state, self.timing.block / SAMPLE_RATE
+        source_level = state.source.push(source, seconds)
+        output_level = state.output.push(output, seconds)
+        gain = (source_level / max(output_level, QUIET)) ** (1 - self.options.rms_mix_rate)
+        gain = min(gain, 10.0) if state.is_open else 0.0
+        ramp = np.linspace(state.gain, gain, len(output), dtype=np.float32)
+        state.gain = gain
+        return output * ramp
+
+    def _samples(self, samples_16k: int) -> int:
+        return samples_16k * self.sample_rate // SAMPLE_RATE
+
+
+def _best_shift(wav: np.ndarray, start: int, tail: np.ndarray, reach: int) -> int:
+    """How far from start (-reach..reach) a rendering goes on best where tail was heard."""
+    room = wav[start - reach : start + reach + len(tail)]
+    windows = np.lib.stride_tricks.sliding_window_view(room, len(tail))
+    likeness = windows @ tail / np.sqrt(np.square(windows).sum(axis=1) + QUIET)
+    return int(np.argmax(likeness)) - reach

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infer.audio.reader import AudioReader
+from infer.converter import VoiceConverter
+from infer.f0 import SAMPLE_RATE, load_f0_method
+from infer.options import STREAM_MODES, ConvertOptions, StreamOptions
+from infer.streaming import StreamConverter
+
+
+@pytest.fixture(scope="module")
+def demo(root: Path) -> VoiceConverter:
+    """The shipped voice."""
+    path = root / "assets/lite/demo.pth"
+    if not path.exists():
+        pytest.skip("the demo voice is not here")
+    return VoiceConverter(path, "cpu")
+
+
+@pytest.fixture(scope="module")
+def speech(english: Path) -> np.ndarray:
+    """Three seconds of speech, 16 kHz."""
+    return np.concatenate(list(AudioReader(english, SAMPLE_RATE, 0.1).blocks()))[: 3 * SAMPLE_RATE]
+
+
+def stream(demo: VoiceConverter, audio: np.ndarray, size: int, **settings: object) -> np.ndarray:
+    """Convert audio as it would come in blocks of a size; the delay is taken away."""
+    converter = StreamConverter(demo, StreamOptions(voice=demo.path, **settings))
+    parts = [converter.push(audio[i : i + size]) for i in range(0, len(audio), size)]
+    return np.concatenate([*parts, converter.flush()])[converter.delay :]
+
+
+def melody(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """f0 of audio at any rate."""
+    import soxr
+
+    return load_f0_method("swift")(soxr.resample(audio, sample_rate, SAMPLE_RATE))
+
+
+def whole(demo: VoiceConverter, audio: np.ndarray, **settings: object) -> np.ndarray:
+    """The same recording converted offline."""
+    options = ConvertOptions(
+        voice=demo.path, input=Path("x"), output=Path("y"), **settings
+    )
+    index = demo.find_index(None, options.index_rate)
+    return np.concatenate(list(demo.convert([audio], options, index, {**dict.fromkeys(
+        ("f0", "retrieval", "synthesizer", "loudness", "content"), 0.0)})))
+
+
+@pytest.mark.parametrize("mode", STREAM_MODES)
+def test_a_stream_sings_what_the_recording_sings(demo, speech, mode):
+    offline = melody(whole(demo, speech), demo.sample_rate)
+    live = melody(stream(demo, speech, 1600, mode=mode), demo.sample_rate)
+    assert len(live) == len(offline)
+    voiced = (live > 0) & (offline > 0)
+    assert np.mean((live > 0) == (offline > 0)) > 0.93
+    assert np.corrcoef(np.log(live[voiced]), np.log(offline[voiced]))[0, 1] > 0.98
+
+
+def test_blocks_of_any_size_give_the_same_samples(demo, speech):
+    audio = speech[:SAMPLE_RATE]
+    one = stream(demo, audio, 2560)
+    assert np.array_equal(one, stream(demo, audio, 333))
+    assert len(one) == len(audio) * demo.sample_rate // SAMPLE_RATE
+
+
+def test_a_held_tone_has_no_click_where_blocks_meet(demo):
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = sum(np.sin(2 * np.pi * 200 * k * time) / k for k in range(1, 12)).astype(np.float32)
+    sung = stream(demo, tone * 0.1, 2560)[demo.sample_rate // 2 :]
+    # a click is a jump that the tone itself does not make: compare edges of blocks with their middles
+    change = np.abs(np.diff(sung, 2))
+    block = StreamConverter(demo, StreamOptions(voice=demo.path)).timing.block
+    step = block * demo.sample_rate // SAMPLE_RATE
+    at_edges, between = [], []
+    start = -(demo.sample_rate // 2) % step
+    for edge in range(start, len(change) - step, step):
+        at_edges.append(change[max(0, edge - 120) : edge + 360].max())
+        between.append(change[edge + step // 2 - 120 : edge + step // 2 + 360].max())
+    assert max(at_edges) < 1.5 * max(between)
+
+
+def test_silence_and_what_lies_below_the_gate_stay_silent(demo, speech):
+    assert np.abs(stream(demo, np.zeros(SAMPLE_RATE, np.float32), 1600)).max() == 0
+    quiet = stream(demo, speech[:SAMPLE_RATE] * 1e-3, 1600, gate_db=-40.0)
+    assert np.abs(quiet).max() == 0
+
+
+def test_a_voice_without_a_phase_is_joined_where_it_fits(tmp_path, speech):
+    from tests.infer.standard_voices import install_contentvec, narrow_voice, write_voice  # noqa: F401
