@@ -75,7 +75,7 @@ STREAM_MODES = {  # seconds: block, look-ahead, context
 class StreamOptions(Options):
     """Convert speech while it is spoken."""
 
-    MODULE = "tools.cmd.live"
+    MODULE = "tools.live.server"
 
     voice: Path = option("voice model, e.g. assets/lite/demo.pth")
     mode: str = option("fast answers soonest, best sounds best", "balanced", choices=STREAM_MODES)

@@ -87,16 +87,11 @@ class StreamConverter:
 
     def __init__(self, converter: VoiceConverter, options: StreamOptions) -> None:
         """converter: of options.voice. UserError: no such index or speaker."""
-        self.converter, self.options = converter, options
+        self.converter = converter
         self.timing = Timing.of(options)
         self.sample_rate = converter.sample_rate
         self.statistics = converter.encoder.new_statistics()
-        converter.check_speaker(options.speaker)
-        index = converter.find_index(options.index, options.index_rate)
-        self._retrieval = None if index is None else converter.open_index(index)
-        self._f0_method = (
-            converter.f0_method(options.f0_method) if converter.params.use_f0 else None
-        )
+        self.set_options(options)
         self._waiting = np.zeros(0, np.float32)
         self._unheard: list[np.ndarray] = []  # content that the statistics have still to be given
         self._past = round(PAST_SECONDS * SAMPLE_RATE / FRAME) * FRAME
@@ -109,6 +104,23 @@ class StreamConverter:
             np.zeros(self._past // HOP_LENGTH, np.float32),
             np.zeros(self._fade, np.float32),
         )
+
+    def set_options(self, options: StreamOptions) -> None:
+        """Go on with other options; those that set the lengths of a stream stay as they were."""
+        converter = self.converter
+        converter.check_speaker(options.speaker)
+        index = converter.find_index(options.index, options.index_rate)
+        self._retrieval = None if index is None else converter.open_index(index)
+        uses_f0 = converter.params.use_f0
+        self._f0_method = converter.f0_method(options.f0_method) if uses_f0 else None
+        self.options = options
+
+    def go_on_from(self, before: StreamConverter) -> None:
+        """Begin with what another stream of the same speaker knows: statistics and last sound."""
+        self.statistics = before.statistics
+        mine, other = self._state.audio, before._state.audio
+        count = min(len(mine), len(other))
+        mine[len(mine) - count :] = other[len(other) - count :]
 
     def push(self, audio: np.ndarray) -> np.ndarray:
         """Take (n,) float32 at 16 kHz; returns the (m,) float32 at self.sample_rate that is ready.
@@ -196,7 +208,7 @@ class StreamConverter:
         state = self._state
         start, length = self._samples(self._past), self._samples(self.timing.block)
         if self._search and np.any(state.tail):
-            start += _best_shift(wav, start, state.tail, self._search)
+            start += best_shift(wav, start, state.tail, self._search)
         part = wav[start : start + length + self._fade].copy()
         part = np.pad(part, (0, length + self._fade - len(part)))
         ramp = (np.arange(self._fade, dtype=np.float32) + 0.5) / self._fade
@@ -218,9 +230,9 @@ class StreamConverter:
         return samples_16k * self.sample_rate // SAMPLE_RATE
 
 
-def _best_shift(wav: np.ndarray, start: int, tail: np.ndarray, reach: int) -> int:
+def best_shift(wav: np.ndarray, start: int, tail: np.ndarray, reach: int) -> int:
     """How far from start (-reach..reach) a rendering goes on best where tail was heard."""
     room = wav[start - reach : start + reach + len(tail)]
     windows = np.lib.stride_tricks.sliding_window_view(room, len(tail))
-    likeness = windows @ tail / np.sqrt(np.square(windows).sum(axis=1) + QUIET)
-    return int(np.argmax(likeness)) - reach
+    agreement = windows @ tail / np.sqrt(np.square(windows).sum(axis=1) + QUIET)
+    return int(np.argmax(agreement)) - reach

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
 from errors import UserError
-from infer.options import ConvertOptions
+from infer.options import ConvertOptions, StreamOptions
 from options import Options, command, option
 
 HUB = "https://huggingface.co"
@@ -222,3 +222,24 @@ def voice_command(options: VoiceOptions) -> list[str]:
     """Return the argv that does what these options say."""
     python, dash, module, *arguments = command(options)
     return [python, dash, module, options.ACTION, *arguments]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(StreamOptions):
+    """Hear another voice while you speak; or play a recording through the same path."""
+
+    MODULE = "tools.cmd.live"
+
+    input_device: str = option('microphone: its number or a part of its name; "" = usual', "")
+    output_device: str = option("loudspeaker or virtual cable, in the same way", "")
+    list_devices: bool = option("only tell which devices there are", False)
+    file: Path | None = option("a recording in place of the microphone", None)
+    output: Path | None = option("file for what comes out of it", None)
+    speed: float = option("how fast the recording is played", 1.0, within=(0.1, 100))
+
+    @property
+    def stream(self) -> StreamOptions:
+        """What the stream's own process is given."""
+        return StreamOptions(
+            **{item.name: getattr(self, item.name) for item in fields(StreamOptions)}
+        )

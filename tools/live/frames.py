@@ -1,0 +1,54 @@
+"""What a live stream's process reads and writes: frames with a number and a time (no numpy).
+
+A frame is a header and a body. Audio is float32, mono; everything else is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+AUDIO, SETTINGS, REPORT, READY, FAILED = 1, 2, 3, 4, 5
+HEADER = struct.Struct("<BIdI")  # kind, number, seconds, bytes of the body
+LARGEST_BODY = 1 << 20  # bytes; a block of two seconds at 48 kHz has a third of it
+
+
+@dataclass(frozen=True)
+class Frame:
+    """kind: one of the constants above; number: counts up; seconds: where in the input's time.
+
+    Audio that comes out carries the time of the moment of the input that its first sample is of.
+    """
+
+    kind: int
+    number: int
+    seconds: float
+    body: bytes
+
+    def pack(self) -> bytes:
+        """Return the bytes of the frame."""
+        return HEADER.pack(self.kind, self.number, self.seconds, len(self.body)) + self.body
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The body of a frame that is not audio."""
+        return json.loads(self.body)
+
+
+def json_frame(kind: int, values: dict[str, Any], number: int = 0, seconds: float = 0.0) -> Frame:
+    """Return a frame with values as its body."""
+    return Frame(kind, number, seconds, json.dumps(values).encode("ascii"))
+
+
+def read_frame(file: BinaryIO) -> Frame | None:
+    """Read the next frame; None at the end of the stream. ValueError: no frame begins here."""
+    header = file.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    kind, number, seconds, size = HEADER.unpack(header)
+    if kind not in (AUDIO, SETTINGS, REPORT, READY, FAILED) or size > LARGEST_BODY:
+        raise ValueError(f"a frame of kind {kind} with {size} bytes")
+    body = file.read(size)
+    return Frame(kind, number, seconds, body) if len(body) == size else None

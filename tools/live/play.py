@@ -1,0 +1,108 @@
+"""A recording played through a live stream as if it were spoken, and the delay measured."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from infer.audio.reader import AudioReader
+from infer.audio.writer import AudioWriter
+from infer.f0 import SAMPLE_RATE
+from infer.options import StreamOptions
+from tools.live.client import LiveProcess
+from tools.live.frames import AUDIO, READY, REPORT
+
+FRAME_SECONDS = 0.02  # sound is sent as a sound card gives it
+MIN_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What a stream reached; times in seconds of the stream.
+
+    latency: from a moment being spoken until its conversion was there, median and 95th
+    percentile over the blocks. load: of the process, as a share of one core. skipped: seconds that
+    were not converted. mode: at the end.
+    """
+
+    latency: float
+    latency_p95: float
+    load: float
+    skipped: float
+    mode: str
+    sample_rate: int
+
+
+def play(source: Path, output: Path | None, options: StreamOptions, speed: float = 1.0) -> Latency:
+    """Send a recording at a speed, write what comes back where it belongs in time.
+
+    Raises AudioError or UserError.
+    """
+    process = LiveProcess(options)
+    try:
+        return _play(process, source, output, speed)
+    finally:
+        process.close()
+
+
+def _play(process: LiveProcess, source: Path, output: Path | None, speed: float) -> Latency:
+    rate = int(process.ready["sample_rate"])
+    parts: list[tuple[float, np.ndarray]] = []  # (moment, sound)
+    delays: list[float] = []
+    told = {"skipped": 0.0, "mode": process.ready["mode"]}
+    with AudioReader(source, SAMPLE_RATE, MIN_SECONDS) as reader:
+        audio = np.concatenate(list(reader.blocks()))
+    started, computed = time.perf_counter(), _cpu_seconds(process.process_id)
+
+    def receive() -> None:
+        while (frame := process.receive()) is not None:
+            if frame.kind == AUDIO:
+                now = (time.perf_counter() - started) * speed
+                delays.append(now - frame.seconds)
+                parts.append((frame.seconds, np.frombuffer(frame.body, "<f4")))
+            elif frame.kind in (REPORT, READY):
+                told.update(frame.values)
+
+    receiver = threading.Thread(target=receive)
+    receiver.start()
+    size = round(FRAME_SECONDS * SAMPLE_RATE)
+    tail = np.zeros(round((process.ready["latency_seconds"] + 0.5) * SAMPLE_RATE), np.float32)
+    audio = np.concatenate([audio, tail])
+    for start in range(0, len(audio) - size + 1, size):
+        spoken = (start + size) / SAMPLE_RATE  # a frame is there when its last sample is
+        time.sleep(max(0.0, spoken / speed - (time.perf_counter() - started)))
+        process.send(audio[start : start + size].astype("<f4").tobytes(), start / SAMPLE_RATE)
+    elapsed = time.perf_counter() - started
+    load = (_cpu_seconds(process.process_id) - computed) / elapsed
+    process.end_input()
+    receiver.join()
+    if output is not None:
+        with AudioWriter(output, rate, rate) as writer:
+            writer.write(_in_time(parts, rate, len(audio) - len(tail)))
+    median, p95 = np.percentile(delays or [0.0], [50, 95])
+    return Latency(float(median), float(p95), load, told["skipped"], told["mode"], rate)
+
+
+def _in_time(parts: list[tuple[float, np.ndarray]], rate: int, samples_16k: int) -> np.ndarray:
+    """Every part at its moment, silence where something was skipped."""
+    audio = np.zeros(samples_16k * rate // SAMPLE_RATE, np.float32)
+    for seconds, part in parts:
+        start = round(seconds * rate)
+        part = part[max(0, -start) :]
+        start = max(0, start)
+        audio[start : start + len(part)] = part[: max(0, len(audio) - start)]
+    return audio
+
+
+def _cpu_seconds(process: int) -> float:
+    """Seconds that a process has computed since it started; NaN where the system does not tell."""
+    try:
+        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
