@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from infer.audio.filters import high_pass
+from infer.audio.loudness import limit
 from infer.content import FRAME
-from infer.converter import VoiceConverter, limit, prepare
+from infer.converter import VoiceConverter, prepare
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
 from infer.f0.contour import transpose
 from infer.options import StreamOptions

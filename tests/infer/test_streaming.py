@@ -1,4 +1,3 @@
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from infer.audio.reader import AudioReader
 from infer.converter import VoiceConverter
 from infer.f0 import SAMPLE_RATE, load_f0_method
 from infer.options import STREAM_MODES, ConvertOptions, StreamOptions
+from infer.stages import Stages
 from infer.streaming import StreamConverter, best_shift
 from tests.infer.standard_voices import install_contentvec, write_voice
 
@@ -45,7 +45,7 @@ def whole(demo: VoiceConverter, audio: np.ndarray, **settings: object) -> np.nda
     """The same recording converted offline."""
     options = ConvertOptions(voice=demo.path, input=Path("x"), output=Path("y"), **settings)
     index = demo.find_index(None, options.index_rate)
-    return np.concatenate(list(demo.convert([audio], options, index, defaultdict(float))))
+    return np.concatenate(list(demo.convert([audio], options, index, Stages())))
 
 
 @pytest.mark.parametrize("mode", STREAM_MODES)
