@@ -63,13 +63,15 @@ def test_settings_change_while_it_runs(shipped_voice, root):
         process.change(speaker=99)
         assert until(process, FAILED).values["name"] == "speaker"
         process.change(is_bypassed=True)
-        for number in range(12):
+        kinds = []
+        for number in range(
+            6
+        ):  # a quarter of a second each; all at once would be late, and skipped
             send(process, noise, 4000 * (1 + number))
-        assert until(process, REPORT).values["mode"] == "best"
-        process.end_input()
-        last = None
-        while (frame := process.receive()) is not None:
-            last = frame if frame.kind == AUDIO else last
+            while (frame := process.receive()).kind != AUDIO:
+                kinds.append(frame.kind)
+            last = frame
+        assert REPORT in kinds
         assert np.abs(np.frombuffer(last.body, "<f4")).max() > 0.1
     finally:
         process.close()
