@@ -66,7 +66,7 @@ def test_settings_change_while_it_runs(shipped_voice, root):
         kinds = []
         for number in range(
             6
-        ):  # a quarter of a second each; all at once would be late, and skipped
+        ):  # each a quarter of a second; at once they would be late
             send(process, noise, 4000 * (1 + number))
             while (frame := process.receive()).kind != AUDIO:
                 kinds.append(frame.kind)
