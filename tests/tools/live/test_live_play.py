@@ -64,9 +64,7 @@ def test_settings_change_while_it_runs(shipped_voice, root):
         assert until(process, FAILED).values["name"] == "speaker"
         process.change(is_bypassed=True)
         kinds = []
-        for number in range(
-            6
-        ):  # each a quarter of a second; at once they would be late
+        for number in range(6):  # each a quarter of a second; at once they would be late
             send(process, noise, 4000 * (1 + number))
             while (frame := process.receive()).kind != AUDIO:
                 kinds.append(frame.kind)
