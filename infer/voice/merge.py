@@ -41,7 +41,12 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
             shapes = {"one": str(tuple(value.shape)), "other": str(tuple(other.shape))}
             raise _unlike("merge_shape", name=name, **shapes)
         weights[name] = share * value + (1 - share) * other
-    return replace(first, weights=weights, params=params, info=info, f0_median={}, extra={})
+    pitch = {  # in octaves the blend lies where its share says
+        speaker: hertz**share * second.f0_median[speaker] ** (1 - share)
+        for speaker, hertz in first.f0_median.items()
+        if hertz > 0 and second.f0_median.get(speaker, 0) > 0
+    }
+    return replace(first, weights=weights, params=params, info=info, f0_median=pitch, extra={})
 
 
 def _unlike(name: str, /, **values: Any) -> UserError:

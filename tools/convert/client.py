@@ -97,6 +97,12 @@ class Session:
         names = [[str(path) for path in listed] for listed in (paths, targets)]
         return self._ask({"do": "match", "paths": names[0], "targets": names[1]})
 
+    @property
+    def is_converting(self) -> bool:
+        """Whether a conversion is being made or waits."""
+        with self._lock:
+            return any(request.output is not None for request in self._requests.values())
+
     def cancel(self, number: int) -> None:
         """Give up a request; one that is over already is no error."""
         with self._lock:

@@ -26,6 +26,7 @@ from train.options import (
     VerifyOptions,
 )
 
+FIRST_SAVES = 3  # before anything can be said of the next
 PATIENCE = 4  # saves without a better one, after which more training is not advised
 STEPS = ("preprocess", "extract_f0", "extract_features", "train", "build_index", "verify")
 
@@ -191,6 +192,8 @@ def advice(held_out: Sequence[float]) -> tuple[str, dict[str, object]]:
         return "advice_none", {}
     best = min(range(len(held_out)), key=lambda i: held_out[i])
     since = len(held_out) - 1 - best
+    if len(held_out) < FIRST_SAVES:
+        return "advice_first", {}
     if since == 0:
         return "advice_better", {}
     return ("advice_wait" if since < PATIENCE else "advice_stop"), {"saves": since}

@@ -161,7 +161,7 @@ def check_assets() -> Iterator[Check]:
         yield Check("ok", "doctor_assets")
     absent = [asset.name for asset in assets("base") if not asset.path.is_file()]
     if absent:
-        yield Check("ok", "doctor_downloads_missing", {"files": ", ".join(absent)})
+        yield Check("warning", "doctor_downloads_missing", {"files": ", ".join(absent)})
     else:
         yield Check("ok", "doctor_downloads")
 

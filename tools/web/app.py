@@ -28,6 +28,7 @@ from tools.web.tabs.help import HelpTab
 from tools.web.tabs.train import TrainTab
 from tools.web.tabs.voices import VoicesTab
 from tools.web.theme import THEME, page_head, page_script, page_style
+from tools.web.views.job_chip import JobChip
 
 # name -> class of each tab, from left to right; its title is the text <name>_tab
 TABS = {
@@ -37,6 +38,7 @@ TABS = {
     "help": HelpTab,
 }
 PORTS_TRIED = 100
+CHIP_SECONDS = 2.0  # between two looks at what works
 logger = logging.getLogger(__name__)
 
 
@@ -45,8 +47,14 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
     with gr.Blocks(title="RVC WebUI", analytics_enabled=False) as page:
         gr.HTML(page_head())
         if warning:
-            gr.HTML(f'<p class="warning" role="alert">{translate(warning)}</p>')
+            gr.HTML(f'<p class="alert" role="alert">{translate(warning)}</p>')
         add_endpoints(session, jobs)
+        chip, active = gr.HTML(elem_id="job-chip"), JobChip(session, jobs)
+        for event in (page.load, gr.Timer(CHIP_SECONDS).tick):
+            event(
+                active.html, outputs=chip, show_progress="hidden", api_visibility="private",
+                concurrency_limit=None,
+            )  # fmt: skip
         with gr.Tabs() as tabs:
             frame = Frame(page, tabs, text, session, jobs)
             for name, build_tab in TABS.items():
@@ -124,7 +132,7 @@ def serve(options: WebOptions) -> None:
         mcp_server=options.mcp,
         theme=THEME,
         head=page_style(),
-        js=page_script(),
+        js=page_script(list(TABS)),
         i18n=text,
         app_kwargs={"middleware": [Middleware(Guard, names=names, login=options.login)]},
     )

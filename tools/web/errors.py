@@ -24,8 +24,8 @@ def error_html(error: BaseException) -> str:
 
 
 def page_error(error: BaseException) -> gr.Error:
-    """Return what shows an error to the user until it is closed."""
-    return gr.Error(error_html(error), duration=None, print_exception=False)
+    """Return what shows an error to the user: page.js puts it beside what was used."""
+    return gr.Error(error_html(error), print_exception=False)
 
 
 @contextmanager

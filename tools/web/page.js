@@ -12,6 +12,8 @@
 
   // what gradio says in English only: {English: {language: text}}, # stands for a number
   const words = WORDS;
+  // what it translates only when a tab is opened, by what it says in any language
+  const late = new Map(LATE.flatMap((texts) => Object.values(texts).map((text) => [text, texts])));
   const say = (text) => {
     const language = document.documentElement.lang;
     const number = text.match(/[\d.]+/)?.[0];
@@ -36,16 +38,79 @@
     if (text?.nodeType === Node.TEXT_NODE && say(text.data.trim()) !== text.data.trim())
       text.data = `${say(text.data.trim())} `;
   };
+  const translateLate = () => {
+    for (const element of document.querySelectorAll("button[role=tab], .upload-container .wrap, .upload-container .or"))
+      for (const node of element.childNodes) {
+        const texts = node.nodeType === Node.TEXT_NODE && late.get(node.data.trim());
+        if (texts) node.data = node.data.replace(node.data.trim(), texts[document.documentElement.lang]);
+      }
+  };
+
+  // what is refused is said beside what was used, and gone when that is used again
+  let used = null;
+  const forget = () => document.querySelectorAll(".field-error").forEach((each) => each.remove());
+  const remember = (event) => {
+    if (!event.isTrusted && event.type === "click") return;
+    const element = event.target.closest?.("button, label, input, textarea, .block");
+    if (!element || element.closest(".toast-wrap")) return;
+    used = element;
+    forget();
+  };
+  for (const kind of ["click", "change", "drop", "input"])
+    document.addEventListener(kind, remember, true);
+  const showBeside = (message) => {
+    const toast = message.closest(".toast-body");
+    if (!used?.isConnected || !used.checkVisibility() || !toast) return;
+    const place = used.closest(".inline, .row, .block") || used;
+    const note = document.createElement("p");
+    note.className = "field-error";
+    note.setAttribute("role", "alert");
+    note.innerHTML = message.querySelector("[data-testid=toast-text]").innerHTML; // gradio's own, escaped
+    place.after(note);
+    toast.querySelector("[data-testid=toast-close]").click();
+  };
+
   const visit = (root) => {
     if (root.nodeType !== Node.ELEMENT_NODE) return;
     for (const element of [root, ...root.querySelectorAll("[aria-label]")]) rename(element);
     for (const element of root.querySelectorAll(".toast-title")) entitle(element);
+    const errors = ".toast-message-item.error";
+    if (root.matches(errors)) showBeside(root);
+    else root.querySelectorAll(errors).forEach(showBeside);
   };
+
+  // tabs have addresses: #convert, #train ...; Back works, and a reload keeps the tab
+  const tabs = TABS;
+  const address = () => (tabs.includes(location.hash.slice(1)) ? location.hash.slice(1) : tabs[0]);
+  const tabButton = (name) => document.querySelector(`button[role="tab"][data-tab-id="${name}"]`);
+  const openTab = () => {
+    const button = tabButton(address());
+    if (button && button.getAttribute("aria-selected") !== "true") button.click();
+  };
+  const noteTab = (button) => {
+    const name = button.dataset.tabId;
+    const isOpened = tabs.includes(name) && button.getAttribute("aria-selected") === "true";
+    if (isOpened && name !== address()) history.pushState(null, "", `#${name}`);
+  };
+  addEventListener("popstate", openTab);
+
   new MutationObserver((changes) => {
     for (const change of changes)
-      if (change.type === "attributes") rename(change.target);
-      else change.addedNodes.forEach(visit);
-  }).observe(document.body, { subtree: true, childList: true, attributeFilter: ["aria-label"] });
+      if (change.type === "childList") change.addedNodes.forEach(visit);
+      else if (change.attributeName === "aria-label") rename(change.target);
+      else if (change.target.dataset.tabId) noteTab(change.target);
+  }).observe(document.body, {
+    subtree: true, childList: true, attributeFilter: ["aria-label", "aria-selected"],
+  });
+
+  // one recording plays at a time, wherever its player is
+  let playing = null;
+  const play = HTMLMediaElement.prototype.play;
+  HTMLMediaElement.prototype.play = function (...given) {
+    if (playing && playing !== this) playing.pause();
+    playing = this;
+    return play.apply(this, given);
+  };
 
   const speak = async (code) => {
     document.documentElement.lang = code;
@@ -53,6 +118,8 @@
       button.setAttribute("aria-pressed", String(button.dataset.language === code));
     (await import(core)).changeLocale(code);
     visit(document.body);
+    translateLate();
+    setTimeout(translateLate, 1000); // what is drawn a little later
   };
 
   const shade = (name) => document.body.classList.toggle("dark", name === "dark");
@@ -71,5 +138,6 @@
   });
 
   speak(first);
+  openTab();
   if (localStorage.getItem("shade")) shade(localStorage.getItem("shade"));
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -83,20 +84,34 @@ THEME = gr.themes.Base(
 )
 
 
+# of every player: the played part is of the page's colour
+WAVEFORM = gr.WaveformOptions(waveform_color="#94a3b8", waveform_progress_color="#0d9488")
+
+
 def page_style() -> str:
     """Return page.css for the page's <head>; gradio's own `css` rewrites its selectors."""
     return f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
 
 
-def page_script() -> str:
-    """Return page.js with the translations of the words that gradio has only in English."""
+def page_script(tabs: Sequence[str]) -> str:
+    """Return page.js with the names of the tabs and the translations that gradio lacks."""
     texts = read_texts()
+    late = [f"{name}_tab" for name in tabs] + ["one_recording", "many_recordings"]
+    late += [name for name in texts["en"] if name.startswith("late_")]
     words = {
         said: {language: texts[language][name] for language in texts}
         for name, said in texts["en"].items()
         if name.startswith("gradio_")
     }
-    return SCRIPT.read_text(encoding="utf-8").replace("WORDS", json.dumps(words))
+    values = {
+        "WORDS": words,
+        "LATE": [{language: texts[language][name] for language in texts} for name in late],
+        "TABS": list(tabs),
+    }
+    script = SCRIPT.read_text(encoding="utf-8")
+    for name, value in values.items():
+        script = script.replace(name, json.dumps(value))
+    return script
 
 
 def page_head() -> str:

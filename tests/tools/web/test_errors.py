@@ -68,7 +68,7 @@ def test_an_error_without_a_name_is_shown_in_its_own_words_under_a_heading() -> 
         assert part(html, language) == expected
 
 
-def test_what_is_refused_is_shown_until_it_is_closed_in_every_language() -> None:
+def test_what_is_refused_is_shown_in_every_language() -> None:
     import gradio as gr
 
     with pytest.raises(gr.Error) as shown, shown_errors():

@@ -26,6 +26,7 @@ from tools.web.tabs.convert_settings import (
     options_of,
     speakers_of,
 )
+from tools.web.theme import WAVEFORM
 from tools.web.units import duration_text
 from tools.web.views.plot import melody_plot
 
@@ -86,7 +87,11 @@ class ConvertTab:
     def _build_source(self) -> None:
         text = self._text
         self.source = gr.Audio(
-            type="filepath", label=text("source"), editable=False, buttons=["download"]
+            waveform_options=WAVEFORM,
+            type="filepath",
+            label=text("source"),
+            editable=False,
+            buttons=["download"],
         )
         with gr.Row(elem_classes="inline"):
             gr.HTML(translate("examples"), elem_classes="quiet")
@@ -103,7 +108,11 @@ class ConvertTab:
     def _build_result(self) -> None:
         text = self._text
         self.result = gr.Audio(
-            label=text("result"), interactive=False, buttons=["download"], visible=False
+            waveform_options=WAVEFORM,
+            label=text("result"),
+            interactive=False,
+            buttons=["download"],
+            visible=False,
         )
         self.summary = gr.HTML(
             f'<p class="waiting">{translate("result_empty")}</p>', elem_classes="quiet summary"
@@ -189,7 +198,7 @@ class ConvertTab:
                 facts = self._session.load(Path(voice)).result()
                 said = _about(facts)
             except ConversionError as error:
-                said = f'<span class="warning">{error_html(error)}</span>'
+                said = f'<span class="alert">{error_html(error)}</span>'
         return [said, facts, *self.settings.fit(facts, voice)]
 
     def listen(self, source: str | None) -> dict[str, Any] | None:

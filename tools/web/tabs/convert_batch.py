@@ -117,7 +117,7 @@ def _status(batch: Batch) -> str:
     counts = {state: sum(row.state == state for row in batch.rows) for state in (DONE, FAILED)}
     values = {"done": counts[DONE], "failed": counts[FAILED], "all": len(batch.rows)}
     if batch.error:
-        return f'<p class="warning" role="alert">{error_html(batch.error)}</p>'
+        return f'<p class="alert" role="alert">{error_html(batch.error)}</p>'
     if batch.can_resume:
         return translate("batch_interrupted", **values)
     if not batch.is_running:

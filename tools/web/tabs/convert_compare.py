@@ -25,6 +25,7 @@ from tools.web.errors import chosen_voice, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
+from tools.web.theme import WAVEFORM
 
 KEPT = 12  # results of a browser that can be compared
 FIGURES = {"to_index": 3, "to_source": 2, "to_training": 2, "melody": 1, "voiced": 3}  # digits
@@ -49,17 +50,16 @@ class ComparePanel:
             self.players: list[gr.Audio] = []
             self.captions: list[gr.HTML] = []
             self.pickers: list[gr.Dropdown] = []
-            with gr.Row():
-                for letter in "AB":
-                    with gr.Column(min_width=220):
-                        self.pickers.append(gr.Dropdown([], label=letter))
-                        self.players.append(
-                            gr.Audio(
-                                label=letter, show_label=False, interactive=False,
-                                buttons=["download"],
-                            )
-                        )  # fmt: skip
-                        self.captions.append(gr.HTML(elem_classes="quiet"))
+            for letter in "AB":
+                with gr.Group(), gr.Column():
+                    self.pickers.append(gr.Dropdown([], label=letter))
+                    self.players.append(
+                        gr.Audio(
+                            waveform_options=WAVEFORM, label=letter, show_label=False,
+                            interactive=False, buttons=["download"],
+                        )
+                    )  # fmt: skip
+                    self.captions.append(gr.HTML(elem_classes="quiet"))
             self.table = gr.HTML()
         self.is_open = gr.State(False)
         matched = {

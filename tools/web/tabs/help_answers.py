@@ -20,6 +20,7 @@ from tools.voices.zips import pack
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
+from tools.web.theme import WAVEFORM
 from tools.web.views.dataset_check import Check, Checks
 from tools.web.views.job_view import JobView, step_name
 from tools.web.views.report_view import MARKS, report_html
@@ -114,7 +115,10 @@ class Answers:
         with gr.Row(visible=False) as made:
             players = [
                 gr.Audio(
-                    label=f"{self._text('index_rate')} {rate:g}", interactive=False, buttons=[]
+                    waveform_options=WAVEFORM,
+                    label=f"{self._text('index_rate')} {rate:g}",
+                    interactive=False,
+                    buttons=[],
                 )
                 for rate in RATES
             ]
@@ -231,7 +235,7 @@ def _check_html(check: Check | None) -> str:
     if check.report:
         return report_html(check.report)
     return (
-        f'<p class="warning" role="alert">{error_html(check.error)}</p>'
+        f'<p class="alert" role="alert">{error_html(check.error)}</p>'
         if check.error
         else (check.view.html())
     )

@@ -11,6 +11,7 @@ from tools.datasets.report import read_report
 from tools.web.errors import shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
+from tools.web.theme import WAVEFORM
 from tools.web.train_work import try_state
 from tools.web.views.curves import held_out_html, losses_html
 from tools.web.views.job_view import JobView
@@ -75,12 +76,14 @@ class ProgressPanel:
             )
             with gr.Row():
                 self.made = gr.Audio(
+                    waveform_options=WAVEFORM,
                     label=text("sample_made"),
                     interactive=False,
                     min_width=240,
                     buttons=["download"],
                 )
                 self.original = gr.Audio(
+                    waveform_options=WAVEFORM,
                     label=text("sample_original"),
                     interactive=False,
                     min_width=240,

@@ -13,6 +13,7 @@ from tools.voices.library import PICTURES, TrainingStateError
 from tools.web.errors import page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
+from tools.web.theme import WAVEFORM
 from tools.web.views.voice_cards import CHOOSE, voice_cards
 from tools.web.voice_work import VoiceWork
 
@@ -73,7 +74,9 @@ class VoicesTab:
                 self.second = gr.Dropdown([], label=text("voices_second"), min_width=140)
             self.ratio = gr.Slider(0, 1, 0.5, step=0.01, label=text("voices_ratio"))
             self.listen = gr.Button(text("voices_listen"))
-            self.example = gr.Audio(label=text("voices_heard"), interactive=False, buttons=[])
+            self.example = gr.Audio(
+                waveform_options=WAVEFORM, label=text("voices_heard"), interactive=False, buttons=[]
+            )
             with gr.Row(elem_classes="inline"):
                 self.merged_name = gr.Textbox(label=text("voices_merged_name"), max_length=100)
                 self.merge = gr.Button(text("voices_merge_button"), min_width=100)
@@ -191,7 +194,7 @@ class VoicesTab:
 
 
 def _error(html: str) -> gr.Error:
-    return gr.Error(html, duration=None, print_exception=False)
+    return gr.Error(html, print_exception=False)
 
 
 def _trashed_name(name: str, deleted: float) -> str:

@@ -10,6 +10,7 @@ from tools.web.i18n import translate
 
 WIDTH, HEIGHT = 420, 170
 LEFT, BOTTOM, EDGE = 52, 22, 10  # room for the numbers, and at the other two sides
+LEAST_RANGE = 0.2  # of the largest value, that the axis shows
 MOST_POINTS = 300  # of a curve; longer ones are averaged
 Point = tuple[float, float]
 
@@ -37,7 +38,9 @@ def curve_svg(
     points = thinned(points)
     x_end = max(x for x, _ in points) or 1.0
     low, high = min(y for _, y in points), max(y for _, y in points)
-    if high - low < 1e-9:
+    if (missing := LEAST_RANGE * max(abs(low), abs(high)) - (high - low)) > 0:
+        low, high = low - missing / 2, high + missing / 2  # small changes stay small
+    if high == low:
         low, high = low - 0.5, high + 0.5
 
     def place(point: Point) -> str:

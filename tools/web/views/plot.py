@@ -11,6 +11,7 @@ from tools.web.i18n import translate
 WIDTH, HEIGHT = 640, 190
 LEFT, BOTTOM, EDGE = 40, 22, 8  # room for Hz, for seconds, and at the other two sides
 MARKS = (50, 75, 100, 150, 200, 300, 400, 600, 800, 1100)  # Hz
+FIRST_SECONDS = 60.5  # of a recording are measured
 NARROWEST = 2.0  # highest shown to lowest shown, at least an octave
 
 
@@ -41,7 +42,8 @@ def melody_plot(melodies: Mapping[str, Mapping[str, Any]]) -> str:
         if lowest <= hz <= highest
     ]
     drawn += [
-        f'<text x="{x(second)}" y="{HEIGHT - 5}" text-anchor="middle">{second:g} s</text>'
+        f'<text x="{x(second)}" y="{HEIGHT - 5}" text-anchor="{_anchor(x(second))}">'
+        f"{second:g} s</text>"
         for second in _marks(seconds)
     ]
     for name, measured in melodies.items():
@@ -55,10 +57,17 @@ def melody_plot(melodies: Mapping[str, Mapping[str, Any]]) -> str:
         f"{translate(f'melody_{name}', hertz=round(measured['f0_median']))}</span>"
         for name, measured in melodies.items()
     )
+    if any((measured["seconds"] or 0) > FIRST_SECONDS for measured in melodies.values()):
+        legend += f' <span class="quiet">{translate("plot_first_minute")}</span>'
     return (
         f'<figure class="melody"><svg viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'
         f"{''.join(drawn)}</svg><figcaption>{legend}</figcaption></figure>"
     )
+
+
+def _anchor(x: float) -> str:
+    """Where a label stands, so that the picture's edge cuts none."""
+    return "end" if x > WIDTH - 3 * EDGE else "middle"
 
 
 def _voiced_pieces(f0: Sequence[float]) -> Iterator[tuple[int, list[float]]]:

@@ -41,7 +41,7 @@ def _card(voice: Voice, selected: str | None) -> str:
 def _facts(voice: Voice) -> str:
     header = voice.header
     if voice.problem:
-        return f'<span class="warning">{error_html(voice.problem)}</span>'
+        return f'<span class="alert">{error_html(voice.problem)}</span>'
     facts = [escape(header.version), f"{header.sample_rate / 1000:g} kHz", size_text(voice.size)]
     if not header.use_f0:
         facts.append(translate("voices_without_f0"))
