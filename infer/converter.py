@@ -84,7 +84,9 @@ class VoiceConverter:
         synthesizer = self.family.build_voice(self.params)
         weights = self.family.voice_weights(self.model.weights)
         unknown = sorted(set(weights) - set(synthesizer.state_dict()))
-        if unknown:  # some programs leave more in a voice than it needs
+        # some programs leave more in a voice than it needs, but not in its vocoder
+        unknown = [name for name in unknown if not name.startswith("dec.")]
+        if unknown:
             logger.warning("%s: not used: %s", self.path, ", ".join(unknown[:3]))
         needed = {name: value for name, value in weights.items() if name not in unknown}
         load_weights(synthesizer, needed, self.path)

@@ -27,10 +27,15 @@ CONTENT_ENCODERS = {
     ),
 }
 HUBERT = "infer.content.hubert:HubertContent"
-# Fetched: any HuBERT base model under the name <embedder>-<values per frame>. The embedder is a
-# folder in assets/downloads/; ContentVec also stands where RVC puts it.
+# Fetched: any HuBERT base model under the name <embedder>-<values per frame>, with -layer<number>
+# behind it where a voice hears another layer than RVC's do. The embedder is a folder in
+# assets/downloads/; ContentVec also stands where RVC puts it.
 DEFAULT_EMBEDDER = "contentvec"
-EMBEDDER_NAME = re.compile(r"([a-z0-9][\w-]*)-(\d{1,4})", re.ASCII | re.IGNORECASE)
+EMBEDDER_NAME = re.compile(
+    r"(?P<embedder>[a-z0-9][\w-]*?)-(?P<dim>\d{1,4})(-layer(?P<layer>[1-9]\d?))?",
+    re.ASCII | re.IGNORECASE,
+)
+PROJECTED_DIM, PROJECTED_LAYER = 256, 9  # of RVC v1; RVC v2 hears the last layer as it is
 CONTENTVEC_FILES = ("hubert/hubert_base.pt", "hubert_base/pytorch_model.bin")
 EMBEDDER_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -68,7 +73,13 @@ def load_encoder(name: str, device: torch.device) -> ContentEncoder:
         raise UserError("unknown_encoder", name=name, known=list(CONTENT_ENCODERS))
     module, attribute = HUBERT.split(":")
     encoder = getattr(import_module(module), attribute)
-    return encoder(embedder_file(match[1]), int(match[2]), device)
+    layer = int(match["layer"]) if match["layer"] else None
+    return encoder(embedder_file(match["embedder"]), int(match["dim"]), device, layer)
+
+
+def default_layer(dim: int) -> int:
+    """The layer that RVC's voices hear, by the values per frame; HuBERT base has 12."""
+    return PROJECTED_LAYER if dim == PROJECTED_DIM else 12
 
 
 def installed_embedders() -> list[str]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import CheckpointError
-from infer.content import FRAME
+from infer.content import FRAME, PROJECTED_LAYER
 from infer.content.hubert_files import HubertFile, read_hubert
 from infer.content.statistics import NoStatistics
 from infer.content.windows import encode_windows
@@ -19,7 +19,6 @@ from infer.voice.tensors import load_weights
 
 RECEPTIVE_FIELD = 400  # samples that a frame is computed from
 STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of the convolutions; their product is FRAME
-PROJECTED_LAYER = 9  # the one after which RVC v1 takes the projection
 CONV_FRAMES = 500  # frames (10 s) whose convolutions are in memory at once
 WINDOW = 2000  # frames (40 s) that attention sees at once
 CONTEXT = 250  # frames (5 s) on each side of a window that are computed and thrown away
@@ -134,19 +133,26 @@ class HubertContent:
     """16 kHz audio -> hidden states of HuBERT, or their projection, 50 frames/s.
 
     dim picks what is given: the size of the hidden states, after the last layer (RVC v2), or that
-    of the file's projection, after layer 9 (RVC v1). CheckpointError if the file has neither.
+    of the file's projection, after layer 9 (RVC v1). layer: another one, None for these.
+    CheckpointError if the file has neither, or not so many layers.
     """
 
     perturbations = 1  # it is trained on unaltered clips only, as RVC's base models were
 
-    def __init__(self, path: Path, dim: int, device: torch.device) -> None:
+    def __init__(
+        self, path: Path, dim: int, device: torch.device, layer: int | None = None
+    ) -> None:
         file = read_hubert(path)
         projected_dim = file.projection.out_features if file.projection else None
         if dim not in (file.hidden_dim, projected_dim):
             offered = [size for size in (projected_dim, file.hidden_dim) if size]
             raise CheckpointError("encoder_dim", file=path, found=offered, needed=dim)
         is_projected = dim != file.hidden_dim
-        num_layers = PROJECTED_LAYER if is_projected else file.num_layers
+        num_layers = layer or (PROJECTED_LAYER if is_projected else file.num_layers)
+        if num_layers > file.num_layers:
+            raise CheckpointError(
+                "encoder_layer", file=path, found=file.num_layers, needed=num_layers
+            )
         with torch.device("meta"):
             network = Hubert(file, num_layers)
         self.network = network.to_empty(device="cpu")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from errors import UserError
 from infer.models.lite.synthesizer import LiteSynthesizer
 from infer.models.ops import fold_weight_norm
+from infer.models.standard.generator import generator_names
 from infer.models.standard.synthesizer import Synthesizer
 from infer.voice.hparams import LiteParams, StandardParams
 
@@ -113,7 +114,7 @@ def _standard(base: str) -> Family:
         StandardParams,
         build=Synthesizer,
         build_voice=_standard_voice,
-        voice_weights=fold_weight_norm,
+        voice_weights=lambda weights: generator_names(fold_weight_norm(weights)),
         render=render_standard,
         adapt=fit_standard_weights,
         base=base,

@@ -9,12 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# the two spellings of a weight norm's magnitude and direction; public voices have the first
-NORM_KEYS = ("weight_g", "weight_v")
-NORM_KEYS_PARAMETRIZED = (
-    "parametrizations.weight.original0",
-    "parametrizations.weight.original1",
-)
+from infer.voice.hparams import NORM_KEYS
 
 
 def sequence_mask(lengths: Tensor, frames: int) -> Tensor:

@@ -12,20 +12,17 @@ import torch
 from torch import Tensor
 
 from errors import CheckpointError, UserError, as_user_error
-from infer.content import DEFAULT_EMBEDDER
-from infer.models.ops import NORM_KEYS, NORM_KEYS_PARAMETRIZED
 from infer.voice.hparams import (
+    HIFIGAN,
+    OWN_KEYS,
     VERSION_BY_CONTENT_DIM,
     StandardParams,
-    from_legacy_list,
     from_lite_table,
     to_legacy_list,
 )
+from infer.voice.public import classic_names, note_encoder, read_public
 from infer.voice.tensors import check_sums, read_tensors, save_tensors
 from infer.voice.traits import DEFAULT_VERSION, TRAITS
-
-OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
-SUPPORTED_VOCODER = "HiFi-GAN"  # of a public voice that names none, too
 
 
 @dataclass(frozen=True)
@@ -100,16 +97,6 @@ def load_voice_model(path: Path) -> VoiceModel:
     )
 
 
-def classic_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by the names of public voices: torch's newer weight norm has names of its own."""
-    renamed = {}
-    for name, value in weights.items():
-        for classic, newer in zip(NORM_KEYS, NORM_KEYS_PARAMETRIZED, strict=True):
-            name = name.removesuffix(newer) + classic if name.endswith(newer) else name
-        renamed[name] = value
-    return renamed
-
-
 def _read_params(
     content: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> tuple[str, dict[str, Any]]:
@@ -121,25 +108,7 @@ def _read_params(
         version = str(content.get("version", DEFAULT_VERSION))
         is_own = version in TRAITS and TRAITS[version].own_table
         return version, from_lite_table(values) if is_own else dict(values)
-    vocoder = content.get("vocoder") or SUPPORTED_VOCODER
-    if vocoder != SUPPORTED_VOCODER:
-        raise UserError("stored_vocoder", vocoder=vocoder, known=SUPPORTED_VOCODER)
-    phone, speakers = weights.get("enc_p.emb_phone.weight"), weights.get("emb_g.weight")
-    if phone is None or phone.dim() != 2 or speakers is None or speakers.dim() != 2:
-        raise UserError("lacks_weights")
-    dim = phone.shape[1]
-    if dim not in VERSION_BY_CONTENT_DIM:
-        known = [f"{size} ({name})" for size, name in VERSION_BY_CONTENT_DIM.items()]
-        raise UserError("content_dim", dim=dim, known=known)
-    embedder = content.get("embedder_model") or DEFAULT_EMBEDDER
-    params = from_legacy_list(
-        values,
-        content_encoder=f"{embedder}-{dim}",
-        content_dim=dim,
-        use_f0="enc_p.emb_pitch.weight" in weights,
-        num_speakers=len(speakers),
-    )
-    return VERSION_BY_CONTENT_DIM[dim], params
+    return read_public(content, {name: tuple(value.shape) for name, value in weights.items()})
 
 
 def _written_params(model: VoiceModel) -> tuple[Any, dict[str, Any]]:
@@ -147,10 +116,10 @@ def _written_params(model: VoiceModel) -> tuple[Any, dict[str, Any]]:
     if model.version not in VERSION_BY_CONTENT_DIM.values():
         return model.params, {}
     params = StandardParams(**model.params)
-    embedder = params.content_encoder.removesuffix(f"-{params.content_dim}")
-    return to_legacy_list(params), (
-        {} if embedder == DEFAULT_EMBEDDER else {"embedder_model": embedder}
-    )
+    noted = note_encoder(model.extra, params.content_encoder)
+    if params.vocoder != model.extra.get("vocoder", HIFIGAN):
+        noted["vocoder"] = params.vocoder
+    return to_legacy_list(params), noted
 
 
 def save_training_state(path: Path, state: dict[str, Any]) -> None:

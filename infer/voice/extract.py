@@ -13,8 +13,9 @@ from torch import Tensor
 import config
 from errors import CheckpointError, UserError
 from infer.models.families import FAMILIES, plain
-from infer.voice.checkpoint import VoiceModel, classic_names, load_training_state
+from infer.voice.checkpoint import VoiceModel, load_training_state
 from infer.voice.hparams import read_config
+from infer.voice.public import classic_names
 
 
 def extract_voice(path: Path, info: str = "") -> VoiceModel:

@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from errors import CheckpointError, NoFile, UserError
-from infer.voice.hparams import VERSION_BY_CONTENT_DIM, from_legacy_list
+from infer.voice.hparams import HIFIGAN, OWN_KEYS, VERSION_BY_CONTENT_DIM
+from infer.voice.public import classic_names, read_public
 from infer.voice.traits import DEFAULT_VERSION
 
 LARGEST_PICKLE = 64 * 2**20  # bytes; a training state with its optimizer has 2 MB
+LONGEST_NOTE = 300  # characters shown of what another program noted
+NOTED_TABLES = {"speaker_info"}  # ddPn08's names of speakers
 VOICE, STATE, OTHER = "voice", "training state", "other"
 
 
@@ -34,8 +37,8 @@ class Shape:
 class VoiceHeader:
     """The labels of a .pth. kind: VOICE, STATE (G_*.pth, a base model) or OTHER.
 
-    Rates in Hz; sample_rate and content_dim are 0 where the file does not tell. problem: why this
-    program cannot use it, None if it can.
+    Rates in Hz; sample_rate and content_dim are 0 where the file does not tell. noted: what other
+    programs wrote beside it, e.g. author. problem: why this program cannot use it, None if it can.
     """
 
     kind: str
@@ -45,8 +48,11 @@ class VoiceHeader:
     use_f0: bool = True
     num_speakers: int = 0
     info: str = ""
+    vocoder: str = HIFIGAN  # of a standard voice
+    content_encoder: str = ""  # see infer.content; "" where the file does not tell
     epoch: int = 0  # of a training state
     f0_median: dict[int, float] = field(default_factory=dict)
+    noted: dict[str, str] = field(default_factory=dict)
     problem: UserError | None = None
 
 
@@ -66,7 +72,11 @@ def read_header(path: Path) -> VoiceHeader:
 
 def _voice(content: Mapping[str, Any]) -> VoiceHeader:
     weights, values = content["weight"], content["config"]
-    labels: dict[str, Any] = {"kind": VOICE, "info": str(content.get("info", ""))[:500]}
+    labels: dict[str, Any] = {
+        "kind": VOICE,
+        "info": str(content.get("info", ""))[:500],
+        "noted": _noted(content),
+    }
     median = content.get("f0_median")
     if isinstance(median, Mapping):
         labels["f0_median"] = {
@@ -84,13 +94,24 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
         labels |= {"version": str(content.get("version", DEFAULT_VERSION)), "sample_rate": rate}
         labels["content_dim"] = int(values.get("content_dim") or 0)
         return VoiceHeader(**labels)
-    if not labels["content_dim"]:
-        return VoiceHeader(**labels, problem=UserError("lacks_weights"))
+    shapes = {name: value.sizes for name, value in weights.items() if isinstance(value, Shape)}
     try:
-        labels["sample_rate"] = from_legacy_list(values)["sample_rate"]
+        labels["version"], params = read_public(content, classic_names(shapes))
     except UserError as error:
         return VoiceHeader(**labels, problem=error)
+    for name in ("sample_rate", "vocoder", "content_encoder"):
+        labels[name] = params[name]
     return VoiceHeader(**labels)
+
+
+def _noted(content: Mapping[str, Any]) -> dict[str, str]:
+    """What is neither a table of weights nor a fact that has a field of its own."""
+    return {
+        name: str(value)[:LONGEST_NOTE]
+        for name, value in content.items()
+        if isinstance(name, str) and name not in OWN_KEYS and value not in (None, "")
+        and (isinstance(value, str | int | float) or name in NOTED_TABLES)
+    }  # fmt: skip
 
 
 def _state(content: Mapping[str, Any]) -> VoiceHeader:

@@ -62,6 +62,11 @@ def from_lite_table(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**defaults, **values}
 
 
+# Names of vocoders as Applio writes them into voices. The standard synthesizer ends in one of them.
+HIFIGAN, MRF, REFINEGAN = "HiFi-GAN", "MRF HiFi-GAN", "RefineGAN"
+REFINEGAN_STAGES = 4
+
+
 @dataclass(frozen=True, kw_only=True)
 class StandardParams:
     """Hyperparameters of the standard synthesizer (models/standard), RVC v1 and v2."""
@@ -86,6 +91,7 @@ class StandardParams:
     upsample_kernel_sizes: Sequence[int]
     speaker_dim: int
     num_speakers: int
+    vocoder: str = HIFIGAN
 
     def __post_init__(self) -> None:
         if self.hop_length * 100 != self.sample_rate:
@@ -112,21 +118,39 @@ class StandardParams:
             and self.hidden_dim % self.num_heads == 0
             and self.inter_dim % 2 == 0
             and self.upsample_initial_dim % 2 ** len(stages) == 0
+            and (self.vocoder != REFINEGAN or len(stages) == REFINEGAN_STAGES)
+            and (self.vocoder == HIFIGAN or self.use_f0)
         )
 
     @property
+    def num_harmonics(self) -> int:
+        """Sines in the source."""
+        return 9 if self.vocoder == MRF else 1
+
+    @property
     def prior_stands_last(self) -> bool:
-        """Public v2 checkpoints have enc_p behind all other parts, v1 ones have it first."""
+        """RVC v2 checkpoints have enc_p behind all other parts, others have it first."""
         version = VERSION_BY_CONTENT_DIM.get(self.content_dim)
-        return version is not None and traits(version).prior_stands_last
+        is_rvc = version is not None and self.vocoder == HIFIGAN
+        return is_rvc and traits(version).prior_stands_last
 
     @classmethod
     def from_groups(cls, groups: dict[str, Any], **changes: Any) -> StandardParams:
         """From the groups "data" and "model" of a configuration, with some fields changed."""
         values = {**groups["data"], **groups["model"], **changes}
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        names = [field.name for field in fields(cls) if field.default is MISSING]
+        return cls(**{name: values[name] for name in [*names, *(values.keys() & {"vocoder"})]})
 
 
+# of a voice file; what else stands there is another program's and is kept
+OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
+
+# the two spellings of a weight norm's magnitude and direction; public voices have the first
+NORM_KEYS = ("weight_g", "weight_v")
+NORM_KEYS_PARAMETRIZED = (
+    "parametrizations.weight.original0",
+    "parametrizations.weight.original1",
+)
 VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
 LEGACY_SEGMENT = 32  # position 1: every public voice has it, whatever it was trained with
 LEGACY_RESBLOCK = "1"  # position 9: the type of the residual blocks
@@ -150,8 +174,11 @@ LEGACY_NESTING = {
 def from_legacy_list(values: Any, **others: Any) -> dict[str, Any]:
     """The params of a public voice from its list of 18; others: the fields that it does not hold.
 
-    UserError names the value that cannot be built.
+    ddPn08's rvc-webui has one more value, the width of the content, before the last. UserError names
+    the value that cannot be built.
     """
+    if isinstance(values, list | tuple) and len(values) == len(LEGACY_POSITIONS) + 1:
+        values = [*values[:-2], values[-1]]
     if not isinstance(values, list | tuple) or len(values) != len(LEGACY_POSITIONS):
         raise UserError("config_list", count=len(LEGACY_POSITIONS))
     if str(values[9]) != LEGACY_RESBLOCK:

@@ -47,3 +47,25 @@ def golden_tensor(key: str, shape: Iterable[int], seed: int) -> Tensor:
     gain = 0.7 if key.startswith("unet.") else GAINS.get(key, 1.0)
     gain = 2.0 if ".noise_convs." in key else gain
     return gain * normal / normal[0].numel() ** 0.5
+
+
+def applio_tensor(key: str, shape: Iterable[int], seed: int) -> Tensor:
+    """The same for Applio's vocoders, some of whose keys the classic networks do not have."""
+    x = golden_tensor(key, shape, seed)
+    if key == "dec.m_source.merge.0.weight":
+        return 5.0 + 0.5 * x
+    if key == "dec.m_source.l_linear.weight":
+        return x / x.shape[1] ** 0.5
+    if key.startswith(("dec.pre_conv.", "dec.downsample_blocks.")) and key.endswith("weight_g"):
+        return 1.8 * x
+    if key.endswith(".input_conv.weight"):
+        return 1.6 * x
+    if key == "dec.conv_post.weight_v":
+        return x - 0.9 * x.mean(-1, keepdim=True)
+    return x
+
+
+def applio_draw(number: int, shape: Iterable[int], seed: int) -> Tensor:
+    """What the golden file with noise had for the layers of RefineGAN, by their order."""
+    seeded = torch.Generator().manual_seed(zlib.crc32(f"noise.adain.{number}".encode()) + seed)
+    return 0.1 * torch.randn(tuple(shape), generator=seeded)

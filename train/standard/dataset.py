@@ -49,7 +49,8 @@ class Utterances:
     @property
     def noise(self) -> Noise:
         """The random numbers as the synthesizer takes them."""
-        return Noise(self.latent_noise, self.source_noise, self.crop)
+        source = None if self.source_noise is None else self.source_noise[..., None]
+        return Noise(self.latent_noise, source, self.crop)
 
     def to(self, device: torch.device) -> Utterances:
         return Utterances(*(x if x is None else x.to(device) for x in vars(self).values()))

@@ -152,4 +152,5 @@ def _to_one_channel(conv: Conv, x: Tensor) -> Tensor:
     taps = conv.kernel()[0].T  # (size, C)
     products = F.pad(F.linear(x, taps), (0, 0, conv.padding, conv.padding))
     rows = x.shape[1]
-    return sum(products[:, tap : tap + rows, tap] for tap in range(len(taps)))[:, None]
+    made = sum(products[:, tap : tap + rows, tap] for tap in range(len(taps)))[:, None]
+    return made if conv.bias is None else made + conv.bias

@@ -6,6 +6,7 @@ order is the order of public optimiser states.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -16,8 +17,7 @@ from torch import Tensor, nn
 from infer.models.ops import crop_frames, draw_normal, sequence_mask
 from infer.models.standard.encoders import PosteriorEncoder, PriorEncoder
 from infer.models.standard.flow import Flow
-from infer.models.standard.generator import Generator
-from infer.models.standard.generator_rows import render_rows
+from infer.models.standard.vocoders import VOCODERS
 from infer.voice.hparams import StandardParams
 
 TEMPERATURE = 0.66666  # share of the prior's deviation that inference draws with
@@ -25,14 +25,18 @@ FLOW_CONTEXT = 24  # frames before a streamed piece that the flow needs
 
 
 class Noise(NamedTuple):
-    """Random numbers of one pass: latent (B, inter_dim, T), source (B, N), crop (B,) in 0..1.
+    """Random numbers of one pass: latent (B, inter_dim, T), source (B, N, H), crop (B,) in 0..1.
 
-    latent and source are normal; source is None without pitch, crop is only for training.
+    latent and source are normal; source is None without pitch, crop is only for training. starts:
+    (B, H) cycles, where each harmonic but the first begins, None where there is one. draw: makes
+    the normal numbers that layers of RefineGAN add, by their shape; None = they add nothing.
     """
 
     latent: Tensor
     source: Tensor | None = None
     crop: Tensor | None = None
+    starts: Tensor | None = None
+    draw: Callable[[tuple[int, ...]], Tensor] | None = None
 
 
 class TrainingOutput(NamedTuple):
@@ -73,7 +77,7 @@ class Synthesizer(nn.Module):
         self.params = params
         parts = {
             "enc_p": lambda: PriorEncoder(params),
-            "dec": lambda: Generator(params, for_training),
+            "dec": lambda: VOCODERS[params.vocoder].build(params, for_training),
             "enc_q": lambda: PosteriorEncoder(params),
             "flow": lambda: Flow(params, for_training),
             "emb_g": lambda: nn.Embedding(params.num_speakers, params.speaker_dim),
@@ -114,8 +118,9 @@ class Synthesizer(nn.Module):
         starts = (noise.crop * (lengths - segment_frames + 1)).long()
         source = None
         if f0 is not None:
-            source = self.dec.m_source(crop_frames(f0, starts, segment_frames), noise.source)
-        wav = self.dec(crop_frames(latent, starts, segment_frames), source, vector)
+            heard = crop_frames(f0, starts, segment_frames)
+            source = self.dec.m_source(heard, noise.source, noise.starts)
+        wav = self.dec(crop_frames(latent, starts, segment_frames), source, vector, noise.draw)
         return TrainingOutput(wav, starts, mask, latent, flowed, *prior, mean, log_deviation)
 
     def _draw(
@@ -123,16 +128,22 @@ class Synthesizer(nn.Module):
     ) -> Noise:
         """Numbers for frames of the latent and source_frames of the source, as many items as like.
 
-        The order is latent, crop, source, so that inference and training differ by the crop alone.
+        The order is latent, crop, starts, source, and then what draw gives, so that inference and
+        training differ by the crop alone.
         """
         batch = len(like)
         latent = draw_normal((batch, self.params.inter_dim, frames), generator, like)
         crop = torch.rand(batch, generator=generator).to(like.device)
-        source = None
+        starts, source, harmonics = None, None, self.params.num_harmonics
+        if harmonics > 1:
+            starts = torch.rand(batch, harmonics, generator=generator).to(like.device)
+            starts[:, 0] = 0
         if self.params.use_f0:
             samples = source_frames * self.params.hop_length
-            source = draw_normal((batch, samples), generator, like).float()
-        return Noise(latent, source, crop)
+            source = draw_normal((batch, samples, harmonics), generator, like).float()
+        return Noise(
+            latent, source, crop, starts, partial(draw_normal, generator=generator, like=like)
+        )
 
     @torch.inference_mode()
     def infer(
@@ -172,11 +183,11 @@ class Synthesizer(nn.Module):
         piece = latent[..., skip_head - flow_start : end - flow_start]
         source = None
         if f0 is not None:
-            source = self.dec.m_source(f0[:, skip_head:end], noise.source)
+            source = self.dec.m_source(f0[:, skip_head:end], noise.source, noise.starts)
         if return_length2 is not None and return_length2 != piece.shape[-1]:
             piece = F.interpolate(piece, return_length2, mode="linear")
             if source is not None:
                 samples = return_length2 * self.params.hop_length
                 source = F.interpolate(source, samples, mode="linear")
-        render = partial(render_rows, self.dec) if piece.device.type == "cpu" else self.dec
-        return Rendering(render(piece, source, vector), latent, flowed, mean, log_deviation, source)
+        wav = VOCODERS[self.params.vocoder].render(self.dec, piece, source, vector, noise.draw)
+        return Rendering(wav, latent, flowed, mean, log_deviation, source)

@@ -221,7 +221,7 @@ def test_a_voice_of_another_encoder_says_so_and_contentvec_needs_no_word(tmp_pat
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"vocoder": "RefineGAN"}, "vocoder 'RefineGAN'; only HiFi-GAN"),
+        ({"vocoder": "RingFormer"}, "vocoder 'RingFormer'; this program has HiFi-GAN, MRF"),
         ({"config": [1, 2, 3]}, "no list of 18 values"),
         ({"config": "text"}, "no list of 18 values"),
         ({9: "2"}, "type '2'"),

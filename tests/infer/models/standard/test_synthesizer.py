@@ -75,9 +75,9 @@ def render(network: Synthesizer, case: dict[str, Tensor], arguments: list[int]) 
     skip, length, stretched = arguments or (0, frames, -1)
     noise = Noise(
         case.get("noise_z", torch.zeros(batch, 192, frames - max(skip - 24, 0))),
-        case["noise_src"][..., 0]
+        case["noise_src"]
         if "noise_src" in case
-        else torch.zeros(batch, length * network.params.hop_length),
+        else torch.zeros(batch, length * network.params.hop_length, 1),
     )
     return network.infer(
         case["phone"], case.get("pitch"), case.get("pitchf"), case["sid"],
