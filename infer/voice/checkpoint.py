@@ -1,4 +1,4 @@
-"""The file formats: voice model (weights/*.pth) and training state (G_*.pth, D_*.pth)."""
+"""The file formats: voice model (.pth, .safetensors) and training state (G_*.pth, D_*.pth)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from infer.voice.hparams import (
     to_legacy_list,
 )
 from infer.voice.public import classic_names, note_encoder, read_public
+from infer.voice.safe_file import SAFE_SUFFIX, is_safe_file, read_safe_voice, write_safe_voice
 from infer.voice.tensors import check_sums, read_tensors, save_tensors
 from infer.voice.traits import DEFAULT_VERSION, TRAITS
 
@@ -44,7 +45,10 @@ class VoiceModel:
 
 
 def save_voice_model(path: Path, model: VoiceModel) -> None:
-    """Write a voice file: complete, or not at all. v1 and v2 as RVC writes and reads them."""
+    """Write a voice file: complete, or not at all. v1 and v2 as RVC writes and reads them.
+
+    A path that ends in .safetensors gets that format, others are torch files.
+    """
     config, noted = _written_params(model)
     content = OrderedDict(
         weight={
@@ -59,12 +63,14 @@ def save_voice_model(path: Path, model: VoiceModel) -> None:
     )
     if model.f0_median:
         content["f0_median"] = dict(model.f0_median)
-    save_tensors(path, OrderedDict({**content, **model.extra, **noted}))
+    write = write_safe_voice if path.suffix.lower() == SAFE_SUFFIX else save_tensors
+    write(path, OrderedDict({**content, **model.extra, **noted}))
 
 
 def load_voice_model(path: Path) -> VoiceModel:
     """Read a voice file; weights come back as float32. CheckpointError."""
-    content = read_tensors(path)
+    is_safe = path.is_file() and is_safe_file(path)
+    content = read_safe_voice(path) if is_safe else read_tensors(path)
     if not isinstance(content, Mapping):
         raise CheckpointError("not_a_voice", file=path, reason=UserError("no_table"))
     if "weight" not in content or "config" not in content:

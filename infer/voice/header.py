@@ -18,6 +18,7 @@ from typing import Any
 from errors import CheckpointError, NoFile, UserError
 from infer.voice.hparams import HIFIGAN, OWN_KEYS, VERSION_BY_CONTENT_DIM
 from infer.voice.public import classic_names, read_public
+from infer.voice.safe_file import is_safe_file, read_safe_labels
 from infer.voice.traits import DEFAULT_VERSION
 
 LARGEST_PICKLE = 64 * 2**20  # bytes; a training state with its optimizer has 2 MB
@@ -60,7 +61,12 @@ def read_header(path: Path) -> VoiceHeader:
     """Read the labels of a .pth. NoFile, or CheckpointError."""
     if not path.is_file():
         raise NoFile("no_such", file=path)
-    content = _read(path)
+    if is_safe_file(path):
+        labels, sizes = read_safe_labels(path)
+        weights = {name: Shape(each) for name, each in sizes.items()}
+        content: Any = {**labels, "weight": weights}
+    else:
+        content = _read(path)
     if not isinstance(content, Mapping):
         return VoiceHeader(OTHER, problem=UserError("no_table"))
     if "weight" in content and "config" in content:

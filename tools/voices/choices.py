@@ -6,13 +6,15 @@ from pathlib import Path
 
 import config
 from errors import UserError
+from tools.voices.library import VOICE_SUFFIXES
 
 NONE_YET = UserError("none_yet")
 
 
 def voices() -> list[tuple[str, str]]:
     """Return (name shown, path) of every voice: the user's newest first, shipped ones last."""
-    own = sorted(config.WEIGHTS.glob("*.pth"), key=lambda path: -path.stat().st_mtime)
+    found = [path for suffix in VOICE_SUFFIXES for path in config.WEIGHTS.glob(f"*{suffix}")]
+    own = sorted(found, key=lambda path: -path.stat().st_mtime)
     shipped = sorted(config.LITE.glob("demo*.pth"))
     return [(path.stem, from_root(path)) for path in own + shipped]
 

@@ -1,6 +1,7 @@
 """The voices of this computer: find, share, take in, rename, throw away and bring back. No torch.
 
-A voice is weights/NAME.pth; what belongs to it lies beside it under the same name (COMPANIONS).
+A voice is weights/NAME.pth or .safetensors; what belongs to it lies beside it under the same name
+(COMPANIONS).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from train.experiment import plain_name
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 INDEX = ".index"
+VOICE_SUFFIXES = (".pth", ".safetensors")
 COMPANIONS = (INDEX, PRESETS, *PICTURES)
 TRASH = ".trash"  # in weights/
 INDEX_KINDS = (b"IwFl", b"IxF2", b"IxFI")  # first bytes of the faiss indexes that RVC programs make
@@ -69,6 +71,7 @@ class Trashed:
     folder: str
     name: str
     deleted: float  # seconds since 1970
+    suffix: str = ".pth"
 
 
 class Library:
@@ -87,7 +90,8 @@ class Library:
 
         A training state among them has problem "training state".
         """
-        own = sorted(self.weights.glob("*.pth"), key=lambda path: -path.stat().st_mtime)
+        found = [path for suffix in VOICE_SUFFIXES for path in self.weights.glob(f"*{suffix}")]
+        own = sorted(found, key=lambda path: -path.stat().st_mtime)
         shipped = sorted(self.shipped.glob("demo*.pth"))
         return [self.voice(path) for path in own + shipped]
 
@@ -115,8 +119,10 @@ class Library:
 
     def find(self, name: str) -> Path:
         """The file of a voice by its name or path; LibraryError lists the names."""
-        for path in (self.weights / f"{name}.pth", self.shipped / f"{name}.pth", Path(name)):
-            if path.is_file() and path.suffix == ".pth":
+        folders = (self.weights, self.shipped)
+        named = [each / f"{name}{suffix}" for each in folders for suffix in VOICE_SUFFIXES]
+        for path in (*named, Path(name)):
+            if path.is_file() and path.suffix in VOICE_SUFFIXES:
                 return path
         known = [voice.name for voice in self.voices()]
         raise LibraryError("no_voice", name=name, known=known or UserError("none_yet"))
@@ -125,7 +131,8 @@ class Library:
 
     def rename(self, path: Path, name: str) -> Path:
         """Give a voice and what belongs to it another name; returns its new file."""
-        path, target = self.check_own(path), self._target(name)
+        path = self.check_own(path)
+        target = self._target(name, path.suffix)
         with self.all_or_nothing() as moved:
             for each in self._files(path):
                 moved.move(each, target.with_name(target.stem + each.name[len(path.stem) :]))
@@ -155,17 +162,18 @@ class Library:
     def trashed(self) -> list[Trashed]:
         """What is in the trash, the newest first."""
         found = [
-            Trashed(path.parent.name, path.stem, path.parent.stat().st_mtime)
-            for path in (self.weights / TRASH).glob("*/*.pth")
+            Trashed(path.parent.name, path.stem, path.parent.stat().st_mtime, suffix)
+            for suffix in VOICE_SUFFIXES
+            for path in (self.weights / TRASH).glob(f"*/*{suffix}")
         ]
         return sorted(found, key=lambda each: each.folder, reverse=True)
 
     def restore(self, folder: str) -> Path:
         """Bring a voice back from the trash; LibraryError if another has taken its name."""
-        known = {each.folder: each.name for each in self.trashed()}
+        known = {each.folder: each for each in self.trashed()}
         if folder not in known:
             raise LibraryError("not_in_trash", name=folder)
-        target = self._target(known[folder])
+        target = self._target(known[folder].name, known[folder].suffix)
         with self.all_or_nothing() as moved:
             for each in sorted((self.weights / TRASH / folder).iterdir()):
                 moved.move(each, self.weights / each.name)
@@ -176,17 +184,17 @@ class Library:
 
     def check_own(self, path: Path) -> Path:
         """Return the path of a voice that may be changed; LibraryError if it is not the user's."""
-        if path.resolve().parent != self.weights.resolve() or path.suffix != ".pth":
+        if path.resolve().parent != self.weights.resolve() or path.suffix not in VOICE_SUFFIXES:
             raise LibraryError("only_own", name=path.stem)
         if not path.is_file():
             raise NoFile("no_voice_at", path=path)
         return self.weights / path.name
 
-    def _target(self, name: str) -> Path:
+    def _target(self, name: str, suffix: str) -> Path:
         """Where a voice of this name goes; LibraryError if there is one, whatever its case."""
-        path = self.weights / f"{plain_name(name)}.pth"
+        path = self.weights / f"{plain_name(name)}{suffix}"
         taken = {each.name.casefold() for each in self.weights.glob("*")}
-        for suffix in (".pth", *COMPANIONS):
+        for suffix in (*VOICE_SUFFIXES, *COMPANIONS):
             if f"{name}{suffix}".casefold() in taken:
                 raise LibraryError("in_weights", name=f"{name}{suffix}")
         return path

@@ -20,6 +20,7 @@ from tools.voices.library import (
     INDEX,
     PICTURES,
     PRESETS,
+    VOICE_SUFFIXES,
     Library,
     LibraryError,
     check_index,
@@ -74,7 +75,7 @@ def take_in(library: Library, path: Path, name: str = "", replace: bool = False)
     LibraryError says what is wrong; TrainingStateError that a voice can be extracted.
     """
     suffix = path.suffix.lower()
-    if suffix not in (".zip", ".pth", INDEX):
+    if suffix not in (".zip", *VOICE_SUFFIXES, INDEX):
         raise LibraryError("kind", file=path.name)
     incoming = library.weights / f".incoming-{secrets.token_hex(6)}"
     incoming.mkdir(parents=True)
@@ -115,7 +116,7 @@ def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         lower = name.lower()
         if (
             item.is_dir()
-            or not lower.endswith((".pth", *COMPANIONS))
+            or not lower.endswith((*VOICE_SUFFIXES, *COMPANIONS))
             or lower.startswith("trained_")
         ):
             continue  # a trained_*.index is one without vectors
@@ -153,7 +154,7 @@ def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:
 
 def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
     """Check every file; returns each with its name in weights/."""
-    voices = {each: path for each, path in found.items() if each.lower().endswith(".pth")}
+    voices = {each: path for each, path in found.items() if each.lower().endswith(VOICE_SUFFIXES)}
     headers = {each: _checked(check_voice, path, each) for each, path in voices.items()}
     if not voices:
         return _sort_additions(library, found, name)
@@ -162,7 +163,7 @@ def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Pat
     placed = []
     for voice, header in headers.items():
         stem = plain_name(name or Path(voice).stem)
-        placed.append((voices[voice], f"{stem}.pth"))
+        placed.append((voices[voice], f"{stem}{Path(voice).suffix.lower()}"))
         for each, path in found.items():
             if each not in voices and _belongs(each, voice, len(voices)):
                 suffix = _check_addition(each, path, header)

@@ -17,7 +17,7 @@ from tools.web.theme import WAVEFORM
 from tools.web.views.voice_cards import CHOOSE, voice_cards
 from tools.web.voice_work import VoiceWork
 
-TYPES = [".zip", ".pth", ".index"]
+TYPES = [".zip", ".pth", ".safetensors", ".index"]
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
