@@ -131,8 +131,9 @@ class StandardParams:
     def prior_stands_last(self) -> bool:
         """RVC v2 checkpoints have enc_p behind all other parts, others have it first."""
         version = VERSION_BY_CONTENT_DIM.get(self.content_dim)
-        is_rvc = version is not None and self.vocoder == HIFIGAN
-        return is_rvc and traits(version).prior_stands_last
+        if version is None or self.vocoder != HIFIGAN:
+            return False
+        return traits(version).prior_stands_last
 
     @classmethod
     def from_groups(cls, groups: dict[str, Any], **changes: Any) -> StandardParams:
@@ -174,8 +175,8 @@ LEGACY_NESTING = {
 def from_legacy_list(values: Any, **others: Any) -> dict[str, Any]:
     """The params of a public voice from its list of 18; others: the fields that it does not hold.
 
-    ddPn08's rvc-webui has one more value, the width of the content, before the last. UserError names
-    the value that cannot be built.
+    ddPn08's rvc-webui has one more, the width of the content, before the last. UserError names the
+    value that cannot be built.
     """
     if isinstance(values, list | tuple) and len(values) == len(LEGACY_POSITIONS) + 1:
         values = [*values[:-2], values[-1]]

@@ -26,7 +26,9 @@ TABLES = {"config", "params", "speaker_info", "f0_median"}
 
 
 def is_safe_file(path: Path) -> bool:
-    """Whether a file begins as .safetensors do, whatever it is called."""
+    """Whether a file is called so, or begins as such files do."""
+    if path.suffix.lower() == SAFE_SUFFIX:
+        return True
     with path.open("rb") as file:
         head = file.read(9)
     return len(head) == 9 and head[8:] == b"{" and _table_size(head) <= path.stat().st_size - 8

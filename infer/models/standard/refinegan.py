@@ -128,9 +128,11 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, draw: Draw | None) -> Tensor:
         x = self.input_conv(x)
-        return sum(leave(block(enter(x, draw)), draw) for enter, block, leave in self.blocks) / len(
-            self.blocks
-        )
+        made = []
+        for branch in self.blocks:
+            y = branch[1](branch[0](x, draw))
+            made.append(branch[2](y, draw))
+        return torch.stack(made).mean(0)
 
 
 class RefineGenerator(nn.Module):
@@ -187,10 +189,10 @@ class RefineGenerator(nn.Module):
 
     def reach(self) -> int:
         """Frames on each side that a sample of `ascend` depends on."""
-        reach = self.conv_post.padding
+        reach: int = self.conv_post.padding
         widest = (KERNELS[-1] - 1) // 2 * (sum(DILATIONS) + len(DILATIONS))
         for rate, stage in zip(reversed(self.rates), self.upsample_conv_blocks, strict=True):
-            reach = -(-(reach + widest + stage.input_conv.padding) // rate) + 1
+            reach = int(-(-(reach + widest + stage.input_conv.padding) // rate)) + 1
         return reach + self.mel_conv.padding
 
 
@@ -208,9 +210,9 @@ def render_windows(
     for start in range(0, frames, WINDOW_FRAMES):
         end = min(start + WINDOW_FRAMES, frames)
         low, high = max(0, start - reach), min(frames, end + reach)
-        heard = [x[..., low * step : high * step] for x in passed
-                 for step in [x.shape[-1] // frames]]  # fmt: skip
+        steps = [x.shape[-1] // frames for x in passed]
+        heard = [x[..., low * step : high * step] for x, step in zip(passed, steps, strict=True)]
         wav = generator.ascend(z[..., low:high], heard, speaker, draw)
-        hop = wav.shape[-1] // (high - low)
+        hop = steps[0]
         parts.append(wav[..., (start - low) * hop : (end - low) * hop])
     return torch.cat(parts, -1)
