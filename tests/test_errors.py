@@ -36,6 +36,7 @@ PROGRAMMERS = {
     "infer/f0/onnx.py": ["str(error)"],
     "infer/f0/windows.py": ["needs mono audio"],
     "infer/retrieval.py": ["index rate must be", "content must be"],
+    "tools/live/frames.py": ["a frame of kind"],
     "tools/voices/library.py": ["os.strerror"],
 }
 ROOT = Path(__file__).resolve().parents[1]
