@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from config import replacing
-from errors import CheckpointError
+from errors import CheckpointError, UserError, as_user_error
 
 SAFE_SUFFIX = ".safetensors"
 LARGEST_TABLE = 64 * 2**20  # bytes
@@ -47,12 +47,11 @@ def read_safe_labels(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, .
         spans = sorted(_span(entry) for entry in table.values())
         ends = [0, *(end for _, end in spans)]
         if [start for start, _ in spans] != ends[:-1] or 8 + size + ends[-1] != path.stat().st_size:
-            raise ValueError("its tensors do not fill it")
+            raise UserError("tensors_fill")
         labels = {name: _read_label(name, value) for name, value in metadata.items()}
         shapes = {name: tuple(entry["shape"]) for name, entry in table.items()}
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError("damaged", file=path, reason=reason) from error
+        raise CheckpointError("damaged", file=path, reason=as_user_error(error)) from error
     return labels, shapes
 
 
@@ -83,13 +82,13 @@ def _table_size(head: bytes) -> int:
 
 
 def _span(entry: Mapping[str, Any]) -> tuple[int, int]:
-    """Where a tensor's bytes begin and end; ValueError where its shape needs another number."""
+    """Where a tensor's bytes begin and end; UserError where its shape needs another number."""
     start, end = entry["data_offsets"]
     sizes = entry["shape"]
     if not all(type(value) is int and value >= 0 for value in (start, end, *sizes)):
-        raise ValueError("a shape is no list of sizes")
+        raise UserError("tensor_sizes")
     if end - start != math.prod(sizes) * SIZES[entry["dtype"]]:
-        raise ValueError("a tensor has not as many bytes as its shape needs")
+        raise UserError("tensor_bytes")
     return start, end
 
 
