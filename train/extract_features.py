@@ -56,15 +56,20 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
         if not experiment.content_file(clip, model["content_dim"], version).exists()
     ]
     total = len(speakers) * len(versions)
+
+    def whole(left: int) -> int:
+        """Say how many clips that many files are, with as many versions of each."""
+        return (total - left) // len(versions)
+
     lacks_silence = way.mute_rows and not silent_clip(experiment, model["content_dim"], 0)
-    with Progress(total, "clips", "extract_features", done=total - len(todo)) as progress:
+    with Progress(len(speakers), "clips", "extract_features", done=whole(len(todo))) as progress:
         if not todo and not lacks_silence:
             return 0
         if lacks_silence:
             _write_silence(experiment.silence, encoder, groups["sample_rate"])
         statistics = _statistics(experiment, encoder, speakers)
         neighbours = lru_cache(1)(partial(_neighbours, experiment, encoder.dim, speakers))
-        for clip, version in todo:
+        for number, (clip, version) in enumerate(todo, start=1):
             content = _encode(experiment, encoder, clip, version)
             if version == 0:
                 content = statistics[speakers[clip]].normalize(content)
@@ -80,7 +85,7 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
             path.parent.mkdir(exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, content)
-            progress.advance()
+            progress.advance(whole(len(todo) - number) - progress.done)
     return len(todo)
 
 

@@ -20,7 +20,8 @@ def together(device_name: str) -> Iterator[str]:
     """Join the other processes for the block; yields the device that is this one's.
 
     device_name: for all of them, or a list with one for each process of this machine, e.g.
-    cuda:1,cuda:3. NCCL between CUDA GPUs, Gloo elsewhere. Without torchrun nothing happens.
+    cuda:1,cuda:3. NCCL between CUDA GPUs, Gloo for what lies in memory. Without torchrun nothing
+    happens.
     """
     if "WORLD_SIZE" not in os.environ:
         yield device_name
@@ -37,7 +38,7 @@ def together(device_name: str) -> Iterator[str]:
         device_name = f"cuda:{number}"
     if on_gpu:
         torch.cuda.set_device(device_name)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     try:
         yield device_name
     finally:
@@ -59,22 +60,19 @@ def is_first_here() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
-def total(value: float, device: torch.device) -> float:
-    """The sum of a number over the processes."""
-    if not dist.is_initialized():
-        return value
-    number = torch.tensor(value, dtype=torch.float64, device=device)
-    dist.all_reduce(number)
-    return float(number)
+def total(number: Tensor) -> Tensor:
+    """Return the sum of a number over the processes; nobody waits for its value."""
+    if dist.is_initialized():
+        dist.all_reduce(number)
+    return number
 
 
 def any_of(flag: bool) -> bool:
-    """Whether the flag is set in any process; all of them get the same answer."""
+    """Say whether the flag is set in any process; all of them get the same answer."""
     if not dist.is_initialized():
         return flag
-    on_gpu = dist.get_backend() == "nccl"
-    number = torch.tensor(int(flag), device="cuda" if on_gpu else "cpu")
-    dist.all_reduce(number)
+    number = torch.tensor(int(flag))
+    dist.all_reduce(number)  # by Gloo: no GPU is waited for
     return bool(number)
 
 

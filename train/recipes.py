@@ -28,8 +28,11 @@ class Training(Protocol):
     def batch(self, step: int) -> Any:
         """The batch of a step; another thread reads it ahead."""
 
-    def train_step(self, batch: Any) -> dict[str, float]:
-        """One update of both networks; returns losses by name, among them loss/mel."""
+    def train_step(self, batch: Any) -> dict[str, torch.Tensor | float]:
+        """Update both networks; returns losses by name, among them loss/mel.
+
+        Who reads a loss waits for the device.
+        """
 
     def held_out_loss(self) -> float:
         """How far the voice is from clips that training does not see; nan where there are none."""

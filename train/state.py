@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from errors import CheckpointError, NoFile
 from infer.voice.checkpoint import classic_names, load_training_state, save_training_state
@@ -55,12 +55,23 @@ class TrainState:
     scaler: torch.amp.GradScaler | None = None  # of float16 gradients
     learning_rate: float = 0.0  # as configured
     origin: dict[str, Any] = field(default_factory=dict)  # version and sample_rate
+    norms: list[tuple[int, str, Tensor]] = field(default_factory=list)  # not yet looked at
 
 
 def new_state(
-    synthesizer: nn.Module, discriminators: nn.Module, settings: dict[str, Any], averaged: bool
+    synthesizer: nn.Module,
+    discriminators: nn.Module,
+    settings: dict[str, Any],
+    averaged: bool,
+    fused: bool | None = None,
 ) -> TrainState:
-    """A state at step 0 around freshly made or base networks."""
+    """Return a state at step 0 around freshly made or base networks.
+
+    fused: None = on a CUDA GPU. Such optimisers start a few kernels instead of some thousands, and
+    can leave out a step without anybody waiting for the GPU.
+    """
+    if fused is None:
+        fused = next(synthesizer.parameters()).is_cuda
     average = copy.deepcopy(synthesizer).requires_grad_(False).eval() if averaged else None
     optimizers = [
         torch.optim.AdamW(
@@ -69,12 +80,58 @@ def new_state(
             betas=tuple(settings["betas"]),
             eps=settings.get("eps", 1e-8),
             weight_decay=settings.get("weight_decay", 0.01),
+            fused=fused or None,
         )
         for network in (synthesizer, discriminators)
     ]
     return TrainState(
         synthesizer, average, discriminators, *optimizers, learning_rate=settings["learning_rate"]
     )
+
+
+def optimizer_step(
+    state: TrainState, name: str, optimizer: torch.optim.Optimizer, norm: Tensor
+) -> None:
+    """Step an optimiser, but not where the norm of the gradient of its network is not finite.
+
+    name: of the network. A fused optimiser decides on the device; `report_left_out` says it later.
+    """
+    is_fused = bool(optimizer.defaults.get("fused"))
+    state.norms.append((state.step, name, norm))
+    if state.scaler is not None:
+        state.scaler.step(optimizer)  # leaves it out by itself, and lowers the scale
+    elif is_fused:
+        optimizer.grad_scale, optimizer.found_inf = None, (~torch.isfinite(norm)).float()
+        optimizer.step()
+    elif torch.isfinite(norm):
+        optimizer.step()
+    if not is_fused:
+        report_left_out(state)
+
+
+def report_left_out(state: TrainState) -> None:
+    """Say which steps since the last call were left out; waits for the device."""
+    noted, state.norms = state.norms, []
+    if not noted:
+        return
+    is_finite = torch.isfinite(torch.stack([norm for *_, norm in noted])).tolist()
+    if all(is_finite) or (state.scaler is not None and state.scaler.get_scale() >= 1):
+        return  # a scaler begins too high, and finds its scale so
+    for (step, name, _), is_good in zip(noted, is_finite, strict=True):
+        if not is_good:
+            logger.warning("step %d left out: the gradient of the %s is not finite", step, name)
+
+
+def _portable(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return an optimiser's state as it is without a GPU: its step counts lie on the processor."""
+    saved = optimizer.state_dict()
+    saved["state"] = {
+        number: {k: v.cpu() if k == "step" else v for k, v in moments.items()}
+        for number, moments in saved["state"].items()
+    }
+    for group in saved["param_groups"]:
+        group["fused"] = None
+    return saved
 
 
 def save_state(state: TrainState, experiment: Experiment) -> None:
@@ -106,7 +163,7 @@ def save_state(state: TrainState, experiment: Experiment) -> None:
             {
                 "model": network.state_dict(),
                 "iteration": max(1, state.epoch),
-                "optimizer": optimizer.state_dict(),
+                "optimizer": _portable(optimizer),
                 "learning_rate": state.learning_rate,
                 "parameters": [name for name, _ in network.named_parameters()],
                 **plain,
@@ -203,14 +260,14 @@ def _load_pair(
 ) -> None:
     """Continue from the two files of that number; both are checked before anything changes."""
     paths = experiment.generator_state(number), experiment.discriminator_state(number)
-    saved, judges = (load_training_state(path) for path in paths)
-    for content, network in ((saved, state.synthesizer), (judges, state.discriminators)):
+    saved, other = (load_training_state(path) for path in paths)
+    for content, network in ((saved, state.synthesizer), (other, state.discriminators)):
         if not set(content["model"]) <= set(network.state_dict()):
             content["model"] = classic_names(content["model"])
     for name in ("step", "epoch", "iteration"):
-        if saved.get(name) != judges.get(name):
+        if saved.get(name) != other.get(name):
             values = {"first": paths[0], "second": paths[1].name, "name": name}
-            values |= {"one": saved.get(name), "other": judges.get(name)}
+            values |= {"one": saved.get(name), "other": other.get(name)}
             raise CheckpointError("no_pair", **values)
     for name, value in state.origin.items():
         if saved.get(name, value) != value:
@@ -218,19 +275,19 @@ def _load_pair(
             config_name = experiment.config_file.name
             raise CheckpointError("trained_with", config=config_name, again=value, **values)
     try:
-        load_weights(state.discriminators, judges["model"], paths[1])
+        load_weights(state.discriminators, other["model"], paths[1])
         load_weights(state.synthesizer, saved["model"], paths[0])
         if state.average is not None:
             load_weights(state.average, saved.get("average", saved["model"]), paths[0])
     except CheckpointError as error:
-        told = ", ".join(f"{name} {value}" for name, value in state.origin.items())
-        reason = {"reason": error, "config": experiment.config_file, "told": told}
+        origin = ", ".join(f"{name} {value}" for name, value in state.origin.items())
+        reason = {"reason": error, "config": experiment.config_file, "told": origin}
         raise CheckpointError("state_misfit", **reason) from error
     moments = [
         match_optimizer(content, network, optimizer, path)
         for content, network, optimizer, path in (
             (saved, state.synthesizer, state.synthesizer_optimizer, paths[0]),
-            (judges, state.discriminators, state.discriminator_optimizer, paths[1]),
+            (other, state.discriminators, state.discriminator_optimizer, paths[1]),
         )
     ]
     state.synthesizer_optimizer.load_state_dict(moments[0])

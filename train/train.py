@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -30,11 +31,13 @@ from train.filelist import complete_clips, silent_clip, write_filelist
 from train.metrics import append_metrics, write_sample
 from train.options import TrainOptions, parse_options, train_command
 from train.recipes import Training, recipe
-from train.state import save_state
+from train.state import TrainState, report_left_out, save_state
 from train.tensorboard import Curves
-from train.worker import Progress, WorkerError, run_worker, uninterrupted
+from train.worker import SECONDS, Progress, WorkerError, run_worker, uninterrupted
 
 METRICS_SECONDS = 10.0  # between two entries of the losses
+MEAN_STEPS = 50  # whose losses are shown as one
+READERS = 2  # threads that read batches ahead
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ def _train(options: TrainOptions) -> Path:
 
 
 def _open(experiment: Experiment, options: TrainOptions) -> Training:
-    """The run of an experiment, after its list of clips is written."""
+    """Open the run of an experiment, after its list of clips is written."""
     groups = experiment.read_config()
     way, model = recipe(groups["version"]), groups["model"]
     if processes.count() > 1 and not way.averages_gradients:
@@ -132,13 +135,13 @@ def _loop(
     state = run.state
     started = saved = measured = time.monotonic()
     before = state.seconds
-    recent: dict[str, list[float]] = defaultdict(list)
+    recent = _Recent()
     total, unit = options.steps or options.epochs * run.steps_per_epoch, "steps"
     if not total:
-        total, unit = round(60 * options.limit_minutes), "s"
+        total, unit = round(60 * options.limit_minutes), SECONDS
 
     def done() -> int:
-        if unit == "s":
+        if unit == SECONDS:
             return min(total, int(state.seconds))
         if options.steps:
             return min(total, state.step)
@@ -150,38 +153,77 @@ def _loop(
         )
     with (
         Progress(total, unit, "train", done=done()) as progress,
-        ThreadPoolExecutor(1) as reader,  # reads the next batch while this one is computed
+        closing(_batches(run)) as batches,
         uninterrupted() as stops,  # a state is saved between steps, never in the middle of one
     ):
-        upcoming = reader.submit(run.batch, state.step)
         while not processes.any_of(bool(stops) or _is_over(run, options)):
-            batch = upcoming.result()
-            upcoming = reader.submit(run.batch, state.step + 1)
-            losses = _step(run, batch, options)
+            losses = _step(run, next(batches), options)
             state.seconds = before + time.monotonic() - started
-            for name, value in losses.items():
-                recent[name] = [*recent[name][-49:], value]
-            means = {name: float(np.mean(values)) for name, values in recent.items()}
-            progress.advance(
-                done() - progress.done,
-                f"step {state.step}, epoch {state.epoch}, mel loss {means['loss/mel']:.3f}",
-            )
+            recent.add(losses)
+            progress.advance(done() - progress.done, partial(_note, state, recent))
             if _ends_epochs(run, options.voice_epochs) and processes.rank() == 0:
                 name = f"{voice.stem}_e{state.epoch}_s{state.step}.pth"
                 save_voice_model(voice.with_name(name), run.voice(float("nan")))
             if time.monotonic() - measured > METRICS_SECONDS:
-                note(means)
+                note(recent.means())
+                report_left_out(state)
                 measured = time.monotonic()
             if time.monotonic() - saved >= 60 * options.save_minutes:
-                logger.info("%s", "  ".join(f"{k} {mean:.4g}" for k, mean in means.items()))
+                logger.info(
+                    "%s", "  ".join(f"{k} {mean:.4g}" for k, mean in recent.means().items())
+                )
                 keep()
                 saved = time.monotonic()
         if remaining := done() - progress.done:
             progress.advance(remaining)
 
 
-def _step(run: Training, batch: Any, options: TrainOptions) -> dict[str, float]:
-    """One update; WorkerError where the memory does not suffice for it."""
+class _Recent:
+    """The losses of the last steps; on a GPU they are read when somebody asks for their means."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, deque[torch.Tensor | float]] = {}
+
+    def add(self, losses: dict[str, torch.Tensor | float]) -> None:
+        """Keep the losses of a step by name."""
+        for name, value in losses.items():
+            self._values.setdefault(name, deque(maxlen=MEAN_STEPS)).append(value)
+
+    def mean(self, name: str) -> float:
+        """Return the mean of a loss."""
+        values = self._values[name]
+        if isinstance(values[0], torch.Tensor):
+            return float(torch.stack(list(values)).double().mean())
+        return float(np.mean(values))
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of every loss by name."""
+        return {name: self.mean(name) for name in self._values}
+
+
+def _note(state: TrainState, recent: _Recent) -> str:
+    """Describe how far a training is, for its progress line."""
+    return f"step {state.step}, epoch {state.epoch}, mel loss {recent.mean('loss/mel'):.3f}"
+
+
+def _batches(run: Training) -> Iterator[Any]:
+    """Yield the batch of every step from now on, read ahead while others are computed."""
+    with ThreadPoolExecutor(READERS) as readers:
+        step = run.state.step
+        ahead = deque(readers.submit(run.batch, step + i) for i in range(READERS))
+        try:
+            while True:
+                step += 1
+                batch = ahead.popleft().result()
+                ahead.append(readers.submit(run.batch, step + READERS - 1))
+                yield batch
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _step(run: Training, batch: Any, options: TrainOptions) -> dict[str, torch.Tensor | float]:
+    """Update both networks; WorkerError where the memory does not suffice for it."""
     try:
         return run.train_step(batch)
     except (RuntimeError, MemoryError) as error:

@@ -25,6 +25,7 @@ from train.experiment import Experiment
 CONSOLE_SECONDS = 1.0  # between two progress lines on stdout
 LOG_SECONDS = 10.0  # between two progress lines in the log
 LOCK_SECONDS = 3.0  # to wait for an experiment that another worker has in hand
+SECONDS = "s"  # unit of work that lasts as long as it was told to
 REPEAT_SECONDS = 10.0  # a second stop signal within this time is taken for impatience
 
 logger = logging.getLogger("train.worker")
@@ -59,14 +60,16 @@ class ProgressLine:
 class Progress:
     """Progress line on stdout, e.g. `extract_f0 12/345 (3%) 3.4 files/s, 1:37 left`.
 
-    done: what an earlier run has finished; it does not count for the rate.
+    done: what an earlier run has finished; it does not count for the rate. Work that is measured in
+    SECONDS shows the time instead: `train 2:00/15:00 (13%), 13:00 left`.
     """
 
     def __init__(self, total: int, unit: str, name: str, done: int = 0) -> None:
         self.total, self.unit, self.name, self.done = total, unit, name, done
         self._done_before, self._started = done, time.monotonic()
         self._console_time = self._log_time = -float("inf")
-        self._note, self._width = "", 0
+        self._note: str | Callable[[], str] = ""
+        self._width = 0
         self._rewrites = sys.stdout.isatty()
 
     def __enter__(self) -> Progress:
@@ -81,8 +84,11 @@ class Progress:
     ) -> None:
         self._show(last=True)
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Count finished work; note (no line breaks) is put at the end of the line."""
+    def advance(self, count: int = 1, note: str | Callable[[], str] = "") -> None:
+        """Count finished work; note (no line breaks) is put at the end of the line.
+
+        A note that is a function is called when the line is shown.
+        """
         self.done += count
         self._note = note
         self._show()
@@ -97,14 +103,21 @@ class Progress:
             left = "0:00"
         elif rate > 0:
             left = _clock((self.total - self.done) / rate)
-        note = f", {self._note}" if self._note else ""
+        note = self._note if isinstance(self._note, str) else self._note()
+        note = f", {note}" if note else ""
+        if self.unit == SECONDS:
+            counts = f"{_clock(self.done)}/{_clock(self.total)} ({percent}%)"
+            return f"{self.name} {counts}, {left} left{note}"
         counts = f"{self.done}/{self.total} ({percent}%)"
         return f"{self.name} {counts} {_rate(rate)} {self.unit}/s, {left} left{note}"
 
     def _show(self, last: bool = False) -> None:
-        if not is_first():
+        now = time.monotonic()
+        is_due = last or now - self._console_time >= CONSOLE_SECONDS
+        is_due = is_due or now - self._log_time >= LOG_SECONDS
+        if not (is_due and is_first()):
             return
-        now, line = time.monotonic(), self.line()
+        line = self.line()
         if last or now - self._console_time >= CONSOLE_SECONDS:
             self._console_time = now
             if self._rewrites:
@@ -118,7 +131,8 @@ class Progress:
 
 
 _PROGRESS = re.compile(
-    r"(?P<name>\w+) (?P<done>\d+)/(?P<total>\d+) \(\d+%\) (?P<rate>[\d.]+) (?P<unit>\S+)/s, "
+    r"(?P<name>\w+) (?P<done>[\d:]+)/(?P<total>[\d:]+) "
+    r"\(\d+%\)(?: (?P<rate>[\d.]+) (?P<unit>\S+)/s)?, "
     r"(?P<left>\?|[\d:]+) left(?:, (?P<note>.*))?"
 )
 
@@ -127,21 +141,24 @@ def parse_progress(line: str) -> ProgressLine | None:
     """Read the last progress line in a line of output (also after a time stamp); None if none."""
     for text in reversed(line.rstrip().split("\r")):
         if match := _PROGRESS.search(text.rstrip()):
-            seconds = None
-            if match["left"] != "?":
-                seconds = 0
-                for part in match["left"].split(":"):
-                    seconds = 60 * seconds + int(part)
             return ProgressLine(
                 name=match["name"],
-                done=int(match["done"]),
-                total=int(match["total"]),
-                unit=match["unit"],
-                rate=float(match["rate"]),
-                seconds_left=seconds,
+                done=_from_clock(match["done"]),
+                total=_from_clock(match["total"]),
+                unit=match["unit"] or SECONDS,
+                rate=float(match["rate"] or 1),
+                seconds_left=None if match["left"] == "?" else _from_clock(match["left"]),
                 note=match["note"] or "",
             )
     return None
+
+
+def _from_clock(text: str) -> int:
+    """Read a number, or h:mm:ss and m:ss as seconds."""
+    number = 0
+    for part in text.split(":"):
+        number = 60 * number + int(part or 0)
+    return number
 
 
 def is_first() -> bool:

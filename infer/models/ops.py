@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,13 @@ def draw_normal(shape: tuple[int, ...], generator: torch.Generator | None, like:
     return torch.randn(shape, generator=generator).to(like)
 
 
+class Kernel(NamedTuple):
+    """What a convolution multiplies with and adds."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
 class Conv(nn.Module):
     """1-D convolution or transposed convolution, (B, C, T) -> (B, C', T').
 
@@ -53,6 +61,7 @@ class Conv(nn.Module):
         super().__init__()
         self.kernel_size, self.stride = kernel_size, stride
         self.padding, self.dilation = padding, dilation
+        self.prepared: Kernel | None = None  # made for all convolutions of a network at once
         self.normed, self.transposed = normed, transposed
         first, second = (in_dim, out_dim) if transposed else (out_dim, in_dim)
         weight = torch.empty(first, second, kernel_size)
@@ -68,13 +77,16 @@ class Conv(nn.Module):
             self.register_parameter("bias", offset)
 
     def kernel(self) -> Tensor:
-        """The weight to convolve with."""
+        """Return the weight to convolve with."""
+        if self.prepared is not None:
+            return self.prepared.weight
         return torch._weight_norm(self.weight_v, self.weight_g, 0) if self.normed else self.weight
 
     def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias if self.prepared is None else self.prepared.bias
         if self.transposed:
-            return F.conv_transpose1d(x, self.kernel(), self.bias, self.stride, self.padding)
-        return F.conv1d(x, self.kernel(), self.bias, self.stride, self.padding, self.dilation)
+            return F.conv_transpose1d(x, self.kernel(), bias, self.stride, self.padding)
+        return F.conv1d(x, self.kernel(), bias, self.stride, self.padding, self.dilation)
 
 
 def fold_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

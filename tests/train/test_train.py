@@ -194,10 +194,10 @@ def test_a_best_save_that_nothing_holds_is_not_replaced_silently(
     )
     model = load_voice_model(given.voice)
     save_voice_model(given.voice, replace(model, info="9 steps, held-out loss 0.1"))
-    with pytest.raises(WorkerError, match=r"0\.5000, was at step 3.*another voice \(9 steps"):
+    with pytest.raises(ValueError, match=r"0\.5000, was at step 3.*another voice \(9 steps"):
         export_base(export)
     given.voice.unlink()
-    with pytest.raises(WorkerError, match=r"was at step 3.*--no-best"):
+    with pytest.raises(ValueError, match=r"was at step 3.*--no-best"):
         export_base(export)
     assert not (tmp_path / "base").exists()
 

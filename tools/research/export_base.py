@@ -47,7 +47,7 @@ def export_base(options: ExportBaseOptions) -> int:
     experiment = Experiment(options.experiment)
     steps = experiment.saved_steps()
     if not steps:
-        raise WorkerError(f"{experiment.root} holds no training state; run train.train first")
+        raise WorkerError("no_states", folder=experiment.root)
     newest = load_training_state(experiment.generator_state(steps[-1]))
     step = newest.get("best_step", 0) if options.best else 0
     step = step or steps[-1]  # 0: nothing was held out
@@ -73,13 +73,13 @@ def _from_voice(path: Path, step: int, loss: float) -> dict[str, Tensor]:
     """The weights of the voice that training wrote at its best save."""
     wanted = f"the lowest held-out loss, {loss:.4f}, was at step {step}, whose state is gone"
     if not path.is_file():
-        raise WorkerError(
+        raise ValueError(
             f"{wanted}; name the voice of this training with --voice (there is no {path}), or take "
             "the newest state with --no-best"
         )
     model = load_voice_model(path)
     if not model.info.startswith(f"{step} steps,"):
-        raise WorkerError(
+        raise ValueError(
             f"{wanted}; {path} is another voice ({model.info or 'it does not say which'}): name "
             "the one of this training with --voice, or take the newest state with --no-best"
         )

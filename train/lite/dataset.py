@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -17,6 +19,15 @@ HELD_OUT_FROM = 10  # clips; with fewer, every one is needed for training
 HELD_OUT_MOST = 16
 
 
+class Draws(NamedTuple):
+    """Random numbers of a step: where its harmonics start, and which noise it hears."""
+
+    phase: Tensor  # (B,) cycles
+    content_noise: Tensor  # (B, T, dim) normal, without the log energy's
+    source_noise: Tensor  # (B, T * hop_length) normal
+    crop_start: int  # first sample that the discriminators see
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch of crops of equal length, or whole clips one at a time."""
@@ -26,9 +37,21 @@ class Batch:
     speaker: Tensor  # (B,)
     wav: Tensor  # (B, T * hop_length)
     bandwidth: Tensor  # (B,) Hz
+    draws: Draws | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(value.to(device) for value in vars(self).values()))
+        """Return the batch on a device; a pinned one is copied without waiting."""
+        return self._each(lambda x: x.to(device, non_blocking=x.is_pinned()))
+
+    def pinned(self) -> Batch:
+        """Return the batch in memory that a CUDA GPU copies from by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        *values, draws = vars(self).values()
+        if draws is not None:
+            draws = Draws(*map(change, draws[:-1]), draws.crop_start)
+        return Batch(*map(change, values), draws)
 
 
 def bandwidth(wav: np.ndarray, sample_rate: int) -> float:
@@ -36,8 +59,8 @@ def bandwidth(wav: np.ndarray, sample_rate: int) -> float:
     size = min(1024, len(wav))
     frames = np.lib.stride_tricks.sliding_window_view(wav, size)[::512]
     spec = np.abs(np.fft.rfft(frames * np.hanning(frames.shape[1]))).max(0)
-    heard = np.flatnonzero(spec > spec.max() * 10 ** (BAND_EDGE_DB / 20))
-    return float((heard[-1] + 1) / len(spec) * sample_rate / 2) if len(heard) else sample_rate / 2
+    loud = np.flatnonzero(spec > spec.max() * 10 ** (BAND_EDGE_DB / 20))
+    return float((loud[-1] + 1) / len(spec) * sample_rate / 2) if len(loud) else sample_rate / 2
 
 
 class Dataset:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 import config
-from train.lite.dataset import Batch, Dataset
+from train.lite.dataset import Batch, Dataset, Draws
 from train.lite.discriminators import SpectrogramDiscriminators
 from train.lite.losses import (
     SpectralLoss,
@@ -19,9 +19,7 @@ from train.lite.losses import (
     discriminator_loss,
     feature_matching_loss,
 )
-from train.state import TrainState
-
-logger = logging.getLogger(__name__)
+from train.state import TrainState, optimizer_step
 
 
 @dataclass
@@ -41,128 +39,145 @@ class Trainer:
             self.sample_rate, self.settings["mel_windows"], self.settings["mel_bins"]
         ).to(self.device)
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
-        """One update of both networks; returns the losses by name."""
+    def draw(self, batch: Batch, step: int) -> Draws:
+        """Return the random numbers of a step, a function of seed and step alone."""
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        phase = torch.rand(len(batch.f0), generator=random)
+        noise = self._content_noise(batch.content.shape, random)
+        source = torch.randn(batch.wav.shape, generator=random)
+        length, size = self._sizes(batch)
+        start = int(torch.randint(length - size + 1, (1,), generator=random))
+        return Draws(phase, noise, source, start)
+
+    def _content_noise(self, shape: torch.Size, random: torch.Generator) -> Tensor:
+        """Draw noise for content (B, T, dim): what is faint in it, as the throat is, drowns.
+
+        The last value, the log energy, is left alone.
+        """
+        batch, frames, dim = shape
+        noise = torch.randn(batch, frames // 2 + 1, dim, generator=random)
+        noise[..., -1] = 0
+        return noise.repeat_interleave(2, 1)[:, :frames]
+
+    def _sizes(self, batch: Batch) -> tuple[int, int]:
+        """Samples of a clip that losses see, and of them those that the discriminators see."""
+        length = batch.wav.shape[1] - 2 * self.settings["margin_frames"] * self.hop_length
+        return length, min(self.settings["adversarial_frames"] * self.hop_length, length)
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Update both networks; returns the losses by name, of no dimension."""
         state, settings = self.state, self.settings
-        random = torch.Generator().manual_seed(self.seed * 1_000_003 + state.step)
-        phase = torch.rand(len(batch.f0), generator=random).to(self.device)
-        content = batch.content + settings["content_noise"] * self._noise(batch.content, random)
-        made = state.synthesizer(content, batch.f0, batch.speaker, generator=random, phase=phase)
+        if batch.draws is None:
+            batch = replace(batch, draws=self.draw(batch, state.step))
+        batch = batch.to(self.device)
+        draws = batch.draws
+        content = batch.content + settings["content_noise"] * draws.content_noise
+        fake = state.synthesizer(
+            content, batch.f0, batch.speaker, phase=draws.phase, noise=draws.source_noise
+        )
         margin = settings["margin_frames"] * self.hop_length  # crops lack their surroundings
-        made, real = made[:, margin:-margin], batch.wav[:, margin:-margin]
-        heard = made.detach().requires_grad_()  # what the losses see; its gradient goes to made
+        fake, real = fake[:, margin:-margin], batch.wav[:, margin:-margin]
+        seen = fake.detach().requires_grad_()  # by the losses; its gradient goes to fake
         weight, share = settings["loss_weights"], settings["adversarial_share"]
-        mel, stft = self.spectral(heard, real, batch.bandwidth)
+        mel, stft = self.spectral(seen, real, batch.bandwidth)
         losses: dict[str, Tensor] = {"mel": mel, "stft": stft}
-        (likeness,) = torch.autograd.grad(weight["mel"] * mel + weight["stft"] * stft, heard)
-        gradients = [(likeness, 1.0)]
+        (spectral,) = torch.autograd.grad(weight["mel"] * mel + weight["stft"] * stft, seen)
+        gradients = [(spectral, 1.0)]
         if state.step >= settings["adversarial_from_step"]:
-            crop = self._adversarial_crop(heard.shape[1], random)
-            played, naturalness = self._play(heard, real, batch.bandwidth, crop)
-            losses.update(played)
-            gradients = [(likeness, 1 - share), (naturalness, share)]
+            crop = slice(draws.crop_start, draws.crop_start + self._sizes(batch)[1])
+            adversarial, others = self.discriminator_step(seen, real, batch.bandwidth, crop)
+            losses.update(others)
+            gradients = [(spectral, 1 - share), (adversarial, share)]
         self._update(
+            "synthesizer",
             state.synthesizer,
             state.synthesizer_optimizer,
-            lambda: made.backward(balanced_gradient(gradients)),
+            lambda: fake.backward(balanced_gradient(gradients)),
             settings["learning_rate"],
         )
         self._average()
         state.step += 1
-        return {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
+        return {f"loss/{name}": value.detach() for name, value in losses.items()}
 
-    def _noise(self, content: Tensor, random: torch.Generator) -> Tensor:
-        """Noise for content (B, T, dim): what is faint in it, as the throat is, drowns.
+    def discriminator_step(
+        self, fake: Tensor, real: Tensor, bandwidth: Tensor, crop: slice
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Update the discriminators on a crop of fake and real, (B, N) each.
 
-        The last value, the log energy, is left alone.
-        """
-        batch, frames, dim = content.shape
-        noise = torch.randn(batch, frames // 2 + 1, dim, generator=random)
-        noise[..., -1] = 0
-        return noise.repeat_interleave(2, 1)[:, :frames].to(content)
-
-    def _adversarial_crop(self, length: int, random: torch.Generator) -> slice:
-        size = min(self.settings["adversarial_frames"] * self.hop_length, length)
-        start = int(torch.randint(length - size + 1, (1,), generator=random))
-        return slice(start, start + size)
-
-    def _play(
-        self, heard: Tensor, real: Tensor, bandwidth: Tensor, crop: slice
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Train the discriminators on a crop of what was made (heard) and of what is real.
-
-        Returns the losses and the gradient that their judgement, before this update, gives heard.
+        Returns the gradient that they, before this update, give fake, and the losses.
         """
         networks, weight = self.state.discriminators, self.settings["loss_weights"]
-        with config.autocast(self.device):  # apart: heard's gradient then costs half of one pass
+        with config.autocast(self.device), parametrize.cached():  # kernels once for both
+            # apart: fake's gradient then costs half of one pass
             real_scores, real_layers = networks(real[:, crop], bandwidth)
-            made_scores, made_layers = networks(heard[:, crop], bandwidth)
-        real_scores, made_scores = (
-            [score.float() for score in scores] for scores in (real_scores, made_scores)
+            fake_scores, fake_layers = networks(fake[:, crop], bandwidth)
+        real_scores, fake_scores = (
+            [score.float() for score in scores] for scores in (real_scores, fake_scores)
         )
         pairs = [
-            list(zip(*layers, strict=True)) for layers in zip(real_layers, made_layers, strict=True)
+            list(zip(*layers, strict=True)) for layers in zip(real_layers, fake_layers, strict=True)
         ]
         losses = {
-            "adversarial": adversarial_loss(made_scores),
+            "adversarial": adversarial_loss(fake_scores),
             "feature_matching": feature_matching_loss(pairs),
         }
-        judged = sum(weight[name] * loss for name, loss in losses.items())
-        (naturalness,) = torch.autograd.grad(judged, heard, retain_graph=True)
-        losses["discriminator"] = discriminator_loss(real_scores, made_scores)
+        weighted = sum(weight[name] * loss for name, loss in losses.items())
+        (gradient,) = torch.autograd.grad(weighted, fake, retain_graph=True)
+        losses["discriminator"] = discriminator_loss(real_scores, fake_scores)
         self._update(
+            "discriminators",
             networks,
             self.state.discriminator_optimizer,
             lambda: losses["discriminator"].backward(inputs=list(networks.parameters())),
             self.settings["discriminator_learning_rate"],
         )
-        return losses, naturalness
+        return gradient, losses
 
     def _update(
         self,
+        name: str,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
         backward: Callable[[], None],
         learning_rate: float,
     ) -> None:
-        """One optimiser step; a step whose gradient is not finite is left out and said."""
+        """Step an optimiser; a gradient that is not finite is left out."""
         optimizer.zero_grad(set_to_none=True)
         backward()
-        norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings["gradient_clip"])
-        if not torch.isfinite(norm):
-            logger.warning("step %d left out: its gradient is not finite", self.state.step)
-            return
+        norm = nn.utils.clip_grad_norm_(
+            network.parameters(), self.settings["gradient_clip"], foreach=True
+        )
         warmup = min(1.0, (self.state.step + 1) / self.settings["warmup_steps"])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * warmup
-        optimizer.step()
+        optimizer_step(self.state, name, optimizer, norm)
 
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.settings["ema_decay"], (1 + self.state.step) / (10 + self.state.step))
-        for mean, value in zip(
-            self.state.average.parameters(), self.state.synthesizer.parameters(), strict=True
-        ):
-            mean.lerp_(value, 1 - decay)
+        means, values = (
+            list(network.parameters()) for network in (self.state.average, self.state.synthesizer)
+        )
+        torch._foreach_lerp_(means, values, 1 - decay)
 
     @torch.inference_mode()
     def held_out_loss(self, dataset: Dataset) -> float:
-        """Mean mel loss of the average on the held-out clips; nan where there are none."""
+        """Return the average's mean mel loss on the held-out clips; nan where there are none."""
         losses = []
         for clip in dataset.held_out:
             batch = dataset.whole(clip).to(self.device)
-            losses.append(float(self.spectral(self.speak(batch), batch.wav, batch.bandwidth)[0]))
+            losses.append(float(self.spectral(self.render(batch), batch.wav, batch.bandwidth)[0]))
         return sum(losses) / len(losses) if losses else float("nan")
 
     @torch.inference_mode()
-    def speak(self, batch: Batch) -> Tensor:
-        """What the average makes of a whole clip, (B, N); the same every time."""
+    def render(self, batch: Batch) -> Tensor:
+        """Render a whole clip with the average, (B, N); the same every time."""
         random = torch.Generator().manual_seed(0)
         return self.state.average(batch.content, batch.f0, batch.speaker, generator=random)
 
 
 def balanced_gradient(gradients: list[tuple[Tensor, float]]) -> Tensor:
-    """One gradient (B, N) of several, each with its share: pairs of (gradient, share).
+    """Mix gradients (B, N), each with its share: pairs of (gradient, share).
 
     Each is scaled to unit size per clip, so neither a quiet clip nor a loss with steep spots rules
     (after the balancer of EnCodec, arXiv:2210.13438).
@@ -175,7 +190,7 @@ def balanced_gradient(gradients: list[tuple[Tensor, float]]) -> Tensor:
 
 
 def make_discriminators(settings: dict[str, Any], sample_rate: int) -> SpectrogramDiscriminators:
-    """The discriminators that the "train" group asks for."""
+    """Make the discriminators that the "train" group asks for."""
     return SpectrogramDiscriminators(
         sample_rate, settings["discriminator_windows"], settings["discriminator_channels"]
     )

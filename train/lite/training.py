@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import config
 from infer.models.families import family, plain
@@ -43,15 +44,17 @@ class LiteTraining:
         return self.dataset.steps_per_epoch
 
     def batch(self, step: int) -> Batch:
-        """Crops of one length."""
-        return self.dataset.batch(step, self.trainer.settings["segment_frames"])
+        """Return crops of one length, and the random numbers of the step."""
+        batch = self.dataset.batch(step, self.trainer.settings["segment_frames"])
+        batch = replace(batch, draws=self.trainer.draw(batch, step))
+        return batch.pinned() if self.trainer.device.type == "cuda" else batch
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
-        """One update of both networks; returns the losses by name."""
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Update both networks; returns the losses by name."""
         state = self.state
         if state.step == self.trainer.settings["adversarial_from_step"]:
             state.best_loss = float("inf")  # from here on, sharper beats closer on average
-        losses = self.trainer.train_step(batch.to(self.trainer.device))
+        losses = self.trainer.train_step(batch)
         state.epoch, state.epoch_step = divmod(state.step, self.steps_per_epoch)
         return losses
 
@@ -62,7 +65,7 @@ class LiteTraining:
     def sample(self) -> tuple[np.ndarray, np.ndarray, int]:
         """A held-out clip as the average makes it and as it was recorded, (N,) each, and Hz."""
         clip = self.dataset.whole((self.dataset.held_out or self.dataset.training)[0])
-        made = self.trainer.speak(clip.to(self.trainer.device))[0].cpu().numpy()
+        made = self.trainer.render(clip.to(self.trainer.device))[0].cpu().numpy()
         return made, clip.wav[0].numpy(), self.params.sample_rate
 
     def voice(self, loss: float) -> VoiceModel:
@@ -106,16 +109,16 @@ def open_training(
 def _start(state: TrainState, options: TrainOptions, kind: Any) -> None:
     """Take the weights of another experiment, or of the base model, or leave them as they are."""
     if options.from_experiment is not None:
-        path, judges_path = saved_files(Experiment(options.from_experiment), options.from_step)
+        path, other_path = saved_files(Experiment(options.from_experiment), options.from_step)
     elif options.use_base:
-        path, judges_path = base_files(options.base or config.ASSETS / kind.base)
+        path, other_path = base_files(options.base or config.ASSETS / kind.base)
     else:
         return
     saved = load_training_state(path)
     weights = kind.adapt(saved.get("average", saved["model"]), state.synthesizer)
     for network in (state.synthesizer, state.average):
         load_weights(network, weights, path)
-    load_weights(state.discriminators, load_training_state(judges_path)["model"], judges_path)
+    load_weights(state.discriminators, load_training_state(other_path)["model"], other_path)
     logger.info("starting from %s", path)
 
 

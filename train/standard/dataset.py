@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import soundfile
@@ -53,13 +54,25 @@ class Utterances:
         return Noise(self.latent_noise, source, self.crop)
 
     def to(self, device: torch.device) -> Utterances:
-        return Utterances(*(x if x is None else x.to(device) for x in vars(self).values()))
+        """Return the batch on a device; a pinned one is copied without waiting."""
+        return self._each(lambda x: x.to(device, non_blocking=x.is_pinned()))
+
+    def pinned(self) -> Utterances:
+        """Return the batch in memory that a CUDA GPU copies from by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Utterances:
+        return Utterances(*(x if x is None else change(x) for x in vars(self).values()))
 
     def parts(self, number: int) -> Iterator[Utterances]:
-        """The batch in so many parts."""
-        for rows in torch.arange(len(self)).chunk(number):
-            first, end = int(rows[0]), int(rows[-1]) + 1
-            yield Utterances(*(x if x is None else x[first:end] for x in vars(self).values()))
+        """Yield the batch in so many parts."""
+        if number == 1:
+            yield self
+            return
+        size = -(-len(self) // number)
+        for first in range(0, len(self), size):
+            end = first + size
+            yield self._each(itemgetter(slice(first, end)))
 
 
 @dataclass

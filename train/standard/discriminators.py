@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infer.models.ops import Kernel
+
 SLOPE = 0.1  # of the leaky ReLU
 PERIODS = {"v1": (2, 3, 5, 7, 11, 17), "v2": (2, 3, 5, 7, 11, 17, 23, 37)}
 # out channels, kernel, stride, groups
@@ -27,18 +29,19 @@ class NormedConv(nn.Module):
             "stride": conv.stride, "padding": conv.padding, "groups": conv.groups,
         }  # fmt: skip
         self.bias = nn.Parameter(conv.bias.detach().clone())
-        self.weight_g = nn.Parameter(_length(conv.weight.detach()))
+        dims = tuple(range(1, conv.weight.dim()))
+        magnitude = torch.linalg.vector_norm(conv.weight.detach(), dim=dims, keepdim=True)
+        self.weight_g = nn.Parameter(magnitude)
         self.weight_v = nn.Parameter(conv.weight.detach().clone())
+        self.prepared: Kernel | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight_v * (self.weight_g / _length(self.weight_v))
+        weight, bias = self.prepared or (
+            torch._weight_norm(self.weight_v, self.weight_g, 0),
+            self.bias,
+        )
         convolve = F.conv1d if weight.dim() == 3 else F.conv2d
-        return convolve(x, weight, self.bias, **self.settings)
-
-
-def _length(weight: Tensor) -> Tensor:
-    dims = tuple(range(1, weight.dim()))
-    return torch.linalg.vector_norm(weight, dim=dims, keepdim=True)
+        return convolve(x, weight, bias, **self.settings)
 
 
 class ScaleDiscriminator(nn.Module):
@@ -59,7 +62,7 @@ class ScaleDiscriminator(nn.Module):
 
     def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, N) -> scores (B, n) and every layer's output."""
-        return _judge(self, wav)
+        return _score(self, wav)
 
 
 class PeriodDiscriminator(nn.Module):
@@ -79,10 +82,10 @@ class PeriodDiscriminator(nn.Module):
     def forward(self, wav: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 1, N) -> scores (B, n) and every layer's output."""
         padded = F.pad(wav, (0, -wav.shape[-1] % self.period), "reflect")
-        return _judge(self, padded.unflatten(-1, (-1, self.period)))
+        return _score(self, padded.unflatten(-1, (-1, self.period)))
 
 
-def _judge(network: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _score(network: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
     layers = []
     for conv in network.convs:
         x = F.leaky_relu(conv(x), SLOPE)

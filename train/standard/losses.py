@@ -10,26 +10,26 @@ import torch
 from torch import Tensor
 
 
-def discriminator_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
-    """Least squares: real scores 1, made scores 0; the sum over discriminators."""
+def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Return the least squares: real scores 1, fake scores 0; the sum over discriminators."""
     parts = [
-        (1 - r.float()).square().mean() + m.float().square().mean()
-        for r, m in zip(real, made, strict=True)
+        (1 - r.float()).square().mean() + f.float().square().mean()
+        for r, f in zip(real, fake, strict=True)
     ]
     return torch.stack(parts).sum()
 
 
-def adversarial_loss(made: list[Tensor]) -> Tensor:
-    """What the synthesizer minimises: the distance of its scores from 1."""
-    return torch.stack([(1 - score.float()).square().mean() for score in made]).sum()
+def adversarial_loss(fake: list[Tensor]) -> Tensor:
+    """Return what the synthesizer minimises: the distance of its scores from 1."""
+    return torch.stack([(1 - score.float()).square().mean() for score in fake]).sum()
 
 
-def feature_matching_loss(real: list[list[Tensor]], made: list[list[Tensor]]) -> Tensor:
-    """The sum of the mean differences of every layer."""
+def feature_matching_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+    """Return the sum of the mean differences of every layer."""
     parts = [
-        (r.detach().float() - m.float()).abs().mean()
-        for real_layers, made_layers in zip(real, made, strict=True)
-        for r, m in zip(real_layers, made_layers, strict=True)
+        (r.detach().float() - f.float()).abs().mean()
+        for real_layers, fake_layers in zip(real, fake, strict=True)
+        for r, f in zip(real_layers, fake_layers, strict=True)
     ]
     return torch.stack(parts).sum()
 

@@ -7,7 +7,6 @@ trained with these.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
@@ -48,11 +47,33 @@ class SpectrogramParams:
         )
 
 
+class MelSpectrogram:
+    """Linear and log-mel spectrograms on a device that holds the window and the filters."""
+
+    def __init__(self, params: SpectrogramParams, device: torch.device) -> None:
+        self.params = params
+        given = {"low": params.f_min, "high": params.f_max or None}
+        filters = mel_filters(params.n_mels, params.n_fft, params.sample_rate, **given)
+        self.filters = torch.from_numpy(filters).to(device)  # (n_mels, F) float32
+        self.window = torch.hann_window(params.win_length, device=device)
+
+    def linear(self, wav: Tensor) -> Tensor:
+        """(B, N) -> magnitude (B, n_fft / 2 + 1, N // hop_length)."""
+        return _magnitude(wav, self.params, self.window)
+
+    def log_mel(self, spec: Tensor) -> Tensor:
+        """Magnitude (B, F, T) -> natural log of the mel bands (B, n_mels, T)."""
+        return torch.log(torch.matmul(self.filters, spec).clamp(min=self.params.mel_floor))
+
+
 def linear_spectrogram(wav: Tensor, params: SpectrogramParams) -> Tensor:
     """(B, N) -> magnitude (B, n_fft / 2 + 1, N // hop_length)."""
+    return _magnitude(wav, params, torch.hann_window(params.win_length, device=wav.device))
+
+
+def _magnitude(wav: Tensor, params: SpectrogramParams, window: Tensor) -> Tensor:
     margin = (params.n_fft - params.hop_length) // 2
     padded = F.pad(wav[:, None], (margin, margin), "reflect")[:, 0]
-    window = torch.hann_window(params.win_length, dtype=wav.dtype, device=wav.device)
     spec = torch.stft(
         padded, params.n_fft, params.hop_length, params.win_length, window,
         center=False, return_complex=True,
@@ -62,12 +83,4 @@ def linear_spectrogram(wav: Tensor, params: SpectrogramParams) -> Tensor:
 
 def log_mel(spec: Tensor, params: SpectrogramParams) -> Tensor:
     """Magnitude (B, F, T) -> natural log of the mel bands (B, n_mels, T)."""
-    filters = _filters(params).to(spec)
-    return torch.log(torch.matmul(filters, spec).clamp(min=params.mel_floor))
-
-
-@cache
-def _filters(params: SpectrogramParams) -> Tensor:
-    """The mel filterbank: (n_mels, F) float32."""
-    given = {"low": params.f_min, "high": params.f_max or None}
-    return torch.from_numpy(mel_filters(params.n_mels, params.n_fft, params.sample_rate, **given))
+    return MelSpectrogram(params, spec.device).log_mel(spec)

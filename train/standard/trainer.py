@@ -1,18 +1,18 @@
 """One training step of the standard recipe: VITS losses against multi-period discriminators.
 
 A batch may be computed in parts, and shared by processes: every loss is a part's share of the whole
-batch's, so the gradients that are added up are the whole batch's gradient.
+batch's, so the gradients that are added up are the whole batch's gradient. On a CUDA GPU nothing in
+a step waits for it: losses stay there until they are reported, and the optimiser itself leaves out
+a gradient that is not finite.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,14 +21,15 @@ from infer.models.ops import crop_frames
 from infer.models.standard.synthesizer import TrainingOutput
 from train import processes
 from train.standard.dataset import Utterances
+from train.standard.kernels import prepared_kernels
 from train.standard.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
     kl_sum,
 )
-from train.standard.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
-from train.state import TrainState
+from train.standard.spectrogram import MelSpectrogram, SpectrogramParams
+from train.state import TrainState, optimizer_step
 from train.worker import WorkerError
 
 Result = TypeVar("Result")
@@ -47,18 +48,22 @@ class StandardTrainer:
     device: torch.device
     dtype: torch.dtype  # of the networks' products; losses and weights are float32
     parts: int = 1  # that a batch is computed in, to fit the memory
-    gradient_norms: dict[str, float] = field(default_factory=dict)
+    gradient_norms: dict[str, Tensor] = field(default_factory=dict)
+    mel: MelSpectrogram = field(init=False)
 
-    def train_step(self, batch: Utterances) -> dict[str, float]:
-        """One update of both networks; returns the weighted losses by name."""
+    def __post_init__(self) -> None:
+        self.mel = MelSpectrogram(self.spectrogram, self.device)
+
+    def train_step(self, batch: Utterances) -> dict[str, Tensor | float]:
+        """Update both networks; returns the weighted losses by name, of no dimension."""
         state, batch = self.state, batch.to(self.device)
-        items = processes.total(len(batch), self.device)
-        frames = processes.total(float(batch.lengths.sum()), self.device)
+        items = len(batch) * processes.count()  # each process has as many
+        frames = processes.total(batch.lengths.sum())
         rate = self.settings["learning_rate"] * self.settings["lr_decay"] ** state.epoch
-        losses: dict[str, float] = defaultdict(float)
-        made = self._fitted(lambda: self.judge(batch, items, losses), batch)
+        losses: dict[str, Tensor] = {}
+        fake = self._fitted(lambda: self.discriminator_step(batch, items, losses), batch)
         self._update("discriminators", state.discriminators, state.discriminator_optimizer, rate)
-        self._fitted(lambda: self.learn(batch, made, items, frames, losses), batch)
+        self._fitted(lambda: self.generator_step(batch, fake, items, frames, losses), batch)
         self._update("synthesizer", state.synthesizer, state.synthesizer_optimizer, rate)
         if state.scaler is not None:
             state.scaler.update()
@@ -73,7 +78,7 @@ class StandardTrainer:
         }
 
     def _fitted(self, compute: Callable[[], Result], batch: Utterances) -> Result:
-        """What compute returns; while the memory does not suffice, with the batch halved."""
+        """Return what compute does; while the memory does not suffice, the batch is halved."""
         while True:
             try:
                 return compute()
@@ -92,8 +97,8 @@ class StandardTrainer:
                 len(batch), self.device, self.parts,
             )  # fmt: skip
 
-    def judge(
-        self, batch: Utterances, items: float, losses: dict[str, float]
+    def discriminator_step(
+        self, batch: Utterances, items: float, losses: dict[str, Tensor]
     ) -> list[TrainingOutput]:
         """Leave the discriminators' gradient; returns what the synthesizer made, if undivided.
 
@@ -101,38 +106,40 @@ class StandardTrainer:
         """
         networks = self.state.discriminators
         networks.zero_grad(set_to_none=True)
-        kept, total, is_whole = [], 0.0, self.parts == 1
+        kept, terms, is_whole = [], [], self.parts == 1
         for part in batch.parts(self.parts):
             with torch.set_grad_enabled(is_whole):
                 output = self._synthesize(part)
-            with self._fast():
-                real, _ = networks(self._real(part, output))
-                made, _ = networks(output.wav.detach())
-            loss = discriminator_loss(real, made) * (len(part) / items)
+            with prepared_kernels(networks, self.dtype), self._autocast():
+                both = torch.cat([self._real(part, output), output.wav.detach()])
+                scores, _ = networks(both)
+            real, fake = zip(*(score.chunk(2) for score in scores), strict=True)
+            loss = discriminator_loss(real, fake) * (len(part) / items)
             self._scaled(loss).backward()
-            total += float(loss.detach())
+            terms.append(loss.detach())
             if is_whole:
                 kept.append(output)
-        losses["discriminator"] = total
+        losses["discriminator"] = torch.stack(terms).sum()
         return kept
 
-    def learn(
+    def generator_step(
         self,
         batch: Utterances,
-        made: list[TrainingOutput],
+        fake: list[TrainingOutput],
         items: float,
-        frames: float,
-        losses: dict[str, float],
+        frames: Tensor,
+        losses: dict[str, Tensor],
     ) -> None:
-        """Leave the synthesizer's gradient."""
+        """Leave the synthesizer's gradient; fake: what discriminator_step returned."""
         weights, networks = self.settings["loss_weights"], self.state.discriminators
         self.state.synthesizer.zero_grad(set_to_none=True)
-        sums: dict[str, float] = defaultdict(float)
+        names = ("mel", "kl", "feature_matching", "adversarial")
+        sums = []
         networks.requires_grad_(False)
         for part in batch.parts(self.parts):
-            output = made.pop() if made else self._synthesize(part)
-            with self._fast():
-                with torch.no_grad():
+            output = fake.pop() if fake else self._synthesize(part)
+            with prepared_kernels(networks, self.dtype), self._autocast():
+                with torch.no_grad():  # apart: the real ones need no gradient
                     _, real_layers = networks(self._real(part, output))
                 scores, layers = networks(output.wav)
             share = len(part) / items
@@ -145,15 +152,14 @@ class StandardTrainer:
                 "feature_matching": feature_matching_loss(real_layers, layers) * share,
                 "adversarial": adversarial_loss(scores) * share,
             }  # fmt: skip
-            loss = sum(weights[name] * term for name, term in terms.items())
-            self._scaled(loss).backward()
-            for name, term in terms.items():
-                sums[name] += weights[name] * float(term.detach())
+            weighted = torch.stack([weights[name] * terms[name] for name in names])
+            self._scaled(weighted.sum()).backward()
+            sums.append(weighted.detach())
         networks.requires_grad_(True)
-        losses.update(sums)
+        losses.update(zip(names, torch.stack(sums).sum(0), strict=True))
 
     def _synthesize(self, part: Utterances) -> TrainingOutput:
-        with self._fast():
+        with prepared_kernels(self.state.synthesizer, self.dtype), self._autocast():
             return self.state.synthesizer(
                 part.content, part.pitch, part.f0, part.spec, part.lengths, part.speaker,
                 segment_frames=self.settings["segment_frames"], noise=part.noise,
@@ -166,10 +172,10 @@ class StandardTrainer:
 
     def _mel_loss(self, part: Utterances, output: TrainingOutput) -> Tensor:
         spec = crop_frames(part.spec, output.starts, self.settings["segment_frames"])
-        made = linear_spectrogram(output.wav[:, 0].float(), self.spectrogram)
-        return (log_mel(spec, self.spectrogram) - log_mel(made, self.spectrogram)).abs().mean()
+        fake = self.mel.linear(output.wav[:, 0].float())
+        return (self.mel.log_mel(spec) - self.mel.log_mel(fake)).abs().mean()
 
-    def _fast(self) -> torch.autocast:
+    def _autocast(self) -> torch.autocast:
         return torch.autocast(
             self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
         )
@@ -180,20 +186,14 @@ class StandardTrainer:
     def _update(
         self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, rate: float
     ) -> None:
-        """One optimiser step; a step whose gradient is not finite is left out and said."""
+        """Step an optimiser; a gradient that is not finite is left out."""
         scaler = self.state.scaler
         processes.sum_gradients(network.parameters())
         if scaler is not None:
             scaler.unscale_(optimizer)
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
-        norm = float(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients])))
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         self.gradient_norms[name] = norm
         for group in optimizer.param_groups:
             group["lr"], group["initial_lr"] = rate, self.settings["learning_rate"]
-        if scaler is not None:
-            scaler.step(optimizer)  # leaves it out by itself, and lowers the scale
-        elif np.isfinite(norm):
-            optimizer.step()
-        if not np.isfinite(norm) and (scaler is None or scaler.get_scale() < 1):
-            logger.warning("step %d left out: the gradient of the %s is not finite",
-                           self.state.step, name)  # fmt: skip
+        optimizer_step(self.state, name, optimizer, norm)

@@ -53,13 +53,14 @@ class StandardTraining:
         return self.clips.steps_per_epoch
 
     def batch(self, step: int) -> Utterances:
-        """The clips of a step."""
+        """Return the clips of a step."""
         first_step, epoch, position = self._start
         epochs, position = divmod(position + step - first_step, self.steps_per_epoch)
-        return self.clips.batch(epoch + epochs, position, step)
+        batch = self.clips.batch(epoch + epochs, position, step)
+        return batch.pinned() if self.trainer.device.type == "cuda" else batch
 
-    def train_step(self, batch: Utterances) -> dict[str, float]:
-        """One update of both networks; returns the weighted losses by name."""
+    def train_step(self, batch: Utterances) -> dict[str, Tensor | float]:
+        """Update both networks; returns the weighted losses by name."""
         return self.trainer.train_step(batch)
 
     def held_out_loss(self) -> float:

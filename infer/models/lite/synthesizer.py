@@ -31,6 +31,27 @@ def linear_upsample(x: Tensor, factor: int) -> Tensor:
     return (x[..., None] + (following - x)[..., None] * ramp).flatten(1)
 
 
+def overlap_add(frames: Tensor) -> Tensor:
+    """(B, T, window) windows that begin a quarter of their length apart -> their sum (B, N)."""
+    parts = frames.unflatten(-1, (WINDOW_FRAMES, -1)).unbind(2)
+    hop = parts[0].shape[-1]
+    return sum(
+        F.pad(part.flatten(1), (i * hop, (WINDOW_FRAMES - 1 - i) * hop))
+        for i, part in enumerate(parts)
+    )
+
+
+def inverse_stft(spec: Tensor, window: Tensor) -> Tensor:
+    """Spectrum (B, F, T) of centred windows -> samples (B, (T - 1) * hop).
+
+    torch.istft gives the same, but reads whether a window is 0 somewhere, for which a GPU waits.
+    """
+    frames = torch.fft.irfft(spec.transpose(1, 2), len(window)) * window
+    weight = overlap_add((window.square()).expand(1, spec.shape[2], -1))
+    middle = slice(len(window) // 2, -len(window) // 2)
+    return overlap_add(frames)[:, middle] / weight[:, middle]
+
+
 class HarmonicSource(nn.Module):
     """f0 -> band-limited pulses: every harmonic below Nyquist, all with the same level."""
 
@@ -147,10 +168,12 @@ class LiteSynthesizer(nn.Module):
         *,
         generator: torch.Generator | None = None,
         phase: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """content: (B, T, content_dim) at 100 frames/s; f0: (B, T) Hz, 0 unvoiced; speaker: (B,).
 
-        generator draws the noise source. phase: (B,) cycles, where the harmonic source starts.
+        noise: (B, T * hop_length) normal, the noise source; without it generator draws it.
+        phase: (B,) cycles, where the harmonic source starts.
         Returns the waveform (B, T * hop_length), about -1..1, not limited.
         """
         vector, pitch = self.emb_g(speaker), self.describe_f0(f0)
@@ -158,15 +181,21 @@ class LiteSynthesizer(nn.Module):
             x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(pitch)
             for block in self.blocks:
                 x = block(x, vector)
-        return self._render(self.norm(x.float()), f0, generator, phase)
+        return self._render(self.norm(x.float()), f0, generator, phase, noise)
 
     def _render(
-        self, x: Tensor, f0: Tensor, generator: torch.Generator | None, phase: Tensor | None
+        self,
+        x: Tensor,
+        f0: Tensor,
+        generator: torch.Generator | None,
+        phase: Tensor | None,
+        noise: Tensor | None,
     ) -> Tensor:
         """Filter both sources by the last hidden state (B, T, C)."""
         x = torch.cat([x, x[:, -1:]], 1)  # the STFT has one frame more than f0
         pulses, _ = self.source(f0, phase)
-        noise = torch.randn(pulses.shape, generator=generator, device="cpu").to(pulses)
+        if noise is None:
+            noise = torch.randn(pulses.shape, generator=generator, device="cpu").to(pulses)
         harmonic = self._spectrum(pulses) * torch.polar(
             torch.exp(self.harmonic_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)),
             self.harmonic_phase(x).transpose(1, 2),
@@ -174,10 +203,7 @@ class LiteSynthesizer(nn.Module):
         noisy = self._spectrum(noise) * torch.exp(
             self.noise_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)
         )
-        return torch.istft(
-            harmonic + noisy, self.n_fft, self.params.hop_length, window=self.window,
-            length=pulses.shape[1],
-        )  # fmt: skip
+        return inverse_stft(harmonic + noisy, self.window)[:, : pulses.shape[1]]
 
     def _spectrum(self, wav: Tensor) -> Tensor:
         return torch.stft(

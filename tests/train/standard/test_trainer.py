@@ -112,14 +112,14 @@ def test_losses_and_gradients_of_the_full_model_are_the_references(parts: int) -
         state, groups["train"], spectrogram, 10, torch.device("cpu"), torch.float32, parts
     )
     batch, wanted, losses = golden_batch(), LOSSES["disc"]["v2"], {}
-    made = trainer.judge(batch, 2, losses)
+    made = trainer.discriminator_step(batch, 2, losses)
     assert losses["discriminator"] == pytest.approx(wanted["disc"], rel=1e-4)
     assert norm(state.discriminators) == pytest.approx(wanted["grad_norm_d"], rel=1e-3)
     if made:
         golden = np.load(GOLDEN / "train_fwd_v2_f0_40k.npz")
         assert np.abs(made[0].wav.detach().numpy() - golden["o"]).max() < 2e-5
         assert made[0].starts.tolist() == golden["ids_slice"].tolist()
-    trainer.learn(batch, made, 2, float(batch.lengths.sum()), losses)
+    trainer.generator_step(batch, made, 2, batch.lengths.sum(), losses)
     assert losses["mel"] == pytest.approx(LOSSES["mel"], rel=1e-4)
     assert losses["kl"] == pytest.approx(LOSSES["kl"], rel=1e-4)
     assert losses["feature_matching"] == pytest.approx(wanted["fm"], rel=1e-4)
