@@ -15,13 +15,16 @@ from errors import NoFile, UserError
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
+CLIP_SECONDS = 3.7  # of a clip, unless another length is asked for
+
 
 @dataclass(frozen=True)
 class Source:
     """One recording of the dataset and what became of it.
 
     number: first part of its clips' names. clips: how many were written, None = not finished yet.
-    reason: why it (or a part of it) is left out, "" = nothing to say.
+    reason: why it (or a part of it) is left out, "" = nothing to say. clip_seconds: that it was cut
+    to.
     """
 
     path: str
@@ -32,6 +35,7 @@ class Source:
     clips: int | None = None
     seconds: float = 0.0
     reason: str = ""
+    clip_seconds: float = CLIP_SECONDS  # in older files too, which do not say it
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from infer.f0 import F0_METHODS, default_f0_method
 from infer.voice.traits import DEFAULT_VERSION
 from options import Options, command, option, parse_options
+from train.experiment import CLIP_SECONDS
 
 __all__ = [
     "BuildIndexOptions",
@@ -40,7 +41,7 @@ class PreprocessOptions(Options):
     version: str = option("voice family, a folder in configs/", DEFAULT_VERSION)
     sample_rate: int = option("target sample rate in Hz", 24000)
     speaker: int = option("speaker number of these recordings", 0, within=(0, math.inf))
-    clip_seconds: float = option("length of a clip in seconds", 3.7, within=(1, 30))
+    clip_seconds: float = option("length of a clip in seconds", CLIP_SECONDS, within=(1, 30))
     embedder: str | None = option(
         "content encoder of a v1 or v2 voice instead of contentvec, e.g. spin-v2: a folder in "
         "assets/downloads",

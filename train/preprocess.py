@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from config import replacing
-from errors import NoFile, UserError
+from errors import UserError
 from infer.audio.filters import high_pass_causal
 from infer.audio.reader import AudioError, AudioReader
 from infer.audio.resampling import resample
@@ -28,16 +28,13 @@ from infer.voice.hparams import read_config
 from options import command, printable
 from train.experiment import Experiment, Source
 from train.options import PreprocessOptions, parse_options
+from train.recordings import survey
 from train.reuse import copy_features
 from train.slicer import cut_to_clips, slice_at_silence
 from train.worker import Progress, WorkerError, run_worker
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = frozenset(
-    ".wav .flac .mp3 .m4a .ogg .oga .opus .aac .wma .aif .aiff .aifc .au .caf .w64 .rf64 .amr .ac3 "
-    ".mp2 .mka .mp4 .m4v .mov .mkv .webm .avi .flv .ts .3gp .wmv .mpg .mpeg".split()
-)
 SECTION_SECONDS = 120.0  # of a recording in memory at a time
 LEAD_SECONDS = 0.5  # before a section, for the high-pass to settle in
 PEAK = 0.9  # of a clip made fully level
@@ -49,12 +46,14 @@ MAX_CLIPPED = 0.005  # share of samples at full scale
 
 TOO_SHORT = f"too short (under {MIN_SECONDS} s)"
 SILENT = "silent (never above -42 dB)"
+OTHER_KIND = "other kind"
 COUNTS = {  # texts that count recordings, by the first words of a reason in sources.jsonl
     "too short": "count_short",
     "silent": "count_silent",
     "overloaded": "count_overloaded",
     "clipped": "count_clipped",
     "unreadable": "count_unreadable",
+    OTHER_KIND: "count_other",
 }
 
 
@@ -67,43 +66,26 @@ def preprocess(options: PreprocessOptions) -> int:
     experiment, dataset = Experiment(options.experiment), options.dataset.resolve()
     if options.reuse is not None:
         Experiment(options.reuse).read_config()  # it must be one
-    recordings = find_recordings(dataset, leave_out=experiment.root.resolve())
+    found = survey(dataset, leave_out=experiment.root.resolve())
+    if not found.recordings:
+        raise WorkerError("other_kinds", folder=dataset, count=len(found.others))
     _open_experiment(experiment, options)
-    todo, finished = _plan(experiment, recordings, dataset, options.speaker)
+    todo, kept = _plan(experiment, found.recordings, dataset, options)
+    finished = []
     with (
-        Progress(len(recordings), "files", "preprocess", done=len(finished)) as progress,
+        Progress(len(found.recordings), "files", "preprocess", done=len(kept)) as progress,
         closing(_cut_all(todo, options)) as results,
     ):
         for source in results:
             experiment.append_sources([source])
             finished.append(source)
             progress.advance()
-    num_clips = _report(finished, dataset)
+    for path, reason in found.others:
+        logger.info("skipped %s: %s", path, reason, extra={"log_only": True})
+    num_clips = _report(finished, kept, len(found.others), dataset)
     if options.reuse is not None:
         copy_features(Experiment(options.reuse), experiment)
     return num_clips
-
-
-def find_recordings(dataset: Path, leave_out: Path) -> list[Path]:
-    """Return the audio and video files of a folder and its subfolders, or the one file given.
-
-    What is hidden or lies in the folder leave_out does not count.
-    """
-    if dataset.is_file():
-        return [dataset]
-    if not dataset.is_dir():
-        raise NoFile("no_dataset", folder=dataset)
-    files = [
-        path
-        for path in dataset.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(dataset).parts)
-        and path.is_file()
-        and not path.is_relative_to(leave_out)
-    ]
-    recordings = sorted(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES)
-    if not recordings:
-        raise WorkerError("other_kinds", folder=dataset, count=len(files))
-    return recordings
 
 
 def cut_recording(source: Source, options: PreprocessOptions) -> Source:
@@ -240,9 +222,10 @@ def _encoder_of(embedder: str, model: dict[str, Any]) -> str:
 
 
 def _plan(
-    experiment: Experiment, recordings: list[Path], dataset: Path, speaker: int
+    experiment: Experiment, recordings: list[Path], dataset: Path, options: PreprocessOptions
 ) -> tuple[list[Source], list[Source]]:
     """Return the recordings to cut, with their numbers, and those that are done."""
+    _follow_moved(experiment, recordings)
     sources = experiment.read_sources()
     on_disk = {clip.split("_")[0] for clip in experiment.clips()}
     numbers = [source.number for source in sources.values()]
@@ -256,23 +239,52 @@ def _plan(
 
     todo, finished = [], []
     for path in recordings:
-        stat, known = path.stat(), sources.get(str(path))
-        if known and (known.size, known.modified) != (stat.st_size, stat.st_mtime_ns):
+        size, modified = _size_and_time(path)
+        fresh = Source(
+            str(path), 0, size, modified,
+            speaker=options.speaker, clip_seconds=options.clip_seconds,
+        )  # fmt: skip
+        known = sources.get(str(path))
+        if known and (known.size, known.modified) != (size, modified):
             logger.info("changed, cut again: %s", path)
             experiment.forget_source(known)
             known = None
-        if known and known.clips and str(known.number) in on_disk:
-            finished.append(replace(known, speaker=speaker))
+        is_cut = known and known.clips and str(known.number) in on_disk
+        if is_cut and known.clip_seconds == options.clip_seconds:
+            finished.append(replace(known, speaker=options.speaker))
             continue
-        if known:  # stopped half-way, or of no use last time
+        if known:  # stopped half-way, of no use last time, or cut to another length
             experiment.remove_clips(known.number)
-            todo.append(replace(known, speaker=speaker, clips=None))
+            todo.append(replace(fresh, number=known.number))
         else:
             number += 1
-            todo.append(Source(str(path), number, stat.st_size, stat.st_mtime_ns, speaker=speaker))
+            todo.append(replace(fresh, number=number))
     moved = [source for source in finished if source != sources[source.path]]  # to another speaker
     experiment.append_sources([*moved, *todo])
     return todo, finished
+
+
+def _follow_moved(experiment: Experiment, recordings: list[Path]) -> None:
+    """Give the clips of a recording that was moved to its new path; else they would be doubled."""
+    sources = experiment.read_sources()
+    unknown = {
+        (path.name, *_size_and_time(path)): path for path in recordings if str(path) not in sources
+    }
+    for source in sources.values():
+        here = Path(source.path)
+        now = unknown.pop((here.name, source.size, source.modified), None)
+        if now is not None and not here.exists():
+            logger.info("moved: %s is now %s", here, now)
+            experiment.append_sources([replace(source, number=-1), replace(source, path=str(now))])
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes, and nanoseconds of the last change; zeros for a link to nowhere."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _cut_all(todo: list[Source], options: PreprocessOptions) -> Iterator[Source]:
@@ -295,9 +307,12 @@ def _leave_stopping_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _report(sources: list[Source], dataset: Path) -> int:
-    """List what was left out and why, then the totals; returns the number of clips."""
-    skipped: Counter[str] = Counter()
+def _report(cut: list[Source], kept: list[Source], num_others: int, dataset: Path) -> int:
+    """List what was left out and why, then the totals; returns the number of clips.
+
+    Every file that was seen is counted once: cut now, kept from before, or skipped.
+    """
+    sources, skipped = [*kept, *cut], Counter({OTHER_KIND: num_others} if num_others else {})
     for source in sources:
         if not source.clips:
             logger.warning("skipped %s: %s", source.path, source.reason)
@@ -309,13 +324,16 @@ def _report(sources: list[Source], dataset: Path) -> int:
     if num_clips == 0:
         raise WorkerError("nothing_usable", folder=dataset, why=why)
     minutes = sum(source.seconds for source in sources) / 60
+    seen, left_out = len(sources) + num_others, ", ".join(map(str, why)) or "none"
+    used = seen - skipped.total()
     logger.info(
         "%d recordings gave %d clips, %.1f minutes; skipped: %s",
-        len(sources) - skipped.total(),
-        num_clips,
-        minutes,
-        ", ".join(map(str, why)) or "none",
-    )
+        used, num_clips, minutes, left_out,
+    )  # fmt: skip
+    logger.info(
+        "%d files seen = %d cut + %d kept from before + %d skipped",
+        seen, used - len(kept), len(kept), skipped.total(),
+    )  # fmt: skip
     return num_clips
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from train.experiment import CLIP_SECONDS
+
 OVERLAP_SECONDS = 0.3  # of neighbouring clips
 
 
@@ -67,7 +69,9 @@ def slice_at_silence(
     return stretches
 
 
-def cut_to_clips(length: int, sample_rate: int, clip_seconds: float = 3.7) -> list[tuple[int, int]]:
+def cut_to_clips(
+    length: int, sample_rate: int, clip_seconds: float = CLIP_SECONDS
+) -> list[tuple[int, int]]:
     """Return (first sample, length) of overlapping clips that cover a stretch of `length` samples.
 
     All have clip_seconds but the last one, which holds what is left (at most clip_seconds plus

@@ -7,6 +7,7 @@ and the sound of videos. No ffmpeg program is needed.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,12 +86,17 @@ def open_source(path: Path) -> Source:
     return _open_lossless(path) or LibavSource(path)
 
 
+def sound_name(path: Path) -> str | bytes:
+    """Return a path as libsndfile takes it, a name that is no UTF-8 too."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
 def _open_lossless(path: Path) -> LibsndfileSource | None:
     # libsndfile would take any bytes for samples, or search them for mp3 and say so on stderr
     if path.suffix.lower() in (".raw", ".mp3"):
         return None
     try:
-        file = soundfile.SoundFile(str(path))
+        file = soundfile.SoundFile(sound_name(path))
     except soundfile.SoundFileError:
         return None
     # a wav that was streamed to disk states no length; libav does not mind

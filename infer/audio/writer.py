@@ -16,6 +16,7 @@ import soundfile
 import config
 from errors import AudioError, UserError, os_reason
 from infer.audio.resampling import Resampler
+from infer.audio.sources import sound_name
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class _LibsndfileEncoder:
             ".mp3": ("MP3", "MPEG_LAYER_III", MP3_COMPRESSION),
         }[suffix]
         self._file = soundfile.SoundFile(
-            str(path), "w", sample_rate, channels, subtype, format=kind,
+            sound_name(path), "w", sample_rate, channels, subtype, format=kind,
             compression_level=compression,
         )  # fmt: skip
 

@@ -101,7 +101,9 @@ def test_every_unusable_recording_is_listed_with_its_reason(options, caplog):
         if reason:
             assert f"{name}: {reason}" in caplog.text
     assert "2 recordings gave 4 clips" in caplog.text
-    assert "skipped: 3 unreadable, 1 clipped, 1 too short, 1 silent" in caplog.text
+    assert (
+        "skipped: 3 unreadable, 1 of other kinds, 1 clipped, 1 too short, 1 silent" in caplog.text
+    )
 
 
 def test_a_second_run_does_nothing_again(options):

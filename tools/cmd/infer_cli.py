@@ -34,7 +34,7 @@ def _convert(options: ConvertOptions) -> int:
     elif options.input.is_file():
         jobs = _targets(options.input.parent, [options.input], options)
     else:
-        from train.preprocess import find_recordings
+        from train.recordings import find_recordings
 
         if options.output.resolve() == options.input.resolve():
             raise UserError("output_is_folder", folder=options.output)

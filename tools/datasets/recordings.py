@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from errors import UserError
 from tools.unzip import ZipError, check_entries, opened_zip, unpack_entry
 from train.experiment import plain_name
-from train.preprocess import AUDIO_SUFFIXES
+from train.recordings import AUDIO_SUFFIXES
 
 MOST_FILES = 10_000  # in a zip
 MOST_BYTES = 16 * 2**30  # of a zip, unpacked

@@ -20,7 +20,8 @@ from errors import AudioError, UserError, from_json
 from infer.f0 import load_f0_method
 from tools.datasets.measure import Measures, measure
 from tools.datasets.similar import find_duplicates, find_other_voices
-from train.preprocess import TOO_SHORT, find_recordings
+from train.preprocess import TOO_SHORT
+from train.recordings import find_recordings
 
 # faults of a recording
 NOISY_SNR = 15.0  # dB

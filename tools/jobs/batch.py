@@ -22,7 +22,7 @@ from tools.jobs.jobs import Job, JobError, Jobs, failure, named_place, new_place
 from tools.jobs.outcomes import Outcome, read_outcomes
 from tools.voices.choices import from_root
 from train.experiment import Experiment, write_json
-from train.preprocess import AUDIO_SUFFIXES
+from train.recordings import AUDIO_SUFFIXES
 from train.worker import ProgressLine
 
 WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"

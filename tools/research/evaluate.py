@@ -26,7 +26,7 @@ from tools.cmd.terminal import exit_code
 from tools.research import judges
 from tools.research.jury import Jury, Recording
 from train.experiment import write_json
-from train.preprocess import find_recordings
+from train.recordings import find_recordings
 
 GROSS_ERROR = 0.2  # a frame whose f0 is farther off than this share is a gross error
 MIN_SECONDS = 2.0  # shorter clips tell a MOS predictor little

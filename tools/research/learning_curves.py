@@ -40,7 +40,7 @@ from tools.research.evaluate import EvaluateOptions, evaluate
 from tools.research.measure_f0 import add_noise
 from train.experiment import Experiment, plain_name
 from train.options import TrainOptions
-from train.preprocess import find_recordings
+from train.recordings import find_recordings
 from train.state import base_files
 from train.worker import Progress
 

@@ -23,7 +23,7 @@ from infer.options import ConvertOptions
 from infer.voice.header import read_header
 from options import Options, option, parse_options
 from tools.cmd.terminal import exit_code
-from train.preprocess import find_recordings
+from train.recordings import find_recordings
 
 MOST_BYTES = 4_000_000  # of the whole page: it lies in the repository
 SECONDS = 12.0  # of a target's recording

@@ -14,7 +14,7 @@ from tools.datasets.learning_curves import Measured, Point, append_row, read_mea
 from tools.research import judges
 from tools.research import learning_curves as module
 from tools.research.learning_curves import LearningCurvesOptions, learning_curves, main, plan
-from train.preprocess import find_recordings
+from train.recordings import find_recordings
 
 RATE = 16000
 
