@@ -1,13 +1,14 @@
-"""Zips from strangers: opened, checked and unpacked with care."""
+"""Zips from strangers: one reader for those of voices and of recordings."""
 
 from __future__ import annotations
 
 import lzma
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from errors import UserError
 
@@ -17,7 +18,7 @@ BLOCK = 2**20
 ENCRYPTED = 1  # bit of an entry's flags
 ZIP_FAULTS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError,
-    OSError,  # without a number: bzip2's
+    ValueError, OSError,  # without a number: bzip2's
 )  # fmt: skip
 
 
@@ -25,39 +26,81 @@ class ZipError(UserError):
     """A zip is refused or cannot be unpacked."""
 
 
-@contextmanager
-def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip; what is wrong with it, also while it is read, becomes a ZipError."""
+@dataclass(frozen=True)
+class Unpacked:
+    """The wanted files of a zip, each with its bare name there; and what was refused, and why."""
+
+    files: list[tuple[str, Path]]
+    problems: list[ZipError]
+
+
+def unpack_zip(
+    path: Path, folder: Path, is_wanted: Callable[[str], bool], most_files: int, most_bytes: int
+) -> Unpacked:
+    """Unpack the entries whose bare name is wanted under names of our own.
+
+    What is hidden, or what a Mac adds, does not count. Paths that lead out, links, bombs, passwords
+    and damage are problems of their entries. ZipError: it is no zip, or holds too much.
+    """
+    unpacked = Unpacked([], [])
     try:
         with zipfile.ZipFile(path) as archive:
-            yield archive
+            items = [(bare_name(item), item) for item in archive.infolist() if not item.is_dir()]
+            items = [(name, item) for name, item in items if name and is_wanted(name)]
+            if len(items) > most_files:
+                raise ZipError("many_files", file=path.name, count=len(items), most=most_files)
+            if sum(item.file_size for _, item in items) > most_bytes:
+                raise ZipError("zip_size", file=path.name, size=most_bytes >> 30)
+            for number, (name, item) in enumerate(items):
+                target = folder / f"{number}{PurePosixPath(name).suffix.lower()}"
+                try:
+                    _check_entry(path, item)
+                    _unpack_entry(path, archive, item, target)
+                except ZipError as error:
+                    target.unlink(missing_ok=True)
+                    unpacked.problems.append(error)
+                else:
+                    unpacked.files.append((name, target))
     except ZIP_FAULTS as error:
-        if getattr(error, "errno", None) is not None:
+        if isinstance(error, ZipError) or getattr(error, "errno", None) is not None:
             raise  # of the disk, not of the zip
         raise ZipError("not_a_zip", file=path.name, reason=str(error)) from error
+    return unpacked
 
 
-def check_entries(
-    path: Path, items: Sequence[zipfile.ZipInfo], most_files: int, most_bytes: int
+def bare_name(item: zipfile.ZipInfo) -> str:
+    """The name of an entry without its folders, "" for what does not count."""
+    parts = PurePosixPath(item.filename.replace("\\", "/")).parts  # some write Windows' own
+    hidden = any(part.startswith(".") and part != ".." or part == "__MACOSX" for part in parts)
+    return "" if hidden or not parts else parts[-1]
+
+
+def _check_entry(path: Path, item: zipfile.ZipInfo) -> None:
+    name = item.filename.replace("\\", "/")
+    if name.startswith("/") or ".." in name.split("/") or PureWindowsPath(name).drive:
+        raise ZipError("leads_out", file=path.name, name=item.filename)
+    if stat.S_IFMT(item.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise ZipError("link", file=path.name, name=item.filename)
+    if item.flag_bits & ENCRYPTED:
+        raise ZipError("password", file=path.name)
+    if item.file_size > max(FREE_RATIO_BYTES, MOST_RATIO * item.compress_size):
+        raise ZipError("bomb", file=path.name, name=item.filename)
+
+
+def _unpack_entry(
+    path: Path, archive: zipfile.ZipFile, item: zipfile.ZipInfo, target: Path
 ) -> None:
-    """Refuse too much, bombs and passwords."""
-    if len(items) > most_files:
-        raise ZipError("many_files", file=path.name, count=len(items), most=most_files)
-    if sum(item.file_size for item in items) > most_bytes:
-        raise ZipError("zip_size", file=path.name, size=most_bytes >> 30)
-    for item in items:
-        if item.flag_bits & ENCRYPTED:
-            raise ZipError("password", file=path.name)
-        if item.file_size > max(FREE_RATIO_BYTES, MOST_RATIO * item.compress_size):
-            raise ZipError("bomb", file=path.name, name=item.filename)
-
-
-def unpack_entry(archive: zipfile.ZipFile, item: zipfile.ZipInfo, target: Path) -> None:
-    """Write one entry to a file that is not there yet; what it says of its size is not trusted."""
+    """Write one entry to a file; what it says of its size is not trusted."""
     written = 0
-    with archive.open(item) as source, target.open("xb") as file:
-        while block := source.read(BLOCK):
-            written += len(block)
-            if written > item.file_size:
-                raise ZipError("larger", file=item.filename)
-            file.write(block)
+    try:
+        with archive.open(item) as source, target.open("xb") as file:
+            while block := source.read(BLOCK):
+                written += len(block)
+                if written > item.file_size:
+                    raise ZipError("larger", file=item.filename)
+                file.write(block)
+    except ZIP_FAULTS as error:
+        if isinstance(error, ZipError) or getattr(error, "errno", None) is not None:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ZipError("entry", file=path.name, name=item.filename, reason=reason) from error

@@ -97,7 +97,7 @@ def _pack(options: PackOptions) -> None:
     library = Library()
     if options.output.suffix.lower() != ".zip":
         raise LibraryError("suffix", file=options.output, suffix=".zip")
-    print(pack(library, library.find(options.voice), options.output))
+    print(pack(library, library.find(options.voice, anywhere=True), options.output))
 
 
 def _unpack(options: UnpackOptions) -> None:
@@ -107,7 +107,7 @@ def _unpack(options: UnpackOptions) -> None:
 
 def _edit(options: EditOptions) -> None:
     library = Library()
-    path = library.find(options.voice)
+    path = library.find(options.voice, anywhere=True)
     if options.picture is not None:
         library.set_picture(path, options.picture)
     if options.info is not None:
@@ -122,7 +122,7 @@ def _edit(options: EditOptions) -> None:
 
 def _trash(options: TrashOptions) -> None:
     library = Library()
-    entry = library.trash(library.find(options.voice))
+    entry = library.trash(library.find(options.voice, anywhere=True))
     print(f"{entry.name} is in the trash; bring it back with: restore --voice {entry.folder}")
 
 

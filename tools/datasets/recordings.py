@@ -4,70 +4,77 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
 from errors import UserError
-from tools.unzip import ZipError, check_entries, opened_zip, unpack_entry
+from tools.unzip import ZipError, unpack_zip
 from train.experiment import plain_name
-from train.recordings import AUDIO_SUFFIXES
+from train.recordings import AUDIO_SUFFIXES, USUAL_SUFFIX, is_recording
 
 MOST_FILES = 10_000  # in a zip
 MOST_BYTES = 16 * 2**30  # of a zip, unpacked
 
 
-def take_recordings(files: Iterable[Path], folder: Path) -> list[Path]:
-    """Move recordings, and those inside zips, into a folder; returns where they are now.
+@dataclass(frozen=True)
+class Taken:
+    """Recordings where they are now, and what was refused."""
 
-    All of them, or none; nothing there is overwritten. UserError names the file that is refused.
+    paths: list[Path]
+    problems: list[UserError]
+
+
+def take_recordings(files: Iterable[Path], folder: Path) -> Taken:
+    """Move recordings, and those inside zips, into a folder; nothing there is overwritten.
+
+    What is refused does not stop the rest; UserError where there is nothing else.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    taken = Taken([], [])
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as name:
-        incoming = Path(name)
-        found: list[Path] = []
+        found: list[tuple[str, Path]] = []
         for number, file in enumerate(files):
-            place = incoming / str(number)
+            place = Path(name) / str(number)
             place.mkdir()
             if file.suffix.lower() == ".zip":
-                found += _unpack(file, place)
-            elif file.suffix.lower() in AUDIO_SUFFIXES:
-                found.append(Path(shutil.move(file, place / file.name)))
+                found += _unpack(file, place, taken.problems)
+            elif is_recording(file):
+                found.append((file.name, Path(shutil.move(file, place / file.name))))
             else:
-                raise UserError("not_recordings", file=file.name)
-        return [path.replace(_free_name(folder / path.name)) for path in found]
+                taken.problems.append(UserError("not_recordings", file=file.name))
+        if taken.problems and not found:
+            raise taken.problems[0]
+        for name, path in found:
+            taken.paths.append(path.replace(_free_name(folder / _plain(name))))
+    return taken
 
 
-def _unpack(file: Path, folder: Path) -> list[Path]:
-    """Unpack the recordings of a zip under their bare names, so that no path leads anywhere."""
-    with opened_zip(file) as archive:
-        items = [item for item in archive.infolist() if _is_recording(item)]
-        if not items:
-            raise ZipError("empty_zip", file=file.name)
-        check_entries(file, items, MOST_FILES, MOST_BYTES)
-        return [_unpack_one(archive, item, folder) for item in items]
-
-
-def _is_recording(item: zipfile.ZipInfo) -> bool:
-    path = _path_of(item)
-    is_hidden = path.name.startswith(".") or "__MACOSX" in path.parts
-    return not item.is_dir() and not is_hidden and path.suffix.lower() in AUDIO_SUFFIXES
-
-
-def _path_of(item: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(item.filename.replace("\\", "/"))  # some programs write Windows' own
-
-
-def _unpack_one(archive: zipfile.ZipFile, item: zipfile.ZipInfo, folder: Path) -> Path:
-    """Write one entry under its bare name, or a plain one."""
-    path = _path_of(item)
+def _unpack(file: Path, folder: Path, problems: list[UserError]) -> list[tuple[str, Path]]:
+    """Unpack the recordings of a zip; returns each with its bare name."""
     try:
-        name = plain_name(path.name)
-    except ValueError:
-        name = f"recording{path.suffix.lower()}"
-    target = _free_name(folder / name)
-    unpack_entry(archive, item, target)
-    return target
+        unpacked = unpack_zip(file, folder, _may_be_recording, MOST_FILES, MOST_BYTES)
+    except ZipError as error:
+        problems.append(error)
+        return []
+    problems += unpacked.problems
+    found = [(name, path) for name, path in unpacked.files if is_recording(path)]
+    if not found and not unpacked.problems:
+        problems.append(ZipError("empty_zip", file=file.name))
+    return found
+
+
+def _may_be_recording(name: str) -> bool:
+    suffix = Path(name).suffix
+    return suffix.lower() in AUDIO_SUFFIXES or not USUAL_SUFFIX.fullmatch(suffix)
+
+
+def _plain(name: str) -> str:
+    """A name as it is, or a plain one where it cannot be one here."""
+    try:
+        return plain_name(name)
+    except UserError:
+        return f"recording{Path(name).suffix.lower()}"
 
 
 def _free_name(path: Path) -> Path:

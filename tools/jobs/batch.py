@@ -20,7 +20,7 @@ from infer.options import ConvertOptions
 from tools.jobs import outcomes, results
 from tools.jobs.jobs import Job, JobError, Jobs, failure, named_place, new_place
 from tools.jobs.outcomes import Outcome, read_outcomes
-from tools.voices.choices import from_root
+from tools.voices.library import from_root
 from train.experiment import Experiment, write_json
 from train.recordings import AUDIO_SUFFIXES
 from train.worker import ProgressLine

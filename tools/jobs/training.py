@@ -15,7 +15,7 @@ from infer.voice.traits import TRAITS, traits
 from options import Options
 from tools.jobs.run_command import run_command
 from tools.options import DatasetReportOptions, ExtractOptions, voice_command
-from tools.voices.choices import from_root
+from tools.voices.library import from_root
 from train.experiment import Experiment, plain_name, write_json
 from train.options import (
     BuildIndexOptions,

@@ -5,18 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import config
-from errors import UserError
-from tools.voices.library import VOICE_SUFFIXES
-
-NONE_YET = UserError("none_yet")
+from tools.voices.library import Library, from_root
 
 
 def voices() -> list[tuple[str, str]]:
-    """Return (name shown, path) of every voice: the user's newest first, shipped ones last."""
-    found = [path for suffix in VOICE_SUFFIXES for path in config.WEIGHTS.glob(f"*{suffix}")]
-    own = sorted(found, key=lambda path: -path.stat().st_mtime)
-    shipped = sorted(config.LITE.glob("demo*.pth"))
-    return [(path.stem, from_root(path)) for path in own + shipped]
+    """Return (name shown, path) of every voice file that is there, see `Library.files`."""
+    return [(path.stem, from_root(path)) for path in Library().files() if path.is_file()]
 
 
 def indexes() -> list[tuple[str, str]]:
@@ -25,19 +19,10 @@ def indexes() -> list[tuple[str, str]]:
     found = {
         path for place in places for path in (*place.glob("*.index"), *place.glob("*/*.index"))
     }
-    searchable = [path for path in found if not path.name.startswith("trained_")]
+    searchable = [path for path in found if not path.name.startswith("trained_") and path.is_file()]
     return sorted((f"{path.parent.name}/{path.stem}", from_root(path)) for path in searchable)
 
 
 def voice_path(voice: str) -> Path:
-    """Return the path of a voice given by its name or path. UserError: there is none such."""
-    known = voices()
-    for name, path in known:
-        if voice in (name, path):
-            return Path(path)
-    raise UserError("no_voice_here", name=voice, known=[name for name, _ in known] or NONE_YET)
-
-
-def from_root(path: Path) -> str:
-    """Return the path as a command in the program's folder would name it."""
-    return str(path.relative_to(config.ROOT)) if path.is_relative_to(config.ROOT) else str(path)
+    """Return the path of a listed voice as a command would name it. LibraryError."""
+    return Path(from_root(Library().find(voice)))

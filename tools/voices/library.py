@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import config
-from errors import CheckpointError, NoFile, UserError
+from errors import CheckpointError, NoFile, UserError, as_user_error
 from infer.retrieval import find_index
 from infer.voice.header import STATE, VOICE, VoiceHeader, read_header
 from tools.voices.presets import SUFFIX as PRESETS
@@ -79,53 +79,59 @@ class Library:
 
     def __init__(
         self,
-        weights: Path = config.WEIGHTS,
-        logs: Path = config.LOGS,
-        shipped: Path = config.LITE,
+        weights: Path | None = None,
+        logs: Path | None = None,
+        shipped: Path | None = None,
     ) -> None:
-        self.weights, self.logs, self.shipped = weights, logs, shipped
+        """Without folders those of this machine."""
+        self.weights = weights or config.WEIGHTS
+        self.logs, self.shipped = logs or config.LOGS, shipped or config.LITE
+
+    def files(self) -> list[Path]:
+        """Every voice file: the user's newest first, the shipped ones last."""
+        found = [path for suffix in VOICE_SUFFIXES for path in self.weights.glob(f"*{suffix}")]
+        own = sorted(found, key=lambda path: (-_status(path)[1], path.name))
+        return own + sorted(self.shipped.glob("demo*.pth"))
 
     def voices(self) -> list[Voice]:
-        """Every voice: the user's newest first, the shipped ones last; bad files say what is wrong.
-
-        A training state among them has problem "training state".
-        """
-        found = [path for suffix in VOICE_SUFFIXES for path in self.weights.glob(f"*{suffix}")]
-        own = sorted(found, key=lambda path: -path.stat().st_mtime)
-        shipped = sorted(self.shipped.glob("demo*.pth"))
-        return [self.voice(path) for path in own + shipped]
+        """Every voice, in the order of `files`; one that cannot be used says what is wrong."""
+        return [self.voice(path) for path in self.files()]
 
     def voice(self, path: Path) -> Voice:
-        """What is known of one voice file. FileNotFoundError."""
-        status = path.stat()
+        """What is known of one voice file, or why nothing is."""
+        size, modified = _status(path)
         header, problem, index = VoiceHeader(""), None, None
         try:
             header = check_voice(path)
-        except UserError as error:
-            problem = error.rename(path, path.name)
+        except (UserError, OSError) as error:
+            problem = as_user_error(error).rename(path, path.name)
         else:
             index = find_index(path, [self.logs], header.version, header.content_dim or None)
         pictures = (path.with_suffix(suffix) for suffix in PICTURES)
         return Voice(
             path=path,
             header=header,
-            size=status.st_size,
-            modified=status.st_mtime,
+            size=size,
+            modified=modified,
             index=index,
             picture=next((each for each in pictures if each.is_file()), None),
             is_shipped=path.parent == self.shipped,
             problem=problem,
         )
 
-    def find(self, name: str) -> Path:
-        """The file of a voice by its name or path; LibraryError lists the names."""
-        folders = (self.weights, self.shipped)
-        named = [each / f"{name}{suffix}" for each in folders for suffix in VOICE_SUFFIXES]
-        for path in (*named, Path(name)):
-            if path.is_file() and path.suffix in VOICE_SUFFIXES:
+    def find(self, name: str, anywhere: bool = False) -> Path:
+        """The file of a listed voice by its name or path; LibraryError lists the names.
+
+        anywhere: or any other by its path, which only who sits at this computer may name.
+        """
+        files = self.files()
+        for path in files:
+            if name in (path.stem, str(path), from_root(path)):
                 return path
-        known = [voice.name for voice in self.voices()]
-        raise LibraryError("no_voice", name=name, known=known or UserError("none_yet"))
+        if anywhere and Path(name).is_file() and Path(name).suffix in VOICE_SUFFIXES:
+            return Path(name)
+        known = [path.stem for path in files] or UserError("none_yet")
+        raise LibraryError("no_voice", name=name, known=known)
 
     # changing
 
@@ -213,6 +219,20 @@ class Library:
         except OSError:
             moves.undo()
             raise
+
+
+def _status(path: Path) -> tuple[int, float]:
+    """Bytes and time of a file; zeros where nothing is known, as of a link to nowhere."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0.0
+    return status.st_size, status.st_mtime
+
+
+def from_root(path: Path) -> str:
+    """Return the path as a command in the program's folder would name it."""
+    return str(path.relative_to(config.ROOT)) if path.is_relative_to(config.ROOT) else str(path)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ import hashlib
 import json
 import secrets
 import shutil
-import stat
 import zipfile
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from config import replacing
 from infer.voice.header import VoiceHeader
-from tools.unzip import BLOCK, ZipError, check_entries, opened_zip, unpack_entry
+from tools.unzip import BLOCK, ZipError, unpack_zip
 from tools.voices.library import (
     COMPANIONS,
     INDEX,
@@ -93,56 +92,33 @@ def take_in(library: Library, path: Path, name: str = "", replace: bool = False)
 def _open_zip(path: Path, folder: Path) -> dict[str, Path]:
     """Unpack what belongs to voices into a folder; returns name in the zip -> file."""
     try:
-        with opened_zip(path) as archive:
-            wanted = _wanted(path, archive)
-            found = {}
-            for number, (name, item) in enumerate(wanted.items()):
-                found[name] = folder / f"{number}{PurePosixPath(name).suffix.lower()}"
-                unpack_entry(archive, item, found[name])
-            _check_manifest(archive, found)
+        unpacked = unpack_zip(path, folder, _is_wanted, MOST_FILES, MOST_BYTES)
     except ZipError as error:
         raise LibraryError(error.name, **error.values) from error
+    if unpacked.problems:  # half a voice is none
+        raise LibraryError(unpacked.problems[0].name, **unpacked.problems[0].values)
+    found: dict[str, Path] = {}
+    for name, file in unpacked.files:
+        if name.casefold() in {each.casefold() for each in found}:
+            raise LibraryError("two_files", file=path.name, name=name)
+        found[name] = file
+    _check_manifest(found.pop(MANIFEST, None), found)
     return found
 
 
-def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The entries of voices by bare name, after every entry has been found harmless."""
-    items = archive.infolist()
-    check_entries(path, items, MOST_FILES, MOST_BYTES)
-    wanted: dict[str, zipfile.ZipInfo] = {}
-    for item in items:
-        _check_entry(path, item)
-        name = PurePosixPath(item.filename).name
-        lower = name.lower()
-        if (
-            item.is_dir()
-            or not lower.endswith((*VOICE_SUFFIXES, *COMPANIONS))
-            or lower.startswith("trained_")
-        ):
-            continue  # a trained_*.index is one without vectors
-        if name.casefold() in {each.casefold() for each in wanted}:
-            raise LibraryError("two_files", file=path.name, name=name)
-        wanted[name] = item
-    return wanted
+def _is_wanted(name: str) -> bool:
+    """Whether a file belongs to a voice; a trained_*.index is one without vectors."""
+    lower = name.lower()
+    is_part = lower.endswith((*VOICE_SUFFIXES, *COMPANIONS)) and not lower.startswith("trained_")
+    return is_part or name == MANIFEST
 
 
-def _check_entry(path: Path, item: zipfile.ZipInfo) -> None:
-    """Refuse paths that lead out, links and devices."""
-    name = item.filename
-    parts = PurePosixPath(name).parts
-    if name.startswith("/") or "\\" in name or ".." in parts or PureWindowsPath(name).drive:
-        raise LibraryError("leads_out", file=path.name, name=name)
-    mode = item.external_attr >> 16
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise LibraryError("link", file=path.name, name=name)
-
-
-def _check_manifest(archive: zipfile.ZipFile, found: dict[str, Path]) -> None:
+def _check_manifest(manifest: Path | None, found: dict[str, Path]) -> None:
     """Where our own manifest is inside, what it says of the files has to be true."""
-    if MANIFEST not in archive.namelist() or archive.getinfo(MANIFEST).file_size > BLOCK:
+    if manifest is None or manifest.stat().st_size > BLOCK:
         return
     try:
-        stated = json.loads(archive.read(MANIFEST))["files"]
+        stated = json.loads(manifest.read_bytes())["files"]
         damaged = [
             name for name in stated if name in found and _digest_of(found[name]) != stated[name]
         ]

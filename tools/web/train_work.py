@@ -15,7 +15,7 @@ from tools.jobs.training import (
     voice_of_state,
     write_settings,
 )
-from tools.voices.choices import from_root
+from tools.voices.library import from_root
 from tools.web.views.job_view import JobView
 from train.experiment import Experiment
 

@@ -11,8 +11,7 @@ from tools.convert.client import Session
 from tools.jobs.results import RESULTS, unused_name
 from tools.jobs.run_command import run_command
 from tools.options import EditOptions, ExtractOptions, MergeOptions, voice_command
-from tools.voices.choices import from_root
-from tools.voices.library import Library, Trashed
+from tools.voices.library import Library, Trashed, from_root
 from tools.voices.zips import pack, take_in
 from train.experiment import plain_name
 
@@ -32,12 +31,7 @@ class VoiceWork:
         """Return the file of a voice in the list."""
         if not voice:
             raise UserError("choose_voice")
-        for known in self.library.voices():
-            if voice in (known.name, from_root(known.path)):
-                return known.path
-        raise UserError(
-            "no_voice_here", name=voice, known=[each.name for each in self.library.voices()]
-        )
+        return self.library.find(voice)
 
     def add(self, file: Path, name: str) -> list[Path]:
         """Take in a shared zip, a voice file or an index; returns the files in weights/.

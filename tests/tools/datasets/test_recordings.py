@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from errors import UserError
 from tools.datasets.recordings import take_recordings
 
 
@@ -46,32 +47,35 @@ def test_recordings_and_zips_land_side_by_side_and_nothing_is_overwritten(
         },
     )
     dataset = tmp_path / "datasets" / "someone"
-    taken = take_recordings([dropped / "one 声.flac", archive], dataset)
+    taken = take_recordings([dropped / "one 声.flac", archive], dataset).paths
     assert {path.name for path in taken} == everything(dataset)
-    assert everything(dataset) == {"one 声.flac", "one 声_2.flac", "one 声_2_2.flac"}
+    assert everything(dataset) == {"one 声.flac", "one 声_2.flac", "one 声_3.flac"}
     assert all(path.read_bytes() == content for path in taken)
 
 
 @pytest.mark.parametrize(
-    "name", ["../../out.flac", "/out.flac", "..\\..\\out.flac", "C:\\out.flac", "a/CON.flac"]
+    "name", ["../../out.flac", "/out.flac", "..\\..\\out.flac", "C:\\out.flac", "link.flac"]
 )
-def test_no_name_in_a_zip_leads_out_of_the_folder(dropped: Path, tmp_path: Path, name: str) -> None:
+def test_a_name_that_leads_out_and_a_link_are_refused_and_the_rest_goes_on(
+    dropped: Path, english: Path, tmp_path: Path, name: str
+) -> None:
     dataset = tmp_path / "deep" / "er" / "dataset"
-    archive = zipped(dropped / "bad.zip", {name: b"sound"})
+    bad = zipfile.ZipInfo(name)
+    if name == "link.flac":
+        bad.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(dropped / "bad.zip", "w") as archive:
+        archive.writestr(bad, "/etc/passwd")
+        archive.writestr("a/CON.flac", "sound")
+        archive.writestr("a/Take 1", english.read_bytes())
+        archive.writestr("a/README", "text")
     before = everything(tmp_path)
-    (path,) = take_recordings([archive], dataset)
-    assert path.parent == dataset and path.read_bytes() == b"sound"
+    taken = take_recordings([dropped / "bad.zip"], dataset)
+    assert [path.name for path in taken.paths] == ["recording.flac", "Take 1"]
+    assert [each.name for each in taken.problems] == ["link" if "link" in name else "leads_out"]
     new = everything(tmp_path) - before
-    assert new == {"deep", "deep/er", "deep/er/dataset", path.relative_to(tmp_path).as_posix()}
-
-
-def test_a_link_in_a_zip_becomes_a_plain_file(dropped: Path, tmp_path: Path) -> None:
-    link = zipfile.ZipInfo("link.wav")
-    link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(dropped / "link.zip", "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-    (path,) = take_recordings([dropped / "link.zip"], tmp_path / "dataset")
-    assert not path.is_symlink() and path.read_text() == "/etc/passwd"
+    assert new - {"deep", "deep/er", "deep/er/dataset"} == {
+        path.relative_to(tmp_path).as_posix() for path in taken.paths
+    }
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ def test_a_link_in_a_zip_becomes_a_plain_file(dropped: Path, tmp_path: Path) -> 
         (None, "no zip that can be opened"),
     ],
 )
-def test_a_refused_zip_leaves_nothing_and_the_reason_names_it(
+def test_a_refused_zip_is_named_and_does_not_stop_the_rest(
     dropped: Path, tmp_path: Path, entries: dict[str, bytes] | None, reason: str
 ) -> None:
     bad = dropped / "bad.zip"
@@ -90,9 +94,12 @@ def test_a_refused_zip_leaves_nothing_and_the_reason_names_it(
         bad.write_bytes(b"no zip")
     else:
         zipped(bad, entries)
-    with pytest.raises(ValueError, match=f"bad.zip.*{reason}"):
-        take_recordings([dropped / "one 声.flac", bad], tmp_path / "dataset")
+    with pytest.raises(UserError, match=f"bad.zip.*{reason}"):
+        take_recordings([bad], tmp_path / "dataset")
     assert everything(tmp_path / "dataset") == set()
+    taken = take_recordings([dropped / "one 声.flac", bad], tmp_path / "dataset")
+    assert everything(tmp_path / "dataset") == {"one 声.flac"}
+    assert len(taken.problems) == 1 and reason in str(taken.problems[0])
 
 
 def test_a_file_of_another_kind_is_named(dropped: Path, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_links_bombs_damage_and_devices_are_refused(
     file = tmp_path / "evil.zip"
     refused(library, write_zip(file, {"a.pth": b"/etc/passwd"}, external_attr=link), "link")
     refused(library, write_zip(file, {"a.pth": bytes(2**25)}), "far more")
-    refused(library, write_zip(file, {f"{i}.txt": b"" for i in range(1001)}), "1001 files")
+    refused(library, write_zip(file, {f"{i}.png": b"" for i in range(1001)}), "1001 files")
     refused(library, write_zip(file, {"a/x.pth": voice, "b/X.pth": voice}), "two files called")
     refused(library, write_zip(file, {"readme.txt": b"hello"}), "no voice")
     refused(library, write_zip(file, {"a.pth": b"no torch file"}), "^a.pth is not a torch file")
@@ -192,7 +192,7 @@ def test_a_zip_that_lies_about_sizes_or_was_damaged_is_refused(
     at = whole.find(PICTURE)
     whole[at + 8] ^= 1
     parcel.write_bytes(whole)
-    refused(library, parcel, "no zip that can be opened")  # its checksum
+    refused(library, parcel, "声 one.png' in it is damaged")  # its checksum
     with zipfile.ZipFile(parcel, "w") as archive:
         archive.writestr("a.pth", (library.shipped / "demo.pth").read_bytes())
         archive.writestr("voice.json", json.dumps({"files": {"a.pth": "0" * 64}}))
@@ -269,3 +269,22 @@ def test_the_command_shows_extracts_merges_and_refuses_in_one_line(
     assert command.main(["pack", "--voice", "no such voice", "--output", "x.zip"]) == 1
     assert "no voice 'no such voice'" in capsys.readouterr().err
     assert command.main(["dance"]) == 2
+
+
+def test_a_voice_that_is_not_there_and_what_a_mac_adds_do_not_stop_the_rest(
+    library: Library, untrained_voice: Path, tmp_path: Path
+) -> None:
+    (library.weights / "usb.pth").symlink_to(tmp_path / "unplugged" / "usb.pth")
+    (library.weights / "folder.pth").mkdir()
+    (library.weights / "usb.index").symlink_to(tmp_path / "unplugged" / "usb.index")
+    found = {voice.name: voice.problem for voice in library.voices()}
+    assert found["声 one"] is None
+    assert "no file usb.pth" in str(found["usb"]) and found["folder"] is not None
+    assert library.find("声 one") == library.weights / "声 one.pth"
+    entries = {
+        "My Voice.pth": untrained_voice.read_bytes(),
+        "__MACOSX/._My Voice.pth": b"\0\5\26\7",
+        ".DS_Store": b"x",
+    }
+    taken = take_in(library, write_zip(tmp_path / "mac.zip", entries))
+    assert [path.name for path in taken] == ["My Voice.pth"]

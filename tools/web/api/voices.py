@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tools.convert.client import Session
-from tools.voices.choices import from_root
-from tools.voices.library import Voice
+from tools.voices.library import Voice, from_root
 from tools.web.api.endpoint import (
     add_plain,
     add_with_files,

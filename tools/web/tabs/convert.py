@@ -14,6 +14,7 @@ from options import command, printable
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs.results import new_result
 from tools.voices import choices
+from tools.voices.library import from_root
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
@@ -221,9 +222,7 @@ class ConvertTab:
         path = chosen_voice(voice)
         if not source:
             raise gr.Error(translate("source_missing"), print_exception=False)
-        output = Path(
-            choices.from_root(new_result(Path(source), path, values[NAMES.index("format")]))
-        )
+        output = Path(from_root(new_result(Path(source), path, values[NAMES.index("format")])))
         try:
             options = options_of(values, path, Path(source), output)
         except ValueError as error:

@@ -20,7 +20,7 @@ from options import command, default_of, printable
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs import results
 from tools.options import IndexRatesOptions
-from tools.voices import choices
+from tools.voices.library import from_root
 from tools.web.errors import chosen_voice, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
@@ -181,13 +181,13 @@ class ComparePanel:
                 self.made: [*reversed(found), *checked_results(made)][:KEPT],
                 self.panel: gr.update(open=True),
                 self.is_open: True,
-                shown["summary"]: translate("rates_made", folder=choices.from_root(folder)),
+                shown["summary"]: translate("rates_made", folder=from_root(folder)),
             }
 
 
 def _rates_options(options: ConvertOptions, folder: Path, format: str) -> IndexRatesOptions:
     """The same options for all index rates at once."""
-    settings = {**vars(options), "output": Path(choices.from_root(folder)), "format": format}
+    settings = {**vars(options), "output": Path(from_root(folder)), "format": format}
     del settings["index_rate"]
     return IndexRatesOptions(**settings)
 

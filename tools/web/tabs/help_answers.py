@@ -15,7 +15,7 @@ from tools.convert.client import ConversionError
 from tools.jobs.results import RESULTS, new_result, unused_name
 from tools.jobs.training import Settings, commands, experiments, read_settings
 from tools.voices import choices
-from tools.voices.library import Library
+from tools.voices.library import Library, from_root
 from tools.voices.zips import pack
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
@@ -164,7 +164,7 @@ class Answers:
             return "warning", f"{head}{translate('training_no_voice')}"
         if not indexes:
             return "problem", f"{head}{translate('training_no_index')}"
-        there = translate("training_ready", voice=choices.from_root(voice), index=indexes[0].name)
+        there = translate("training_ready", voice=from_root(voice), index=indexes[0].name)
         return "ok", f"{head}{there}"
 
     def build_indexes(self) -> str:
@@ -177,7 +177,7 @@ class Answers:
         if not lacking:
             gr.Info(translate("training_none_lacks"))
         for experiment in lacking:
-            folder = Path(choices.from_root(experiment.root))
+            folder = Path(from_root(experiment.root))
             try:
                 self._jobs.start(experiment, [BuildIndexOptions(experiment=folder)])
             except ValueError as error:

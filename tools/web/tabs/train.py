@@ -24,7 +24,7 @@ from tools.jobs.training import (
     read_settings,
 )
 from tools.machine import hardware
-from tools.voices.choices import from_root
+from tools.voices.library import from_root
 from tools.web.errors import error_html, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
@@ -263,10 +263,12 @@ class TrainTab:
         folder = config.DATASETS / plain_name(experiment.name)
         with shown_errors():
             taken = take_recordings(map(Path, files), folder)
+        for problem in taken.problems:
+            gr.Warning(error_html(problem))
         return {
             self.dataset: from_root(folder),
             self.files: None,
-            self.added: translate("files_added", count=len(taken), folder=from_root(folder)),
+            self.added: translate("files_added", count=len(taken.paths), folder=from_root(folder)),
         }
 
     def train(self, name: str | None, *values: Any, only: int | None = None) -> Updates:

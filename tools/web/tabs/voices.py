@@ -8,8 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from tools.voices.choices import from_root
-from tools.voices.library import PICTURES, TrainingStateError
+from tools.voices.library import PICTURES, TrainingStateError, from_root
 from tools.web.errors import page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate

@@ -8,7 +8,7 @@ from html import escape
 import config
 from errors import UserError
 from tools.jobs.jobs import Job, Jobs, failure, module_of
-from tools.voices.choices import from_root
+from tools.voices.library import from_root
 from tools.web.errors import error_html
 from tools.web.i18n import translate
 from tools.web.units import duration_text

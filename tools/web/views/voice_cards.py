@@ -6,8 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from tools.voices.choices import from_root
-from tools.voices.library import Voice
+from tools.voices.library import Voice, from_root
 from tools.web.errors import error_html
 from tools.web.i18n import translate
 from tools.web.units import size_text
