@@ -29,7 +29,7 @@ from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
 from infer.stages import Stages
 from infer.voice.checkpoint import load_voice_model
-from infer.voice.tensors import load_weights
+from infer.voice.tensors import check_weights, load_weights
 
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
@@ -81,14 +81,18 @@ class VoiceConverter:
         )
 
     def _load_synthesizer(self) -> torch.nn.Module:
-        synthesizer = self.family.build_voice(self.params)
         weights = self.family.voice_weights(self.model.weights)
+        with torch.device("meta"):  # nothing is built that the file does not fill
+            synthesizer = self.family.build_voice(self.params)
         unknown = sorted(set(weights) - set(synthesizer.state_dict()))
         # some programs leave more in a voice than it needs, but not in its vocoder
         unknown = [name for name in unknown if not name.startswith("dec.")]
         if unknown:
             logger.warning("%s: not used: %s", self.path, ", ".join(unknown[:3]))
         needed = {name: value for name, value in weights.items() if name not in unknown}
+        check_weights(synthesizer, needed, self.path)
+        if any(buffer.is_meta for buffer in synthesizer.buffers()):  # constants that no file holds
+            synthesizer = self.family.build_voice(self.params)
         load_weights(synthesizer, needed, self.path)
         return synthesizer.eval().requires_grad_(False).to(self.device)
 

@@ -110,6 +110,7 @@ class StreamOptions(Options):
         """Seconds of block, look-ahead and context."""
         given = (self.block_seconds, self.look_ahead_seconds, self.context_seconds)
         usual = STREAM_MODES[self.mode]
-        return tuple(
+        block, ahead, context = (
             mode if each is None else each for each, mode in zip(given, usual, strict=True)
         )
+        return block, ahead, context

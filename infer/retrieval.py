@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from errors import NoFile, UserError
+from errors import UserError
+from infer.index_file import check_index_file
 
 if TYPE_CHECKING:
     import faiss  # at run time it loads when an index is opened: the page only looks for files
@@ -85,12 +86,12 @@ class Retrieval:
     def _retrieve(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The weighted mean of each row's neighbours (R, dim) and whether it has any (R,)."""
         _, ids, vectors = self._index.search_and_reconstruct(rows, NUM_NEIGHBOURS)
-        is_missing: np.ndarray = ids < 0
+        is_missing = (ids < 0) | ~np.isfinite(vectors).all(axis=2)
         vectors[is_missing] = 0.0  # faiss fills them with NaN
         distances = np.square(vectors - rows[:, None]).sum(axis=2, dtype=np.float64)
         distances[is_missing] = np.inf
         weights = inverse_square(distances)
-        return np.einsum("rk,rkd->rd", weights, vectors), np.any(ids >= 0, axis=1)
+        return np.einsum("rk,rkd->rd", weights, vectors), ~is_missing.all(axis=1)
 
 
 @contextmanager
@@ -110,11 +111,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def read_index(path: Path) -> faiss.Index:
-    """Read a faiss index from any path. Raises FileNotFoundError, or ValueError if damaged."""
+    """Read a faiss index from any path. NoFile, or UserError if damaged or of another kind."""
+    check_index_file(path)  # faiss believes what a file claims
     import faiss
 
-    if not path.is_file():
-        raise NoFile("index_gone", path=path)
     with path.open("rb") as file:  # through Python: faiss itself opens only ASCII paths on Windows
         try:
             return _with_floats(faiss.read_index(faiss.PyCallbackIOReader(file.read)))
@@ -123,9 +123,17 @@ def read_index(path: Path) -> faiss.Index:
 
 
 def _with_floats(index: faiss.Index) -> faiss.Index:
-    """An index that a file holds in 8 or 16 bits, as floats: faiss searches these in a tenth."""
+    """An index that a file holds in 8 or 16 bits, as floats: faiss searches these in a tenth.
+
+    Numbers of its own, which nothing here asks for, are left out.
+    """
     import faiss
 
+    if isinstance(index, faiss.IndexIDMap):
+        index = faiss.clone_index(faiss.downcast_index(index.index))
+    if isinstance(index, faiss.IndexIVF):
+        index.set_direct_map_type(faiss.DirectMap.NoMap)  # one in a file may lead anywhere
+        index.nprobe = min(max(1, index.nprobe), index.nlist)
     if not isinstance(index, faiss.IndexIVFScalarQuantizer):
         return index
     lists = faiss.clone_index(index.quantizer)

@@ -11,19 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from errors import CheckpointError, UserError, as_user_error
+from errors import CheckpointError, UserError
+from infer.voice.contents import read_info, read_medians, read_params
 from infer.voice.hparams import (
     HIFIGAN,
     OWN_KEYS,
     VERSION_BY_CONTENT_DIM,
     StandardParams,
-    from_lite_table,
     to_legacy_list,
 )
-from infer.voice.public import classic_names, note_encoder, read_public
+from infer.voice.public import classic_names, note_encoder
 from infer.voice.safe_file import SAFE_SUFFIX, is_safe_file, read_safe_voice, write_safe_voice
 from infer.voice.tensors import check_sums, read_tensors, save_tensors
-from infer.voice.traits import DEFAULT_VERSION, TRAITS
 
 
 @dataclass(frozen=True)
@@ -86,35 +85,21 @@ def load_voice_model(path: Path) -> VoiceModel:
     if broken:
         raise CheckpointError("failed_training", file=path, name=broken[0])
     weights = classic_names({name: value.float() for name, value in weights.items()})
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
     try:
-        version, params = _read_params(content, weights)
-        f0_median = dict(content.get("f0_median", {}))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError("unusable", file=path, reason=as_user_error(error)) from error
+        version, params = read_params(content, shapes)
+    except UserError as error:
+        raise CheckpointError("unusable", file=path, reason=error) from error
     return VoiceModel(
         weights={name: value for name, value in weights.items() if not name.startswith("enc_q.")},
         params=params,
         sample_rate=params["sample_rate"],
         version=version,
         use_f0=params.get("use_f0", True),
-        info=str(content.get("info", "")),
-        f0_median=f0_median,
+        info=read_info(content),
+        f0_median=read_medians(content),
         extra={name: value for name, value in content.items() if name not in OWN_KEYS},
     )
-
-
-def _read_params(
-    content: Mapping[str, Any], weights: Mapping[str, Tensor]
-) -> tuple[str, dict[str, Any]]:
-    """Version and params of a voice. Public files may lack the labels, so the weights decide."""
-    values = content["config"]
-    if isinstance(values, Mapping):
-        if not isinstance(values.get("sample_rate"), int):
-            raise UserError("no_rate")
-        version = str(content.get("version", DEFAULT_VERSION))
-        is_own = version in TRAITS and TRAITS[version].own_table
-        return version, from_lite_table(values) if is_own else dict(values)
-    return read_public(content, {name: tuple(value.shape) for name, value in weights.items()})
 
 
 def _written_params(model: VoiceModel) -> tuple[Any, dict[str, Any]]:

@@ -34,6 +34,9 @@ class LiteParams:
     f0_known: float = 360.0  # Hz; a higher note is filtered like one of that pitch
 
     def __post_init__(self) -> None:
+        _check_ranges(self)
+        if self.kernel_size % 2 == 0:
+            raise UserError("config_layers")
         if self.hop_length * 100 != self.sample_rate:
             raise UserError(
                 "config_hop",
@@ -94,6 +97,7 @@ class StandardParams:
     vocoder: str = HIFIGAN
 
     def __post_init__(self) -> None:
+        _check_ranges(self)
         if self.hop_length * 100 != self.sample_rate:
             raise UserError(
                 "config_hop",
@@ -153,8 +157,16 @@ NORM_KEYS_PARAMETRIZED = (
     "parametrizations.weight.original1",
 )
 VERSION_BY_CONTENT_DIM = {256: "v1", 768: "v2"}  # of voices whose config is RVC's list
+LONGEST_NAME = 100  # characters
 LEGACY_SEGMENT = 32  # position 1: every public voice has it, whatever it was trained with
 LEGACY_RESBLOCK = "1"  # position 9: the type of the residual blocks
+RANGES = {  # of what is no size of a layer
+    "sample_rate": (8000, 192_000),
+    "hop_length": (80, 1920),
+    "num_speakers": (1, 100_000),
+    "dropout": (0, 1),
+    "f0_known": (1, 24_000),
+}
 LARGEST_SIZE = 4096  # of a layer, or a number of layers; a file may not make us build more
 
 # what the positions of a public voice's `config` mean, in order; "" = no hyperparameter of ours
@@ -182,16 +194,16 @@ def from_legacy_list(values: Any, **others: Any) -> dict[str, Any]:
         values = [*values[:-2], values[-1]]
     if not isinstance(values, list | tuple) or len(values) != len(LEGACY_POSITIONS):
         raise UserError("config_list", count=len(LEGACY_POSITIONS))
-    if str(values[9]) != LEGACY_RESBLOCK:
-        raise UserError("config_blocks", found=values[9], known=LEGACY_RESBLOCK)
+    if values[9] not in (LEGACY_RESBLOCK, int(LEGACY_RESBLOCK)):
+        raise UserError("config_blocks", found=shorten_value(values[9]), known=LEGACY_RESBLOCK)
     params = {name: value for name, value in zip(LEGACY_POSITIONS, values, strict=True) if name}
     for name, value in params.items():
         if name not in ("dropout", "sample_rate", *others) and not _is_size(
             value, LEGACY_NESTING.get(name, 0)
         ):
-            raise UserError("config_value", value=repr(value), name=name)
+            raise UserError("config_value", value=shorten_value(value), name=name)
     if not isinstance(params["sample_rate"], int) or not isinstance(params["dropout"], int | float):
-        raise UserError("config_rate", value=repr(params["sample_rate"]))
+        raise UserError("config_rate", value=shorten_value(params["sample_rate"]))
     return {**params, "hop_length": params["sample_rate"] // 100, **others}
 
 
@@ -204,6 +216,33 @@ def to_legacy_list(params: StandardParams) -> list[Any]:
 
 def _as_lists(value: Any) -> Any:
     return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _check_ranges(params: LiteParams | StandardParams) -> None:
+    """UserError names the first field that no network can have: its kind is wrong, or its range."""
+    for item in fields(params):
+        value, kind = getattr(params, item.name), str(item.type)
+        low, high = RANGES.get(item.name, (1, LARGEST_SIZE))
+        if kind == "int":
+            is_good = type(value) is int and low <= value <= high
+        elif kind == "float":
+            is_good = type(value) in (int, float) and low <= value <= high
+        elif kind.startswith("Sequence"):
+            is_good = _is_size(value, kind.count("Sequence"))
+        else:
+            is_good = type(value).__name__ == kind and 0 < len(str(value)) <= LONGEST_NAME
+        if not is_good:
+            raise UserError("config_value", value=shorten_value(value), name=item.name)
+
+
+def shorten_value(value: Any) -> str:
+    """Return a value of a file for a message: numbers and texts, and of the rest its kind."""
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a number of many digits"
+    plain = isinstance(value, str | int | float | None)
+    is_short = plain or (isinstance(value, list | tuple) and len(value) < 8)
+    text = repr(value) if is_short else type(value).__name__
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 
 def _is_size(value: Any, nesting: int) -> bool:

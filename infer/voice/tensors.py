@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from config import replacing
-from errors import CheckpointError, NoFile, UserError
+from errors import CheckpointError, UserError
+from infer.voice.outline import read_outline
 
 # what torch's restricted reader raises on bytes that are no torch file
 UNREADABLE = (
@@ -45,21 +46,13 @@ def read_tensors(path: Path, shells: tuple[str, ...] = (), mmap: bool = False) -
     empty shells that hold what was stored of them. Every other class is refused.
     mmap: leave the tensors on the disk until they are used, where the file's format allows it.
     """
-    if not path.is_file():
-        raise NoFile("no_such", file=path)
-    foreign = _foreign_names(path)
+    outline = read_outline(path, shells)  # what it claims is checked before torch believes it
+    allowed: list[Any] = [_shell(name) for name in outline.foreign]
     try:
         mmap = mmap and zipfile.is_zipfile(path)
-        allowed: list[Any] = [_shell(name) for name in foreign if name.startswith(shells)]
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        refused = [name for name in foreign if not name.startswith(shells)]
-        if not refused:
-            raise CheckpointError("not_torch", file=path, reason=_first_line(error)) from error
-        reason = UserError("asks_for", name=refused[0])
-        raise CheckpointError("unsafe", file=path, reason=reason) from error
-    except UNREADABLE as error:
+    except (pickle.UnpicklingError, *UNREADABLE) as error:
         raise CheckpointError("not_torch", file=path, reason=_first_line(error)) from error
 
 
@@ -68,6 +61,13 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -
 
     A module without storage (made on torch's meta device) takes the tensors themselves.
     """
+    check_weights(module, weights, path)
+    on_meta = any(value.is_meta for value in module.state_dict().values())
+    module.load_state_dict(dict(weights), assign=on_meta)
+
+
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Compare names and shapes; CheckpointError names what is missing or misshapen."""
     wanted = module.state_dict()
     problems = [UserError("tensor_missing", name=name) for name in wanted if name not in weights]
     problems += [UserError("tensor_unknown", name=name) for name in weights if name not in wanted]
@@ -81,8 +81,6 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -
         if len(problems) > len(shown):
             shown.append(UserError("and_more", count=len(problems) - len(shown)))
         raise CheckpointError("misfit", file=path, reason=shown)
-    on_meta = any(value.is_meta for value in wanted.values())
-    module.load_state_dict(dict(weights), assign=on_meta)
 
 
 def check_sums(path: Path) -> None:
@@ -105,14 +103,6 @@ def _sizes(value: Tensor) -> str:
 def _first_line(error: Exception) -> str:
     """Return the first line of a library's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _foreign_names(path: Path) -> list[str]:
-    """Return full names of what the file would import beside tensors; [] if it cannot be read."""
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except (*UNREADABLE, pickle.UnpicklingError):
-        return []
 
 
 def _shell(name: str) -> type:

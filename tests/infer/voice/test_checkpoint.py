@@ -30,7 +30,9 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 def voice() -> VoiceModel:
     weights = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
-    params = {"sample_rate": 24000, "hidden_dim": 4, "f0_known": 900.0}
+    sizes = dict.fromkeys(("content_dim", "hidden_dim", "inner_dim", "speaker_dim"), 4)
+    params = {**sizes, "sample_rate": 24000, "hop_length": 240, "content_encoder": "whisper-base-4"}
+    params |= {"num_blocks": 1, "kernel_size": 7, "num_speakers": 1, "f0_known": 900.0}
     return VoiceModel(weights, params, 24000, "lite", info="5 steps", f0_median={0: 210.5})
 
 
