@@ -15,6 +15,8 @@ WRITTEN = ("logs", "weights", "datasets", "results", "assets/downloads", "assets
 # before anything imports config: tests, and the processes they start, write to a folder of theirs
 DATA = Path(tempfile.mkdtemp(prefix="rvc-tests-")).resolve()
 os.environ["RVC_DATA"] = str(DATA)
+# threads that wait for each other in a loop make a busy machine ten times slower
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("logs", "weights"):
     (DATA / name).mkdir()
 SLOW_SECONDS = 1800
