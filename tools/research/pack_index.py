@@ -43,11 +43,13 @@ def pack_index(options: PackIndexOptions) -> Path:
     return path
 
 
-def _run(options: PackIndexOptions) -> None:
+def main() -> None:
+    """Read the command line and pack; says both sizes."""
+    options = parse_options(PackIndexOptions)
     path = pack_index(options)
     sizes = [each.stat().st_size for each in (options.index, path)]
     print(f"{path}: {sizes[0] / 1e6:.1f} -> {sizes[1] / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
-    raise SystemExit(exit_code(_run, parse_options(PackIndexOptions)))
+    raise SystemExit(exit_code(main))
