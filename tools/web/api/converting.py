@@ -27,7 +27,7 @@ from tools.web.api.endpoint import (
     textbox,
     uploaded,
 )
-from tools.web.tabs.convert_settings import OPTIONS, speakers_of, suggested_semitones
+from tools.web.tabs.convert_settings import OPTIONS, fitting_semitones, speakers_of
 
 MEASURED_WITH = "swift"  # f0 method that is always there
 
@@ -156,7 +156,7 @@ class ConvertEndpoints:
         facts = self._session.load(choices.voice_path(voice)).result()
         measured = self.listen(recording)["f0_median"]
         wanted = facts["f0_median"].get(str(int(speaker)), 0)
-        return suggested_semitones(measured, wanted) if measured and wanted else None
+        return fitting_semitones(measured, wanted) if measured and wanted else None
 
     def match_loudness(self, recording: str, other: str) -> tuple[str, str]:
         """Give copies of two recordings that are as loud as the quieter one.

@@ -19,8 +19,9 @@ from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_batch import BatchPanel
-from tools.web.tabs.convert_compare import ComparePanel, result_of
+from tools.web.tabs.convert_compare import ComparePanel, checked_results, result_of
 from tools.web.tabs.convert_settings import (
+    BY_HAND,
     NAMES,
     PRIVATE,
     SettingsPanel,
@@ -32,6 +33,7 @@ from tools.web.units import duration_text
 from tools.web.views.plot import melody_plot
 
 EXAMPLES = config.ASSETS / "examples"
+POLL_SECONDS = 1.0
 MEASURED_WITH = "swift"  # f0 method of suggestion and plot: comes along, and quick on any CPU
 
 
@@ -56,6 +58,7 @@ class ConvertTab:
                 self.settings = SettingsPanel(frame)
                 with gr.Row() as single_start:
                     self._build_start()
+                self.queued = gr.HTML(elem_classes="quiet")
                 with gr.Row(visible=False) as batch_start:
                     self.batch.build_start()
                 self.settings.build_more()
@@ -63,6 +66,7 @@ class ConvertTab:
                 with gr.Column() as single_side:
                     self._build_result()
                     self.compare = ComparePanel(frame)
+                    self._build_command()
                 with gr.Column(visible=False) as batch_side:
                     self.batch.build_results()
         parts = [single_start, single_side, batch_start, batch_side]
@@ -94,6 +98,7 @@ class ConvertTab:
             editable=False,
             buttons=["download"],
         )
+        self.problem = gr.HTML()
         with gr.Row(elem_classes="inline"):
             gr.HTML(translate("examples"), elem_classes="quiet")
             for name in ("english", "italian"):
@@ -103,6 +108,9 @@ class ConvertTab:
 
     def _build_start(self) -> None:
         text = self._text
+        # secret fixed so that it outlives a restart of the program
+        self.pending = gr.BrowserState(None, storage_key="rvc-pending", secret="pending")
+        self.timer = gr.Timer(POLL_SECONDS, active=False)
         self.start = gr.Button(text("convert"), variant="primary", scale=3, min_width=120)
         self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
 
@@ -119,6 +127,9 @@ class ConvertTab:
             f'<p class="waiting">{translate("result_empty")}</p>', elem_classes="quiet summary"
         )
         self.plot = gr.HTML()
+
+    def _build_command(self) -> None:
+        text = self._text
         with gr.Accordion(text("command_line"), open=False):
             self.command = gr.Textbox(
                 label=text("command"),
@@ -130,24 +141,33 @@ class ConvertTab:
             )
 
     def _connect(self, frame: Frame) -> None:
-        settings, suggestion = self.settings, self.settings.suggestion
+        settings = self.settings
         settings.follow(self.voice)
         speaker = settings.widgets["speaker"]
         described = [self.about, self.facts, *settings.fitted]
-        suggest = {
-            "fn": settings.suggest,
-            "inputs": [self.facts, self.measured, speaker],
-            "outputs": [suggestion, settings.use, settings.suggested],
+        fit = {
+            "fn": settings.fit_pitch,
+            "inputs": [self.facts, self.measured, speaker, settings.pitch],
+            "outputs": [settings.fitting, settings.semitones],
+            **PRIVATE,
+        }
+        renew = {  # what was set by hand was for another voice or recording
+            "fn": lambda way, automatic: automatic if way == BY_HAND else gr.skip(),
+            "inputs": [settings.pitch, settings.automatic],
+            "outputs": settings.pitch,
             **PRIVATE,
         }
         describe = {"fn": self.describe, "inputs": self.voice, "outputs": described, **PRIVATE}
         reread = {"fn": self.refresh, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
-        self.voice.input(**describe).then(**suggest)
+        self.voice.input(**describe).then(**renew).then(**fit)
         for event in (frame.page.load, self.reread.click):
-            event(**reread).then(**describe).then(**suggest)
+            event(**reread).then(**describe).then(**fit)
         frame.tabs.change(**reread, show_progress="hidden")  # another tab may have made a voice
-        speaker.input(**suggest)
-        self.source.change(self.listen, self.source, self.measured, **PRIVATE).then(**suggest)
+        speaker.input(**renew).then(**fit)
+        settings.pitch.input(**fit)
+        self.source.change(self.listen, self.source, [self.measured, self.problem], **PRIVATE).then(
+            **renew
+        ).then(**fit)
         self.start.click(
             self.convert,
             inputs=[self.voice, self.source, *settings.values],
@@ -159,10 +179,11 @@ class ConvertTab:
                 self.stop,
                 self.running,
                 self.last,
+                self.queued,
+                self.pending,
             ],
             show_progress_on=self.summary,
-            concurrency_limit=1,
-            concurrency_id="conversion",
+            concurrency_limit=None,  # the conversion process works on one after the other
             **PRIVATE,
         ).success(
             self.compare.add,
@@ -181,6 +202,17 @@ class ConvertTab:
                 "summary": self.summary,
             },
         )
+        recover = {
+            "fn": self.recover,
+            "inputs": [self.pending, self.running],
+            "outputs": [
+                self.result, self.summary, self.last, self.queued, self.pending, self.timer
+            ],
+            "show_progress": "hidden",
+            **PRIVATE,
+        }  # fmt: skip
+        self.pending.change(**recover)  # the browser remembers one, after the page's load
+        self.timer.tick(**recover)
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
         self.batch.connect(self.voice, settings.values)
 
@@ -202,14 +234,15 @@ class ConvertTab:
                 said = f'<span class="alert">{error_html(error)}</span>'
         return [said, facts, *self.settings.fit(facts, voice)]
 
-    def listen(self, source: str | None) -> dict[str, Any] | None:
-        """Measure a recording; one that cannot be read says so when it is converted."""
+    def listen(self, source: str | None) -> tuple[dict[str, Any] | None, str]:
+        """Measure a recording; one that cannot be read says why at once."""
         if not source:
-            return None
+            return None, ""
         try:
-            return self._session.listen(Path(source), MEASURED_WITH).result()
-        except ConversionError:
-            return None
+            return self._session.listen(Path(source), MEASURED_WITH).result(), ""
+        except ConversionError as error:
+            said = error_html(error.rename(Path(source), Path(source).name))
+            return None, f'<p class="alert" role="alert">{said}</p>'
 
     def convert(
         self,
@@ -227,14 +260,22 @@ class ConvertTab:
             options = options_of(values, path, Path(source), output)
         except ValueError as error:
             raise page_error(error) from error
+        is_queued = self._session.is_converting
         started = time.monotonic()
         request = self._session.convert(options)
         yield {
+            self.pending: result_of(options),
+            self.queued: translate("result_queued") if is_queued else "",
             self.running: request.number,
             self.stop: gr.update(interactive=True),
             self.command: printable(command(options)),
         }
-        over = {self.running: None, self.stop: gr.update(interactive=False)}
+        over = {
+            self.running: None,
+            self.stop: gr.update(interactive=False),
+            self.queued: "",
+            self.pending: None,
+        }
         try:
             outcome = request.result(progress)
         except ConversionCancelled:
@@ -256,6 +297,20 @@ class ConvertTab:
                 self.plot: "",
                 self.last: result_of(options),
             }
+
+    def recover(self, pending: Any, running: int | None) -> list[Any]:
+        """Find what was being converted when the page was reloaded."""
+        waits = [gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()]
+        if running is not None or pending is None:
+            return [*waits, gr.Timer(active=False)]
+        if found := checked_results([pending]):
+            (made,) = found
+            said = translate("result_found", file=choices.from_root(Path(made["path"])))
+            shown = gr.update(value=made["path"], visible=True)
+            return [shown, said, made, "", None, gr.Timer(active=False)]
+        if self._session.is_converting:
+            return [*waits[:3], translate("result_pending"), gr.skip(), gr.Timer(active=True)]
+        return [*waits[:3], "", None, gr.Timer(active=False)]
 
     def draw(self, measured: dict[str, Any] | None, last: dict[str, str] | None) -> str:
         """Draw the melody of the newest result over that of its source."""

@@ -51,15 +51,17 @@ class ComparePanel:
             self.captions: list[gr.HTML] = []
             self.pickers: list[gr.Dropdown] = []
             for letter in "AB":
-                with gr.Group(), gr.Column():
-                    self.pickers.append(gr.Dropdown([], label=letter))
-                    self.players.append(
-                        gr.Audio(
-                            waveform_options=WAVEFORM, label=letter, show_label=False,
-                            interactive=False, buttons=["download"],
-                        )
-                    )  # fmt: skip
-                    self.captions.append(gr.HTML(elem_classes="quiet"))
+                self.pickers.append(gr.Dropdown([], label=letter))
+                self.players.append(
+                    gr.Audio(
+                        waveform_options=WAVEFORM,
+                        label=letter,
+                        show_label=False,
+                        interactive=False,
+                        buttons=["download"],
+                    )
+                )
+                self.captions.append(gr.HTML(elem_classes="quiet"))
             self.table = gr.HTML()
         self.is_open = gr.State(False)
         matched = {
@@ -133,9 +135,7 @@ class ComparePanel:
             raise page_error(error) from error
         settings = {each["path"]: each["settings"] for each in checked_results(made)}
         captions = [
-            f"{escape(settings[path])} · {_turned_down(change)}"
-            if path in settings
-            else _turned_down(change)
+            " · ".join(filter(None, (escape(settings.get(path, "")), _turned_down(change))))
             for path, change in zip((first, second), changes, strict=True)
         ]
         return [*map(str, targets), *captions]

@@ -26,6 +26,7 @@ NAMES = (  # of the settings, in the order in which their widgets stand
 )  # fmt: skip
 SEMITONES = 24  # the slider's reach; the command takes more
 RATES = (16000, 22050, 24000, 32000, 40000, 44100, 48000)  # Hz
+SPEECH, SINGING, BY_HAND = PITCHES = ("speech", "singing", "hand")  # ways to the shift
 PRIVATE = {"api_visibility": "private"}
 
 
@@ -35,14 +36,20 @@ class SettingsPanel:
     def __init__(self, frame: Frame) -> None:
         self._text = frame.text
         self._page = frame.page
+        self.pitch = gr.Radio(
+            [(frame.text(f"pitch_{way}"), way) for way in PITCHES], value=SPEECH,
+            label=frame.text("pitch"), info=frame.text("pitch_info"), elem_classes="chips",
+        )  # fmt: skip
         self.widgets: dict[str, gr.components.Component] = {
             "semitones": self._slider("semitones", -SEMITONES, SEMITONES, 1)
         }
-        with gr.Row(elem_classes="inline"):
-            self.suggestion = gr.HTML(translate("suggestion_empty"), elem_classes="quiet")
-            self.use = gr.Button(visible=False, size="sm", scale=0, min_width=120)
-        self.suggested = gr.State(0)
-        self.use.click(lambda semitones: semitones, self.suggested, self.semitones, **PRIVATE)
+        self.fitting = gr.HTML(translate("suggestion_empty"), elem_classes="quiet")
+        self.automatic = gr.State(SPEECH)  # the way of before, where the number was set by hand
+        self.semitones.input(lambda: BY_HAND, outputs=self.pitch, **PRIVATE)
+        self.pitch.input(
+            lambda way, before: before if way == BY_HAND else way,
+            [self.pitch, self.automatic], self.automatic, **PRIVATE,
+        )  # fmt: skip
 
     @property
     def values(self) -> list[gr.components.Component]:
@@ -60,7 +67,9 @@ class SettingsPanel:
             self.save_preset, [voice, self.preset, *self.values], self.preset, **PRIVATE
         )
         self.delete.click(self.delete_preset, [voice, self.preset], self.preset, **PRIVATE)
-        self.preset.input(self.apply_preset, [voice, self.preset], self.values, **PRIVATE)
+        self.preset.input(
+            self.apply_preset, [voice, self.preset], [*self.values, self.pitch], **PRIVATE
+        )
 
     def build_more(self) -> None:
         """Lay out what most need not see, folded."""
@@ -141,25 +150,30 @@ class SettingsPanel:
         """Return what `fit` updates."""
         return [self.widgets["index"], self.widgets["speaker"], self.widgets["device"], self.preset]
 
-    def suggest(
-        self, facts: dict[str, Any] | None, measured: dict[str, Any] | None, speaker: int
-    ) -> tuple[str, dict[str, Any], int]:
-        """Say how far the recording is from the voice; the button takes it over."""
-        hidden = gr.update(visible=False)
+    def fit_pitch(
+        self,
+        facts: dict[str, Any] | None,
+        measured: dict[str, Any] | None,
+        speaker: int,
+        way: str,
+    ) -> tuple[str, Any]:
+        """Set the shift that brings the recording to the voice, unless it was set by hand.
+
+        way: of PITCHES. Returns what is said of it and the slider's update.
+        """
         source_hz = measured["f0_median"] if measured else 0
         voice_hz = facts["f0_median"].get(str(speaker), 0) if facts else 0
         if measured and not source_hz:
-            return translate("suggestion_no_pitch"), hidden, 0
+            return translate("suggestion_no_pitch"), gr.skip()
         if not source_hz:
-            return translate("suggestion_empty"), hidden, 0
+            return translate("suggestion_empty"), gr.skip()
         if not voice_hz:
-            return translate("suggestion_unknown", source=round(source_hz)), hidden, 0
-        semitones = suggested_semitones(source_hz, voice_hz)
-        said = translate(
-            "suggestion", source=round(source_hz), voice=round(voice_hz), shift=f"{semitones:+d}"
-        )
-        button = gr.update(value=f"{self._text('suggestion_use')} {semitones:+d}", visible=True)
-        return said, button, semitones
+            return translate("suggestion_unknown", source=round(source_hz)), gr.skip()
+        shift = fitting_semitones(source_hz, voice_hz, way == SINGING)
+        values = {"source": round(source_hz), "voice": round(voice_hz), "shift": f"{shift:+d}"}
+        if way == BY_HAND:
+            return translate("suggestion_by_hand", **values), gr.skip()
+        return translate(f"suggestion_{way}", **values), shift
 
     def save_preset(self, voice: str | None, name: str | None, *values: Any) -> dict[str, Any]:
         """Keep the settings as they are under the name that was typed."""
@@ -191,7 +205,8 @@ class SettingsPanel:
             preset = read_presets(choices.voice_path(voice)).get(name, {}) if voice else {}
         except ValueError as error:
             raise page_error(error) from error
-        return [preset[name] if name in preset else gr.skip() for name in NAMES]
+        values = [preset[name] if name in preset else gr.skip() for name in NAMES]
+        return [*values, BY_HAND if "semitones" in preset else gr.skip()]
 
 
 def options_of(values: Sequence[Any], voice: Path, source: Path, output: Path) -> ConvertOptions:
@@ -204,9 +219,13 @@ def options_of(values: Sequence[Any], voice: Path, source: Path, output: Path) -
     return ConvertOptions(voice=voice, input=source, output=output, **settings)
 
 
-def suggested_semitones(source_hz: float, voice_hz: float) -> int:
-    """Return the shift that brings one median pitch to the other, within the slider's reach."""
-    semitones = round(12 * math.log2(voice_hz / source_hz))
+def fitting_semitones(source_hz: float, voice_hz: float, is_singing: bool = False) -> int:
+    """Return the shift that brings one median pitch to the other, within the slider's reach.
+
+    Singing is shifted by whole octaves, so that it stays in tune with its music.
+    """
+    octaves = math.log2(voice_hz / source_hz)
+    semitones = 12 * round(octaves) if is_singing else round(12 * octaves)
     return max(-SEMITONES, min(SEMITONES, semitones))
 
 

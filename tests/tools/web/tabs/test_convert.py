@@ -15,10 +15,11 @@ import pytest
 import soundfile
 
 from infer.f0 import load_f0_method
-from tests.tools.conftest import wait_until
+from tests.tools.conftest import WAIT_MS, wait_until
 from tests.tools.web.conftest import Opens, start_browser, watched
 from tools.convert.listen import listen
-from tools.web.tabs.convert_compare import believed
+from tools.web.tabs.convert_compare import checked_results
+from tools.web.tabs.convert_settings import fitting_semitones
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -97,21 +98,71 @@ def test_an_upload_comes_back_in_the_other_voice(
     assert path.read_bytes() == of_page
 
 
-def test_a_suggestion_brings_the_recording_to_the_voice(
+def test_the_pitch_is_fitted_to_every_recording_until_it_is_set_by_hand(
     opened: Opens, root: Path, made: list[Path]
 ) -> None:
     page = opened()
+    slider = page.get_by_label("Semitones").first
     button(page, "Italian, a man").click()
-    use = page.get_by_role("button", name=re.compile(r"^Use [+-]\d+$"))
-    use.wait_for()
-    semitones = int(use.inner_text().split()[1])
-    use.click()
-    expect(page.get_by_label("Semitones").first).to_have_value(str(semitones))
+    page.get_by_text(re.compile(r"shifted by \+\d+ semitones\.")).first.wait_for()
+    expect(slider).not_to_have_value("0")
     path = convert(page, root)
     heard = listen(path, load_f0_method("swift"))
     said = page.get_by_text(re.compile("speaks around")).first.inner_text()
     voice_hz = int(re.search(r"(\d+) Hz", said)[1])
     assert abs(12 * np.log2(heard["f0_median"] / voice_hz)) < 1.0
+    page.get_by_label("Singing: whole octaves").check()
+    expect(slider).to_have_value("0")
+    slider.fill("3")
+    expect(page.get_by_label("By hand")).to_be_checked()
+    expect(slider).to_have_value("3")
+    button(page, "English, a woman").click()
+    expect(page.get_by_label("Singing: whole octaves")).to_be_checked()
+    expect(slider).to_have_value("0")
+
+
+def test_a_recording_that_cannot_be_read_says_so_at_once(
+    browser: Any, url: str, tmp_path: Path
+) -> None:
+    page = browser.new_context().new_page()  # the player logs an error of its own
+    page.set_default_timeout(WAIT_MS)
+    page.goto(url)
+    page.get_by_text("speaks around").first.wait_for()
+    broken = tmp_path / "broken.mp3"
+    broken.write_bytes(b"no sound at all" * 100)
+    page.locator("input[type=file][accept*=audio]").first.set_input_files(broken)
+    expect(page.get_by_role("alert").first).to_contain_text("broken.mp3", use_inner_text=True)
+
+
+def test_what_was_being_converted_is_found_again_and_another_page_waits_its_turn(
+    browser: Any, url: str, english: Path, tmp_path: Path
+) -> None:
+    audio, rate = soundfile.read(english)
+    soundfile.write(tmp_path / "long.flac", np.tile(audio, 12), rate)
+    page, other = browser.new_context().new_page(), browser.new_context().new_page()
+    for each in (page, other):
+        each.set_default_timeout(WAIT_MS)
+        each.goto(url)
+        each.get_by_text("speaks around").first.wait_for()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "long.flac")
+    button(other, "English, a woman").click()
+    for each in (page, other):
+        each.get_by_text("shifted by").first.wait_for()
+    button(page, "Convert").click()
+    expect(button(page, "Stop")).to_be_enabled()
+    button(other, "Convert").click()
+    other.get_by_text("Another conversion is being made").first.wait_for()
+    expect(button(other, "Stop")).to_be_enabled()
+    page.reload()
+    page.get_by_text("Made while the page was reloaded").first.wait_for()
+    other.get_by_text("of audio, made in").first.wait_for()
+
+
+def test_fitting_is_exact_for_speech_and_whole_octaves_for_singing() -> None:
+    assert fitting_semitones(109, 190) == 10
+    assert fitting_semitones(109, 190, is_singing=True) == 12
+    assert fitting_semitones(200, 190, is_singing=True) == 0
+    assert fitting_semitones(20, 1000) == 24
 
 
 def test_the_last_two_results_are_compared_equally_loud_with_their_settings(
@@ -169,13 +220,13 @@ def test_a_browser_is_only_believed_what_this_program_made(
     secret = tmp_path / "secret.wav"
     shutil.copy(english, secret)
     result = {"name": "x", "path": str(english), "source": "", "settings": "", "group": ""}
-    assert believed([result]) == [result]
+    assert checked_results([result]) == [result]
     (data / "results").mkdir(exist_ok=True)
     (data / "other.wav").touch()
     for path in (secret, data / "results/../other.wav", data / "results", "", 5, None):
-        assert believed([{**result, "path": path if path in (5, None) else str(path)}]) == []
+        assert checked_results([{**result, "path": path if path in (5, None) else str(path)}]) == []
     for forged in (None, "text", {"path": "x"}, [5], [{"path": str(english)}]):
-        assert believed(forged) == []
+        assert checked_results(forged) == []
 
 
 def test_presets_are_kept_for_the_voice(opened: Opens, data: Path) -> None:
@@ -206,10 +257,11 @@ def test_what_is_missing_is_said(opened: Opens, tmp_path: Path) -> None:
     page = opened()
     page.get_by_text("speaks around").first.wait_for()
     button(page, "Convert").click()
-    page.get_by_text("Choose or record something to convert first.").wait_for()
+    error = page.locator(".field-error")
+    error.get_by_text("Choose or record something to convert first.").wait_for()
     page.get_by_role("tab", name="Many recordings").click()
     button(page, "Convert all").click()
-    page.get_by_text("Choose some recordings first.").wait_for()
+    error.get_by_text("Choose some recordings first.").wait_for()
 
 
 def test_a_conversion_can_be_stopped_and_an_example_converted_instead(
