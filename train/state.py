@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import CheckpointError, NoFile
+from errors import CheckpointError, NoFile, UserError
 from infer.voice.checkpoint import classic_names, load_training_state, save_training_state
 from infer.voice.tensors import load_weights
 from train.experiment import Experiment
@@ -158,18 +158,21 @@ def save_state(state: TrainState, experiment: Experiment) -> None:
             average,
         ),
     ):
-        save_training_state(
-            path,
-            {
-                "model": network.state_dict(),
-                "iteration": max(1, state.epoch),
-                "optimizer": _portable(optimizer),
-                "learning_rate": state.learning_rate,
-                "parameters": [name for name, _ in network.named_parameters()],
-                **plain,
-                **others,
-            },
-        )
+        content = {
+            "model": network.state_dict(),
+            "iteration": max(1, state.epoch),
+            "optimizer": _portable(optimizer),
+            "learning_rate": state.learning_rate,
+            "parameters": [name for name, _ in network.named_parameters()],
+            **plain,
+            **others,
+        }
+        try:
+            save_training_state(path, content)
+        except (UserError, OSError):  # a full disk, above all: no D is left without its G
+            if state.step not in state.pairs:
+                experiment.discriminator_state(state.step).unlink(missing_ok=True)
+            raise
     state.saved_step = state.step
     state.pairs = [step for step in state.pairs if step != state.step] + [state.step]
     for step in state.pairs[:-KEPT_STATES]:

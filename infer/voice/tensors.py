@@ -8,13 +8,13 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from config import replacing
-from errors import CheckpointError, UserError
+from errors import CheckpointError, UserError, os_reason
 from infer.voice.outline import read_outline
 
 # what torch's restricted reader raises on bytes that are no torch file
@@ -28,7 +28,14 @@ def save_tensors(path: Path, content: Any) -> None:
     """Write tensors and plain values: complete, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+        sink = _Sink(file)
+        try:
+            torch.save(content, sink)
+        except RuntimeError as error:  # torch's own words for it name a line of its source
+            if sink.fault is None:
+                raise
+            reason = os_reason(sink.fault)
+            raise UserError("written", file=path, reason=reason) from error
         file.flush()
         os.fsync(file.fileno())
     if os.name == "posix":  # the new name must survive a power loss too
@@ -37,6 +44,25 @@ def save_tensors(path: Path, content: Any) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+class _Sink:
+    """A file for torch to write to, which remembers why that failed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.fault: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write bytes."""
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.fault = error
+            raise
+
+    def flush(self) -> None:
+        """Do nothing; the file is flushed when all is written."""
 
 
 def read_tensors(path: Path, shells: tuple[str, ...] = (), mmap: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from errors import UserError
+from infer.voice import tensors
 from infer.voice.checkpoint import CheckpointError
 from tests.train.tiny_standard import make_experiment, tiny_options
 from train.experiment import Experiment
@@ -57,6 +60,27 @@ def test_stopping_and_going_on_gives_the_same_bits_as_not_stopping(
     for steps in (1, 4, 7):  # three steps are an epoch
         train(tiny_options(experiment, steps=steps))
     assert_equal(whole, contents(experiment, 7))
+
+
+def test_a_full_disk_is_said_and_leaves_the_pair_before_whole(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tiny_options(experiment, steps=1))
+    write = tensors._Sink.write
+
+    def fill(sink: tensors._Sink, data: bytes) -> int:
+        if "G_2" in sink.file.name and sink.file.tell() > 10_000:
+            sink.fault = OSError(errno.ENOSPC, "No space left on device")
+            raise sink.fault
+        return write(sink, data)
+
+    monkeypatch.setattr(tensors._Sink, "write", fill)
+    with pytest.raises(UserError, match=r"G_2\.pth: cannot be written \(No space left on device\)"):
+        train(tiny_options(experiment, steps=2))
+    monkeypatch.undo()
+    assert sorted(path.name for path in experiment.root.glob("[GD]_*")) == ["D_1.pth", "G_1.pth"]
+    train(tiny_options(experiment, steps=2))
+    assert experiment.saved_steps() == [1, 2]
 
 
 def run_with_kills(experiment: Experiment, root: Path, steps: int, kills: int, seed: int) -> int:

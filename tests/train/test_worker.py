@@ -75,6 +75,17 @@ def test_work_of_an_earlier_run_does_not_count_for_the_rate(clock):
     assert parse_progress(progress.line()).seconds_left == 100_500
 
 
+def test_work_that_lasts_as_long_as_it_was_told_to_shows_clocks(clock):
+    progress = Progress(900, "s", "train", done=60)
+    clock[0] += 60
+    progress.advance(60, lambda: "step 7, epoch 1, mel loss 1.204")
+    line = progress.line()
+    assert line == "train 2:00/15:00 (13%), 13:00 left, step 7, epoch 1, mel loss 1.204"
+    parsed = parse_progress(line)
+    assert (parsed.done, parsed.total, parsed.unit, parsed.seconds_left) == (120, 900, "s", 780)
+    assert parsed.note == "step 7, epoch 1, mel loss 1.204"
+
+
 def test_nothing_to_do_is_finished_work():
     assert "0/0 (100%)" in Progress(0, "files", "preprocess").line()
 

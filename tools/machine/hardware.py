@@ -15,11 +15,10 @@ from pathlib import Path
 import config
 from infer.voice.hparams import read_config
 from infer.voice.traits import traits
+from train.memory import plan_memory
 
 QUERY = ["--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 QUERY_SECONDS = 10.0
-CLIPS_PER_GIB = 0.5  # of GPU memory, for v1 and v2: the field's rule
-MAX_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,9 @@ def choose(version: str, sample_rate: int) -> Choice:
             )
         )
         if family.needs_gpu:
-            batch_size = max(1, min(MAX_BATCH_SIZE, int(best.memory * CLIPS_PER_GIB)))
-            reasons.append(("hardware_batch", {"size": batch_size}))
+            plan = plan_memory(best.memory, sample_rate=sample_rate)
+            batch_size = plan.batch_size
+            reasons.append(("hardware_batch", {"size": batch_size, "needed": f"{plan.needed:.1f}"}))
             if best.memory < config.SMALL_GPU:
                 reasons.append(("hardware_small", {"memory": f"{best.memory:.1f}"}))
             if len(gpus) > 1:

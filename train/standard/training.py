@@ -21,6 +21,7 @@ from infer.voice.hparams import StandardParams
 from train import processes
 from train.experiment import Experiment, write_json
 from train.filelist import Clip
+from train.memory import needed_memory, plan_memory
 from train.options import TrainOptions
 from train.standard.dataset import Utterances, UtteranceSet
 from train.standard.discriminators import MultiPeriodDiscriminator
@@ -118,6 +119,8 @@ def open_training(
     dtype = pick_precision(options.precision, device)
     if dtype == torch.float16:
         state.scaler = torch.amp.GradScaler(device.type)
+    if device.type == "cuda":
+        _report_memory(device, options.batch_size, dtype, params.sample_rate)
     if not resume(state, experiment, utterances.steps_per_epoch):
         _start(state, options, kind.base, params)
     if state.epoch_step and state.clips != utterances.check:
@@ -128,6 +131,22 @@ def open_training(
         state, settings, spectrogram, utterances.steps_per_epoch, device, dtype
     )
     return StandardTraining(trainer, utterances, params, version)
+
+
+def _report_memory(
+    device: torch.device, batch_size: int, dtype: torch.dtype, sample_rate: int
+) -> None:
+    """Say what GPU memory the training needs and what is free; warn where it is too little."""
+    precision = "fp32" if dtype == torch.float32 else "fp16"
+    free = torch.cuda.mem_get_info(device)[0] / 2**30
+    needed = needed_memory(batch_size, precision, sample_rate)
+    logger.info("needs about %.1f GiB of GPU memory; %.1f are free", needed, free)
+    plan = plan_memory(free, precision, sample_rate)
+    if needed > free:
+        logger.warning(
+            "that is too little: batches are divided until they fit; --batch-size %d would %s",
+            plan.batch_size, "fit" if plan.fits else "be the least",
+        )  # fmt: skip
 
 
 def _open_clips(

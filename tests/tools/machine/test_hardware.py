@@ -50,7 +50,7 @@ def test_the_gpu_with_most_memory_is_taken_and_sets_the_batch_of_the_standard_fa
     )
     together = ("GPU 0 + 1", "cuda:0,cuda:1")
     assert (standard.device, standard.devices) == ("cuda:1", (*each, together, ("CPU", "cpu")))
-    assert standard.batch_size == 32
+    assert standard.batch_size == 32  # of 80 GB
     assert standard.reasons[0] == (
         "hardware_gpu", {"index": 1, "name": "NVIDIA A100-SXM4, 80GB", "memory": "80"},
     )  # fmt: skip
