@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from errors import NoFile
-from infer.f0 import F0_MAX, F0_MIN, HOP_LENGTH
+from infer.f0 import HOP_LENGTH
 
 # Both are multiples of 160 and of 256, the hop of the swift network, so windows meet on its grid.
 WINDOW = 512_000  # samples, 32 s
@@ -57,7 +57,7 @@ def track(audio: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> np
     """Run an estimator over audio of any length in constant memory.
 
     audio: (N,) at 16 kHz. estimate: (M,) float32 -> (M // 160,) Hz, 0 where unvoiced, for M >= 160.
-    Returns (N // 160,) float32 with silence and everything outside 50..1100 Hz unvoiced.
+    Returns (N // 160,) float32 with silence unvoiced.
     """
     return track_batches(audio, lambda windows: estimate(windows[0])[None])
 
@@ -88,7 +88,7 @@ def track_batches(
                 silent = is_silent(audio[samples])
                 contour = np.where(silent, 0, contour[: len(silent)])
                 f0[position : position + wanted] = contour[before : before + wanted]
-    f0[(f0 < F0_MIN) | (f0 > F0_MAX)] = 0
+    f0[~((f0 > 0) & np.isfinite(f0))] = 0
     return f0
 
 
