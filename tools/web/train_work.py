@@ -15,29 +15,40 @@ from tools.jobs.training import (
     voice_of_state,
     write_settings,
 )
+from tools.options import DatasetReportOptions
 from tools.voices.library import from_root
 from tools.web.views.job_view import JobView
 from train.experiment import Experiment
+
+
+def experiment_of(name: str | None) -> Experiment:
+    """Return the experiment of a voice's name. UserError: it is none, or not given yet."""
+    if not (name or "").strip():
+        raise UserError("name_missing")
+    return Experiment.named(name or "")
 
 
 def start_training(
     jobs: Jobs, name: str | None, settings: Settings, step: int | None = None
 ) -> None:
     """Start all steps, or only one of them; what is done already is skipped by the steps."""
-    experiment = Experiment.named(name or "")
+    experiment = experiment_of(name)
     steps = commands(experiment, settings)
     _start(jobs, experiment, settings, steps if step is None else [steps[step]])
 
 
 def start_check(jobs: Jobs, name: str | None, settings: Settings) -> None:
     """Start the report on an experiment's recordings."""
-    experiment = Experiment.named(name or "")
+    experiment = experiment_of(name)
+    job = jobs.read(experiment)
+    if job is not None and job.is_active and job.module == DatasetReportOptions.MODULE:
+        return  # an upload has begun it already
     _start(jobs, experiment, settings, [report_command(experiment, settings)], heavy=False)
 
 
 def try_state(name: str | None, step: int) -> str:
     """Make a voice of a saved state, so that it can be converted with; returns its file."""
-    experiment = Experiment.named(name or "")
+    experiment = experiment_of(name)
     if step not in experiment.saved_steps():
         raise UserError("no_state_of", name=experiment.name, step=step)
     return from_root(voice_of_state(experiment, step))

@@ -99,6 +99,8 @@ class ConvertTab:
             buttons=["download"],
         )
         self.problem = gr.HTML()
+        other = gr.UploadButton(text("source_other"), size="sm")  # the player takes audio only
+        other.upload(lambda file: file, other, self.source, **PRIVATE)
         with gr.Row(elem_classes="inline"):
             gr.HTML(translate("examples"), elem_classes="quiet")
             for name in ("english", "italian"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
+from tools.datasets.recordings import take_recordings
 from tools.jobs.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
@@ -69,8 +73,8 @@ class BatchPanel:
         path = chosen_voice(voice)
         if not files:
             raise gr.Error(translate("recordings_missing"), print_exception=False)
-        recordings = [Path(file) for file in files]
         try:
+            recordings = unpacked(map(Path, files))
             options = options_of(values, path, recordings[0], Path("x.wav"))
             return self._batches.start(options, recordings, values[NAMES.index("format")])
         except (ValueError, OSError) as error:
@@ -107,6 +111,24 @@ class BatchPanel:
             self._batches.resume(name)
         except (ValueError, OSError) as error:
             raise page_error(error) from error
+
+
+def unpacked(files: Iterable[Path]) -> list[Path]:
+    """Return the recordings, with those inside zips in their place.
+
+    What is refused of a zip is shown and does not stop the rest. UserError: nothing is left of one.
+    """
+    found: list[Path] = []
+    for file in files:
+        if file.suffix.lower() == ".zip":
+            folder = Path(tempfile.mkdtemp(prefix="rvc-webui-zip-", dir=get_upload_folder()))
+            taken = take_recordings([file], folder)
+            found += taken.paths
+            for problem in taken.problems:
+                gr.Warning(error_html(problem))
+        else:
+            found.append(file)
+    return found
 
 
 def _added(files: list[str] | None, more: list[str] | None) -> list[str]:

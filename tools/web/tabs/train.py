@@ -29,8 +29,8 @@ from tools.web.errors import error_html, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named
-from tools.web.train_work import start_check, start_training
-from train.experiment import Experiment, plain_name
+from tools.web.train_work import experiment_of, start_check, start_training
+from train.experiment import plain_name
 
 DEFAULTS = Settings()
 # runs in the browser, between two keystrokes: what was changed since it was seen stays, and a name
@@ -250,7 +250,7 @@ class TrainTab:
     def preview(self, name: str | None, *values: Any) -> list[str]:
         """Return the commands that Train runs, one a line, or else what is still missing."""
         try:
-            steps = commands(Experiment.named(name or ""), Settings(*values))
+            steps = commands(experiment_of(name), Settings(*values))
         except (ValueError, TypeError) as error:
             return ["", error_html(error)]
         return ["\n".join(printable(argv_of(each)) for each in steps), ""]

@@ -114,7 +114,7 @@ class ProgressPanel:
         """Return what has changed since it was last seen."""
         experiment = named(name)
         if experiment is None:
-            return {self.status: JobView(None).html(), self.seen: {}} if seen else {self.seen: {}}
+            return self._nothing() if seen else {self.seen: {}}
         view = JobView.of(self._jobs, experiment)
         now = {
             "name": name,
@@ -165,6 +165,19 @@ class ProgressPanel:
         if experiment is None or not step or int(step) not in sampled_steps(experiment):
             return None
         return str(experiment.sample_file(str(int(step))))
+
+    def _nothing(self) -> Updates:
+        """What is shown of no voice, so that nothing of the one before stays."""
+        return {
+            self.seen: {},
+            self.status: JobView(None).html(),
+            self.report: "",
+            self.log: "",
+            self.held_out: "",
+            self.losses: "",
+            self.quality: gr.update(visible=False),
+            **self._button_updates(False, False, False),
+        }
 
     def _button_updates(self, is_active: bool, is_stopping: bool, can_resume: bool) -> Updates:
         label = "stop_now" if is_stopping else "stop_job"

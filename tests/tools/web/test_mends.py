@@ -1,0 +1,52 @@
+"""Small promises of the page that need no browser."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from errors import UserError
+from tools.jobs.training import advice
+from tools.web.tabs.convert_batch import unpacked
+from tools.web.train_work import experiment_of
+from tools.web.views.curves import curve_svg
+from tools.web.views.plot import melody_plot
+
+
+def test_a_zip_among_many_recordings_is_unpacked(
+    tmp_path: Path, english: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        archive.write(english, "inner/one.flac")
+        archive.write(english, "two.flac")
+        archive.writestr("readme.txt", "not a recording")
+    found = unpacked([english, tmp_path / "both.zip"])
+    assert [path.name for path in found] == ["english.flac", "one.flac", "two.flac"]
+    assert all(path.is_file() for path in found)
+
+
+def test_a_voice_without_a_name_is_asked_for_one() -> None:
+    for name in (None, "", "  "):
+        with pytest.raises(UserError, match="give the voice a name first"):
+            experiment_of(name)
+
+
+def test_the_first_measurements_promise_nothing() -> None:
+    assert advice([0.8])[0] == advice([0.8, 0.7])[0] == "advice_first"
+    assert advice([0.8, 0.7, 0.6])[0] == "advice_better"
+
+
+def test_a_small_change_is_no_cliff() -> None:
+    points = [(0.0, 0.781), (1.0, 0.776)]
+    drawn = curve_svg(points, "loss").partition('polyline points="')[2].partition('"')[0]
+    heights = [float(point.split(",")[1]) for point in drawn.split()]
+    assert abs(heights[0] - heights[1]) < 20
+
+
+def test_a_plot_of_a_long_recording_says_that_it_ends_after_a_minute() -> None:
+    heard = {"f0": [100.0, 110.0], "f0_step": 30.0, "f0_median": 105.0, "seconds": 60.0}
+    assert "The first minute" not in melody_plot({"source": heard})
+    assert "The first minute" in melody_plot({"source": {**heard, "seconds": 200.0}})
