@@ -6,7 +6,7 @@ aim is the content of the clean recording, normalised for its speaker. A stopped
 it was, with the clips that have come since.
 
     python -m tools.research.distill_encoder --corpus corpus --synth corpus/synth \\
-        --state state/ears --until 06:15 --output causal.safetensors
+        --state state/ears --minutes 90 --output causal.safetensors --bench bench
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,8 @@ from config import replacing
 from errors import AudioError
 from infer.audio.mel import mel_filters
 from infer.audio.reader import load
-from infer.content import FRAME, load_encoder
-from infer.content.causal import BEFORE, LOOKAHEAD, CausalEncoder, describe
+from infer.content import FRAME, ContentEncoder, load_encoder
+from infer.content.causal import BEFORE, LOOKAHEAD, CausalContent, CausalEncoder, describe
 from infer.content.statistics import SPEECH_RANGE, RunningStatistics, Statistics
 from infer.content.whisper import HOP_LENGTH, N_FFT, N_MELS, SAMPLE_RATE
 from infer.voice.checkpoint import load_training_state
@@ -66,7 +66,8 @@ class DistillEncoderOptions(Options):
     synth: Path = option("folder in which are folders with manifest.tsv; their synth splits")
     state: Path = option("folder of the teacher's content and of the training's state")
     output: Path = option("file to write at the end, .safetensors")
-    until: str = option("HH:MM at which it has to be finished; the learning rate ends there")
+    minutes: float = option("of this run; the learning rate ends with it", within=(0, 100_000))
+    bench: Path | None = option("folder of tools.research.hard_bench to be compared on", None)
     batch_size: int = option("crops of 3 s in a step", 8, within=(1, 1024))
     real_share: float = option("share of the crops that real people speak", 0.6, within=(0, 1))
     seed: int = option("of everything random", 0, within=(0, 2**31))
@@ -417,9 +418,7 @@ class Loss:
 
 
 def distill_encoder(options: DistillEncoderOptions) -> None:
-    """Train until the hour that is asked for, then write the weights in float16."""
-    end = datetime.combine(datetime.now(), datetime.strptime(options.until, "%H:%M").time())
-    end += timedelta(days=end < datetime.now())
+    """Train for the minutes that are asked for, then write the weights in float16 and compare."""
     speech = listen(options)
     real = sum(len(s.content) for s in speech if s.is_real) / 3000
     total = sum(len(s.content) for s in speech) / 3000
@@ -442,7 +441,7 @@ def distill_encoder(options: DistillEncoderOptions) -> None:
         optimizer.load_state_dict(saved["optimizer"])
         steps, spent = saved["steps"], saved["spent"]
     started = last_saved = time.time()
-    seconds_left = (end - datetime.now()).total_seconds()
+    seconds_left = 60 * options.minutes
     sums: dict[str, float] = defaultdict(float)
     while time.time() - started < seconds_left:
         now = time.time() - started
@@ -470,6 +469,8 @@ def distill_encoder(options: DistillEncoderOptions) -> None:
     _save_state(path, encoder, optimizer, steps, spent + time.time() - started)
     _tell_held_back(encoder, measure, alterations)
     export(encoder, alterations, options.output)
+    if options.bench:
+        compare(options.output, options.bench)
 
 
 def _loss(
@@ -514,6 +515,37 @@ def export(encoder: CausalEncoder, alterations: Alterations, path: Path) -> None
     tensors["prior_std"] = torch.cat([content.std(0), energy[1]])
     with replacing(path) as temporary:
         save_file({name: t.half().contiguous() for name, t in tensors.items()}, temporary)
+
+
+def compare(weights: Path, bench: Path) -> None:
+    """Tell how near both encoders come, in altered clips, to Whisper in the clean ones.
+
+    The mean cosine of normalised content over speech; nobody in these clips was trained on.
+    """
+    encoders = {TEACHER: load_encoder(TEACHER, torch.device("cpu"))}
+    encoders["causal"] = CausalContent(weights, torch.device("cpu"))
+    for kind in sorted(folder.name for folder in bench.iterdir() if folder.is_dir()):
+        angles = defaultdict(list)
+        for clean in sorted((bench / "clean").glob("*.flac")):
+            if (bench / kind / clean.name).is_file():
+                aim, is_speech = _normal(encoders[TEACHER], clean)
+                for name, encoder in encoders.items():
+                    content, _ = _normal(encoder, bench / kind / clean.name)
+                    product = (content * aim).sum(1)
+                    size = np.linalg.norm(content, axis=1) * np.linalg.norm(aim, axis=1)
+                    angles[name].append(float((product / size)[is_speech].mean()))
+        told = ", ".join(f"{name} {np.mean(values):.3f}" for name, values in angles.items())
+        print(f"{kind}: {told} ({len(angles[TEACHER])} clips)", flush=True)
+
+
+def _normal(encoder: ContentEncoder, clip: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Content of a clip, normalised by itself, and which frames are speech."""
+    content = encoder(load(clip, SAMPLE_RATE)[0])
+    statistics = encoder.new_statistics()
+    statistics.update(content)
+    energy = content[:, -1]
+    is_speech = energy > np.percentile(energy, 95) - SPEECH_RANGE
+    return statistics.result().normalize(content)[:, :-1], is_speech
 
 
 if __name__ == "__main__":

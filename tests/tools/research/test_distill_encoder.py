@@ -23,6 +23,7 @@ from tools.research.distill_encoder import (
     Speech,
     _loss,
     _warped,
+    compare,
     export,
     listen,
 )
@@ -66,7 +67,7 @@ def test_a_warp_moves_the_mel_filters_and_keeps_the_ends() -> None:
 
 
 def test_the_teacher_hears_the_train_split_alone_and_weights_become_an_encoder(
-    english: Path, tmp_path: Path
+    english: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     speech, rate = soundfile.read(english)
     (tmp_path / "corpus").mkdir()
@@ -81,7 +82,8 @@ def test_the_teacher_hears_the_train_split_alone_and_weights_become_an_encoder(
         synth=tmp_path / "synth",
         state=tmp_path / "state",
         output=tmp_path / "ears.safetensors",
-        until="23:59",
+        minutes=0,
+        bench=tmp_path / "bench",
         batch_size=2,
     )
     found = listen(options)
@@ -99,3 +101,9 @@ def test_the_teacher_hears_the_train_split_alone_and_weights_become_an_encoder(
     content = CausalContent(options.output, torch.device("cpu"))
     assert content(speech.astype(np.float32)).shape == (len(speech) // FRAME, 513)
     assert 0.1 < content.prior.std[-1] < 3
+    for kind, gain in (("clean", 1.0), ("quiet", 0.5)):
+        (tmp_path / "bench" / kind).mkdir(parents=True)
+        soundfile.write(tmp_path / "bench" / kind / "a.flac", speech * gain, rate)
+    compare(options.output, options.bench)
+    told = capsys.readouterr().out
+    assert "clean: whisper-base-4 1.000, causal " in told and "quiet: whisper-base-4 0.9" in told
