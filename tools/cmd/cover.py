@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from tools.songs.options import CoverOptions
@@ -18,9 +19,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _cover(options: CoverOptions) -> None:
     from tools.songs.cover import make_cover
+    from train.experiment import write_json
 
     with _Shown() as shown:
         cover = make_cover(options, shown.tell)
+    if options.report is not None:
+        told = {**vars(cover), "parts": {name: str(path) for name, path in cover.parts.items()}}
+        write_json(options.report, json.loads(json.dumps(told, default=str)))
     told = ", ".join(cover.made) or "nothing"
     print(f"made: {told}; kept in {cover.folder}")
     print(

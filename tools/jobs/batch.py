@@ -86,7 +86,7 @@ class Batches:
         sources = place / "recordings"
         sources.mkdir()
         try:
-            names = [_take(path, sources) for path in recordings]
+            names = [take_in(path, sources) for path in recordings]
             target = results.new_folder(options.voice)
             write_json(place / "batch.json", {"output": from_root(target), "recordings": names})
             whole = replace(
@@ -157,7 +157,7 @@ class Batches:
         return zipped if made else None
 
 
-def _take(recording: Path, folder: Path) -> str:
+def take_in(recording: Path, folder: Path) -> str:
     """Put a recording into the batch's own folder, without a copy where that can be; its name."""
     place = results.unused_name(folder, recording.stem.lstrip("."), recording.suffix[1:])
     try:

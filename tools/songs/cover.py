@@ -14,6 +14,8 @@ import numpy as np
 
 import config
 from errors import CheckpointError, UserError
+from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
+from infer.audio.denoise import denoise
 from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
 from infer.options import ConvertOptions
@@ -183,10 +185,19 @@ class _Waiting:
 
 
 def _denoised(vocals: Sound, stages: Stages) -> Sound:
-    from tools.songs.denoise import denoise_file
+    """The middle of the vocals without noise; the sides of the song stay as they are."""
 
     def work(folder: Path, on_progress: OnProgress) -> None:
-        denoise_file(vocals.path, folder / "vocals.wav", on_progress)
+        done = 0
+        with (
+            AudioReader(vocals.path, DENOISE_RATE) as reader,
+            float_wav(folder / "vocals.wav", DENOISE_RATE, channels=1) as file,
+        ):
+            for block in denoise(reader.blocks()):
+                file.write(block)
+                done += len(block)
+                if reader.seconds:
+                    on_progress(done / DENOISE_RATE / reader.seconds)
 
     return stages.make("denoise", [vocals], {}, ["vocals.wav"], work)[0]
 

@@ -53,6 +53,7 @@ class CoverOptions(Options):
     de_ess: float = option("how much sharp s sounds are softened", 0.0, within=(0, 1))
     compress: float = option("how much loud and soft notes are evened out", 0.0, within=(0, 1))
     reverb: float = option("how much room is added to the lead", 0.0, within=(0, 1))
+    report: Path | None = option("also write what was made to this file, as JSON", None)
     loudness: float | None = option(
         "loudness of the cover in LUFS, without it the song's own", None, within=(-40, -6)
     )

@@ -23,7 +23,7 @@ AUDIO_BITS_PER_SECOND = 256_000
 class VideoWriter:
     """Write (n, 2) blocks as the sound of a copy of a video; it appears when it is complete.
 
-    The sound begins where that of the source begins, so both stay in step. Raises AudioError.
+    The sound begins where the source does, as AudioReader reads it. Raises AudioError.
     """
 
     def __init__(self, path: Path, source: Path, sample_rate: int) -> None:
@@ -52,8 +52,7 @@ class VideoWriter:
         self._sound.bit_rate = AUDIO_BITS_PER_SECOND
         self._packets = self._source.demux(pictures[0])
         self._next: av.Packet | None = next(self._packets, None)
-        heard = self._source.streams.best("audio")
-        begins = heard.start_time * heard.time_base if heard and heard.start_time else Fraction(0)
+        begins = Fraction(self._source.start_time or 0, av.time_base)
         self._position = round(begins * sample_rate)
         self._rate = sample_rate
 

@@ -25,6 +25,7 @@ from tools.web.guard import Guard, host_name, other_names
 from tools.web.i18n import load_texts, read_texts, translate
 from tools.web.tabs.convert import ConvertTab
 from tools.web.tabs.help import HelpTab
+from tools.web.tabs.song import SongTab
 from tools.web.tabs.train import TrainTab
 from tools.web.tabs.voices import VoicesTab
 from tools.web.theme import THEME, page_head, page_script, page_style
@@ -33,6 +34,7 @@ from tools.web.views.job_chip import JobChip
 # name -> class of each tab, from left to right; its title is the text <name>_tab
 TABS = {
     "convert": ConvertTab,
+    "song": SongTab,
     "train": TrainTab,
     "voices": VoicesTab,
     "help": HelpTab,

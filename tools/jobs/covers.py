@@ -1,0 +1,111 @@
+"""Covers, each made by a job: it goes on when the page is gone, and is found again by its name.
+
+A cover is a folder results/.covers/NAME with the job, the song and what became of it; the browser
+remembers the name. The cover itself lies in results/, its stages in a folder beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import config
+from errors import UserError
+from options import command, printable
+from tools.jobs import results
+from tools.jobs.batch import take_in
+from tools.jobs.jobs import JobError, Jobs, failure, named_place, new_place
+from tools.songs.options import CoverOptions
+from tools.voices.choices import from_root
+from train.experiment import Experiment, write_json
+
+FILES = ("input", "vocals", "accompaniment", "drums")
+
+
+@dataclass(frozen=True)
+class CoverJob:
+    """A cover as it stands. stage: what is being made, "" while it waits; share: of that stage.
+
+    made: what tools.cmd.cover reported, empty before the end. command: gives the same again.
+    """
+
+    is_running: bool
+    can_resume: bool
+    stage: str = ""
+    share: float = 0.0
+    seconds_left: int | None = None
+    error: UserError | None = None
+    made: dict[str, object] = field(default_factory=dict)
+    command: str = ""
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """What can be heard, by name."""
+        parts = self.made.get("parts", {})
+        assert isinstance(parts, dict)
+        return {name: config.ROOT / path for name, path in parts.items()}
+
+
+class Covers:
+    """Starts covers and finds them again; one is made at a time, the others wait."""
+
+    def __init__(self, folder: Path = results.RESULTS / ".covers") -> None:
+        self._folder = folder
+        self._jobs = Jobs(folder)
+
+    def start(self, options: CoverOptions, format: str) -> str:
+        """Begin a cover; returns its name. options: output and report are replaced. UserError."""
+        song = options.song
+        place = new_place(self._folder).root
+        sources = place / "recordings"
+        sources.mkdir()
+        try:
+            taken = {
+                name: Path(from_root(sources / take_in(path, sources)))
+                for name in FILES
+                if (path := getattr(options, name)) is not None
+            }
+            output = results.new_result(song, options.voice, format)
+            whole = replace(
+                options, **taken, output=Path(from_root(output)),
+                report=Path(from_root(place / "report.json")),
+            )  # fmt: skip
+            write_json(place / "cover.json", {"command": printable(command(whole))})
+            self._jobs.start(Experiment(place), [whole])
+        except (OSError, JobError):
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return place.name
+
+    def find(self, name: str) -> CoverJob | None:
+        """The cover of that name as it stands; None if there is none."""
+        place = named_place(self._folder, name)
+        job = self._jobs.read(place) if place else None
+        if place is None or job is None:
+            return None
+        told = json.loads((place.root / "cover.json").read_text(encoding="utf-8"))["command"]
+        if job.is_active:
+            progress, _ = self._jobs.log(place)
+            if progress is None:
+                return CoverJob(True, False, command=told)
+            share = progress.done / max(1, progress.total)
+            return CoverJob(True, False, progress.name, share, progress.seconds_left, command=told)
+        report = place.root / "report.json"
+        if job.state == "done" and report.is_file():
+            made = json.loads(report.read_text(encoding="utf-8"))
+            return CoverJob(False, False, made=made, command=told)
+        return CoverJob(False, True, error=failure(job), command=told)
+
+    def stop(self, name: str) -> None:
+        """Give up the stage that is being made; finished ones stay."""
+        if place := named_place(self._folder, name):
+            self._jobs.stop(place)
+
+    def resume(self, name: str) -> None:
+        """Go on after the last stage that was finished. JobError: there is nothing left."""
+        place = named_place(self._folder, name)
+        if place is None:
+            raise JobError("cover_gone")
+        self._jobs.resume(place)
