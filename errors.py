@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,14 @@ class CheckpointError(UserError):
 
 def from_json(plain: Mapping[str, Any]) -> UserError:
     """Return the error that `UserError.to_json` gave. UserError "other" for one not known here."""
-    name, values = plain["name"], _from_json(plain["values"])
-    if name not in read_error_texts()[LANGUAGE]:
+    name, values = str(plain["name"]), _from_json(plain["values"])
+    try:
+        error = UserError(name, **values)
+        for language in read_error_texts():
+            error.translate(language)
+    except (LookupError, ValueError, TypeError, AttributeError):  # another version's, or damaged
         return UserError("other", message=f"{name} {values}")
-    return UserError(name, **values)
+    return error
 
 
 def as_user_error(error: BaseException) -> UserError:
@@ -112,7 +117,8 @@ def os_reason(error: OSError) -> UserError:
 
 def report_error(error: BaseException) -> None:
     """Say an error on stderr, and note it for the process that started this one."""
-    print(f"error: {' '.join(str(as_user_error(error)).split())}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a console that is gone fails no work
+        print(f"error: {' '.join(str(as_user_error(error)).split())}", file=sys.stderr, flush=True)
     note_error(error)
 
 
@@ -126,7 +132,7 @@ def read_noted_error(path: Path) -> UserError | None:
     """Return the error that a process noted in a file, None where it noted none."""
     try:
         return from_json(json.loads(path.read_text(encoding="ascii")))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -57,7 +57,8 @@ class Options:
             if choices is not None and value not in choices:
                 known = [choice or "''" for choice in choices]
                 raise UserError("choice", flag=flag, value=repr(value), known=known)
-            if within is not None and not isinstance(value, int | float):
+            is_number = within is not None or item.type in ("int", "float")
+            if is_number and not isinstance(value, int | float):
                 raise UserError("number", flag=flag, value=repr(value))
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError("finite", flag=flag, value=value)
@@ -68,8 +69,16 @@ class Options:
 OptionsType = TypeVar("OptionsType", bound=Options)
 
 
+def escape_consoles() -> None:
+    """Show letters that a console does not know, as \\u58f0 on code page 1252, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # None without a console
+            stream.reconfigure(errors="backslashreplace")
+
+
 def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> OptionsType:
     """Read options from argv (None = the process's own); a bad one prints the usage and exits 2."""
+    escape_consoles()
     parser = argparse.ArgumentParser(
         prog=f"python -m {cls.MODULE}",
         description=cls.__doc__,

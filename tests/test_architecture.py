@@ -33,7 +33,7 @@ LAYERS = [
     "tools",
 ]  # lowest first
 HEIGHTS = {  # of the rooms of tools/; research may use them all, and nothing uses research
-    **dict.fromkeys(("options", "unzip", "chart"), 0),
+    **dict.fromkeys(("options", "unzip", "chart", "records"), 0),
     **dict.fromkeys(("voices", "datasets"), 1),
     "machine": 2,  # the doctor looks at the voices
     **dict.fromkeys(("songs", "live"), 3),

@@ -37,6 +37,7 @@ PROGRAMMERS = {
     "infer/f0/windows.py": ["needs mono audio"],
     "infer/retrieval.py": ["index rate must be", "content must be"],
     "tools/live/frames.py": ["a frame of kind"],
+    "tools/records.py": ["cls.__name__", "str(error)", "is no {kind}"],  # its callers name them
     "tools/voices/library.py": ["os.strerror"],
 }
 ROOT = Path(__file__).resolve().parents[1]

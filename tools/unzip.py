@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import stat
 import zipfile
@@ -20,6 +21,9 @@ ZIP_FAULTS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError,
     ValueError, OSError,  # without a number: bzip2's
 )  # fmt: skip
+
+
+OF_THE_ZIP = (None, errno.EINVAL)  # numbers of OSErrors: of bzip2, and of a place before the file
 
 
 class ZipError(UserError):
@@ -62,7 +66,7 @@ def unpack_zip(
                 else:
                     unpacked.files.append((name, target))
     except ZIP_FAULTS as error:
-        if isinstance(error, ZipError) or getattr(error, "errno", None) is not None:
+        if isinstance(error, ZipError) or getattr(error, "errno", None) not in OF_THE_ZIP:
             raise  # of the disk, not of the zip
         raise ZipError("not_a_zip", file=path.name, reason=str(error)) from error
     return unpacked
@@ -100,7 +104,7 @@ def _unpack_entry(
                     raise ZipError("larger", file=item.filename)
                 file.write(block)
     except ZIP_FAULTS as error:
-        if isinstance(error, ZipError) or getattr(error, "errno", None) is not None:
+        if isinstance(error, ZipError) or getattr(error, "errno", None) not in OF_THE_ZIP:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ZipError("entry", file=path.name, name=item.filename, reason=reason) from error

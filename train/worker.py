@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -120,14 +120,18 @@ class Progress:
         line = self.line()
         if last or now - self._console_time >= CONSOLE_SECONDS:
             self._console_time = now
-            if self._rewrites:
-                print(f"\r{line:<{self._width}}", end="\n" if last else "", flush=True)
-                self._width = len(line)
-            else:
-                print(line, flush=True)
+            with suppress(OSError):  # a console that is gone fails no work
+                self._print(line, last)
         if last or now - self._log_time >= LOG_SECONDS:
             self._log_time = now
             progress_logger.info(line)
+
+    def _print(self, line: str, last: bool) -> None:
+        if self._rewrites:
+            print(f"\r{line:<{self._width}}", end="\n" if last else "", flush=True)
+            self._width = len(line)
+        else:
+            print(line, flush=True)
 
 
 _PROGRESS = re.compile(

@@ -82,6 +82,7 @@ def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:
 def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Outcome) -> bool:
     """Convert a recording and note what becomes of it; returns whether there is a result."""
     from errors import UserError, as_user_error, report_error
+    from tools.cmd.terminal import say
     from tools.jobs.outcomes import BEGUN, DONE, FAILED, STOPPED, Outcome, note
     from train.worker import Progress
 
@@ -89,7 +90,7 @@ def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Out
     try:
         if before.state == BEGUN and before.deaths:
             raise UserError("ended_twice", file=options.input)
-        print(f"{options.input} -> {options.output}", flush=True)
+        say(f"{options.input} -> {options.output}")
         note(options.report, outcome, state=BEGUN)
         with Progress(100, "%", "convert") as progress:
             result = converter.convert_file(
@@ -104,7 +105,7 @@ def _convert_one(converter: VoiceConverter, options: ConvertOptions, before: Out
         return False
     spent = round(sum(result.seconds.values()), 3)
     note(options.report, outcome, state=DONE, audio_seconds=result.audio_seconds, seconds=spent)
-    print(_summary(result), flush=True)
+    say(_summary(result))
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from errors import report_error
 
@@ -22,3 +23,9 @@ def exit_code(work: Callable[[], int | None], stopped: str = "stopped") -> int:
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return 130
+
+
+def say(line: str) -> None:
+    """Print a line of what is going on; a console that is gone, as in `| head`, fails no work."""
+    with suppress(OSError):
+        print(line, flush=True)

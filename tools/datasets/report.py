@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ import numpy as np
 
 import config
 from config import replacing
-from errors import AudioError, UserError, from_json
+from errors import AudioError, UserError
 from infer.f0 import load_f0_method
 from tools.datasets.measure import Measures, measure
 from tools.datasets.similar import find_duplicates, find_other_voices
+from tools.records import record
 from train.preprocess import TOO_SHORT
 from train.recordings import find_recordings
+
+SILENT = -1e299  # stands for a loudness of minus infinity, which JSON does not know
 
 # faults of a recording
 NOISY_SNR = 15.0  # dB
@@ -309,25 +312,20 @@ def write_report(report: DatasetReport, path: Path) -> None:
 
 
 def read_report(path: Path) -> DatasetReport:
-    """Read what write_report wrote."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for each in [content, *content["recordings"]]:
-        each["loudness"] = -math.inf if each["loudness"] is None else each["loudness"]
-    findings = tuple(
-        Finding(**{**each, "files": tuple(each["files"])}) for each in content.pop("findings")
-    )
+    """Read what write_report wrote. UserError: it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for each in [content, *content["recordings"]]:
+            each["loudness"] = SILENT if each["loudness"] is None else each["loudness"]
+        report = record(DatasetReport, content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError("damaged", file=path, reason=str(error)[:200]) from error
     recordings = tuple(
-        Recording(
-            **{
-                **each,
-                "problems": tuple(each["problems"]),
-                "error": each["error"] and from_json(each["error"]),
-            }
-        )
-        for each in content.pop("recordings")
+        replace(each, loudness=-math.inf) if each.loudness <= SILENT else each
+        for each in report.recordings
     )
-    epochs = tuple(content.pop("epochs"))
-    return DatasetReport(**content, epochs=epochs, findings=findings, recordings=recordings)
+    loudness = -math.inf if report.loudness <= SILENT else report.loudness
+    return replace(report, recordings=recordings, loudness=loudness)
 
 
 def _finite(value: Any) -> Any:

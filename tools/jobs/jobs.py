@@ -31,11 +31,13 @@ from moved import MOVED
 from options import Options, command, option
 from tools.machine.hardware import has_gpu
 from tools.options import DatasetReportOptions
+from tools.records import record
 from tools.songs.options import CoverOptions
 from train import options as workers
 from train.experiment import Experiment, write_json
 from train.worker import ProgressLine, parse_progress
 
+STATES = ("waiting", "running", "done", "failed", "stopped")
 RUNNABLE = frozenset(  # a job file may name these and nothing else
     value.MODULE
     for value in [*vars(workers).values(), ConvertOptions, DatasetReportOptions, CoverOptions]
@@ -114,17 +116,21 @@ def module_of(words: Sequence[str]) -> str:
 def read_job(experiment: Experiment) -> Job | None:
     """Read job.json; None if there is none, or none that this program wrote."""
     try:
-        fields: dict[str, Any] = json.loads(experiment.job_file.read_text(encoding="utf-8"))
-        commands = tuple(tuple(_by_new_name(words)) for words in fields.pop("commands"))
-        job = Job(commands=commands, **fields)
+        job = record(Job, json.loads(experiment.job_file.read_text(encoding="utf-8")))
+        if job.error is not None:
+            from_json(job.error)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         logger.warning("%s is ignored: %s", experiment.job_file, error)
         return None
-    foreign = {module_of(words) for words in commands} - RUNNABLE
-    if foreign or not 0 <= job.stage <= len(commands):
+    job = replace(job, commands=tuple(tuple(_by_new_name(words)) for words in job.commands))
+    foreign = {module_of(words) for words in job.commands} - RUNNABLE
+    if foreign or not job.commands or not 0 <= job.stage <= len(job.commands):
         logger.warning("%s is ignored: it asks for %s", experiment.job_file, foreign or job.stage)
+        return None
+    if job.state not in STATES:
+        logger.warning("%s is ignored: no job is %r", experiment.job_file, job.state)
         return None
     return job
 

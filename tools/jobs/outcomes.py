@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from errors import UserError, from_json
+from errors import UserError
+from tools.records import record
 
 BEGUN, DONE, FAILED, STOPPED = "begun", "done", "failed", "stopped"
 
@@ -54,7 +55,6 @@ def _lines(report: Path | None) -> Iterator[Outcome]:
         return
     for line in report.read_text(encoding="ascii", errors="replace").splitlines():
         try:
-            fields = json.loads(line)
-            yield Outcome(**{**fields, "error": fields["error"] and from_json(fields["error"])})
-        except (ValueError, TypeError, KeyError):
+            yield record(Outcome, json.loads(line))
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue

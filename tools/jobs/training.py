@@ -100,9 +100,10 @@ def read_settings(experiment: Experiment) -> Settings | None:
         saved = json.loads(experiment.settings_file.read_text(encoding="utf-8"))
         values = {name: type(getattr(Settings, name))(value) for name, value in saved.items()}
         values["epochs"] = values.get("epochs") or Settings.epochs  # 0 in older files
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        settings = Settings(**values)
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    return Settings(**values) if values.get("kind") in kinds() else None
+    return settings if settings.kind in kinds() else None
 
 
 def write_settings(experiment: Experiment, settings: Settings) -> None:

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import config
 from config import replacing
 from tools.machine.assets import assets
-from tools.machine.environment import LOOPBACK, page_environment
+from tools.machine.environment import LOOPBACK, page_environment, unusable_proxies
 from tools.machine.hardware import list_gpus, torch_build
 from tools.options import WebOptions
 from tools.voices.library import Library, LibraryError, check_index
@@ -174,6 +174,9 @@ def check_proxies() -> Iterator[Check]:
         if kind != "no"
     }
     excluded = page_environment(os.environ)["no_proxy"].split(",")
+    if unusable := unusable_proxies(os.environ):
+        shown = ", ".join(f"{name} ({value.partition(':')[0]})" for name, value in unusable.items())
+        yield Check("warning", "doctor_proxy_unusable", {"proxies": shown})
     if not named:
         yield Check("ok", "doctor_proxy_none")
     elif all(host in excluded for host in LOOPBACK):

@@ -5,17 +5,33 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def unusable_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that name proxies which httpx refuses, such as socks://, by their name.
+
+    Where one is set, httpx opens no connection at all, not even one that needs no proxy.
+    """
+    known = ("http", "https", *(("socks5", "socks5h") if find_spec("socksio") else ()))
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.lower() in ("all_proxy", "http_proxy", "https_proxy")
+        and "://" in value
+        and value.partition("://")[0].lower() not in known
+    }
 
 
 def page_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that the page's process needs beside those it has.
 
     The page talks to itself over loopback, so a proxy must not come between; nothing is reported
-    to anyone; uploads go to a folder of this user's own; a GPU has the number that nvidia-smi
-    gives it, also in the processes that this one starts.
+    to anyone; proxies that httpx refuses are left out; uploads go to a folder of this user's own;
+    a GPU has the number that nvidia-smi gives it, also in the processes that this one starts.
     """
     # getproxies lets the lower-case name win, so both names get the same list
     listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
@@ -24,6 +40,7 @@ def page_environment(environment: Mapping[str, str]) -> dict[str, str]:
     user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
     uploads = str(Path(tempfile.gettempdir()) / f"rvc-webui{user}")
     return {
+        **dict.fromkeys(unusable_proxies(environment), ""),
         "no_proxy": without_proxy,
         "NO_PROXY": without_proxy,
         "GRADIO_ANALYTICS_ENABLED": "False",

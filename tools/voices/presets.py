@@ -32,7 +32,7 @@ def read_presets(voice: Path) -> dict[str, Settings]:
         return {}
     try:
         presets = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError("preset_damaged", path=path, reason=str(error)) from error
     if not isinstance(presets, dict) or not all(isinstance(v, dict) for v in presets.values()):
         raise UserError("preset_damaged", path=path, reason=UserError("no_settings"))

@@ -94,6 +94,13 @@ def test_missing_files_and_unusable_voices_are_named(machine: Path) -> None:
     assert "broken.pth" in found.values["files"] and "added_IVF1" in found.values["files"]
 
 
+def test_a_proxy_that_httpx_refuses_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.os, "environ", {"all_proxy": "socks://anna:secret@127.0.0.1:7890/"})
+    first, *_ = doctor.check_proxies()
+    assert (first.level, first.text) == ("warning", "doctor_proxy_unusable")
+    assert first.values["proxies"] == "all_proxy (socks)"
+
+
 def test_proxies_are_told_without_their_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.urllib.request, "getproxies", dict)
     assert only(doctor.check_proxies).text == "doctor_proxy_none"

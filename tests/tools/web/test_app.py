@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -25,6 +26,17 @@ def test_loopback_is_excluded_from_proxies_and_earlier_exclusions_stay() -> None
     added = page_environment({"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "intra.example, ::1"})
     assert added["no_proxy"] == added["NO_PROXY"] == "intra.example,::1,localhost,127.0.0.1"
     assert page_environment({})["no_proxy"] == "localhost,127.0.0.1,::1"
+
+
+def test_a_proxy_that_httpx_refuses_does_not_keep_the_page_from_starting() -> None:
+    named = {"all_proxy": "socks://127.0.0.1:7890/", "HTTPS_PROXY": "socks5://127.0.0.1:1"}
+    added = page_environment({**named, "http_proxy": "127.0.0.1:2"})
+    assert added["all_proxy"] == "" and not {"HTTPS_PROXY", "http_proxy"} & added.keys()
+    code = "import httpx; httpx.Client().get('http://127.0.0.1:9/')"
+    for environment, error in ((named, "Unknown scheme"), ({**named, **added}, "ConnectError")):
+        argv, whole = [sys.executable, "-c", code], {**os.environ, **environment}
+        ran = subprocess.run(argv, env=whole, capture_output=True, text=True, check=False)
+        assert error in ran.stderr
 
 
 def test_uploads_go_to_a_folder_of_this_user_unless_one_is_named() -> None:
