@@ -270,7 +270,9 @@ class Experiment:
         """Return every recording by its path; half a line from a killed process is ignored."""
         sources: dict[str, Source] = {}
         if self.sources_file.is_file():
-            for line in self.sources_file.read_text(encoding="utf-8").splitlines():
+            for line in self.sources_file.read_text(
+                encoding="utf-8", errors="replace"
+            ).splitlines():
                 try:
                     source = Source(**json.loads(line))
                 except (ValueError, TypeError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import config
-from errors import UserError, report_error
+from errors import UserError, as_user_error, report_error
 from options import command, parse_options, printable
 from tools.machine.assets import Asset, assets, sha256_of
 from tools.machine.fetch import (
@@ -24,6 +24,7 @@ from tools.machine.fetch import (
     publish,
 )
 from tools.options import DownloadAssetsOptions
+from tools.unzip import ZIP_FAULTS
 from train.worker import Progress
 
 SPARE_BYTES = 200_000_000  # that a disk must have left afterwards
@@ -95,8 +96,12 @@ def take_from(source: Path, options: DownloadAssetsOptions) -> int:
     for name, size, opened in _files(source):
         if size > LARGEST or not (size in sizes or name.rsplit("/", 1)[-1] in names):
             continue
-        with opened() as file:
-            asset = known.get(sha256_of(iter(lambda: file.read(BLOCK), b"")))  # noqa: B023
+        try:
+            with opened() as file:
+                asset = known.get(sha256_of(iter(lambda: file.read(BLOCK), b"")))  # noqa: B023
+        except ZIP_FAULTS as error:  # one bad file does not stop the rest
+            problems.append(UserError("opened", file=name, reason=as_user_error(error)))
+            continue
         if asset is None and name.rsplit("/", 1)[-1] in names:
             problems.append(UserError("not_known", name=name))
         if asset is not None and not asset.path.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,9 @@ def experiments(logs: Path = config.LOGS) -> list[str]:
     for folder in logs.glob("*/"):
         experiment = Experiment(folder)
         marks = (experiment.settings_file, experiment.config_file, experiment.job_file)
-        if written := [path.stat().st_mtime for path in marks if path.is_file()]:
-            times[folder.name] = max(written)
+        with suppress(OSError):  # a folder of someone else's
+            if written := [path.stat().st_mtime for path in marks if path.is_file()]:
+                times[folder.name] = max(written)
     return sorted(times, key=lambda name: -times[name])
 
 

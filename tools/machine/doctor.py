@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import config
 from config import replacing
+from errors import as_user_error
 from tools.machine.assets import assets
 from tools.machine.environment import LOOPBACK, page_environment, unusable_proxies
 from tools.machine.hardware import list_gpus, torch_build
@@ -220,7 +221,7 @@ def check_voices() -> Iterator[Check]:
         try:
             check_index(path)
         except (LibraryError, OSError) as error:
-            bad.append(str(error))
+            bad.append(str(as_user_error(error)))
     if bad:
         yield Check("warning", "doctor_voices_bad", {"files": "; ".join(bad)})
     else:
@@ -268,8 +269,11 @@ def _long_paths() -> bool:
 
 def _without_login(address: str) -> str:
     """A proxy's address without the name and password that may stand in it."""
-    parts = urlsplit(address if "//" in address else f"//{address}")
-    return f"{parts.hostname or '?'}:{parts.port or ''}".rstrip(":")
+    try:
+        parts = urlsplit(address if "//" in address else f"//{address}")
+        return f"{parts.hostname or '?'}:{parts.port or ''}".rstrip(":")
+    except ValueError:  # no address at all
+        return "?"
 
 
 # the bundle
@@ -314,8 +318,8 @@ def redact(text: str, private: dict[str, str]) -> str:
 
 
 def _newest_logs() -> list[Path]:
-    found = sorted(config.LOGS.glob("*/*.log"), key=lambda path: -path.stat().st_mtime)
-    return found[:LOGS_KEPT]
+    found = [path for path in config.LOGS.glob("*/*.log") if path.is_file()]
+    return sorted(found, key=lambda path: -path.stat().st_mtime)[:LOGS_KEPT]
 
 
 def _private_words() -> dict[str, str]:

@@ -14,6 +14,7 @@ from gradio_client import Client
 from starlette.middleware import Middleware
 
 import config
+from errors import UserError, os_reason
 from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
 from tools.machine.environment import LOOPBACK
@@ -77,7 +78,7 @@ def open_to_others(options: WebOptions) -> str:
 def free_port(host: str, first: int) -> int:
     """Return the first port from `first` on that nobody listens at.
 
-    ValueError: the host is not an address of this machine, or all are taken.
+    UserError: the host is not an address of this machine, or all are taken.
     """
     last = min(first + PORTS_TRIED, 65536) - 1
     for port in range(first, last + 1):
@@ -90,8 +91,8 @@ def free_port(host: str, first: int) -> int:
             return port
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise ValueError(f"cannot listen at --host {host}: {error}") from error
-    raise ValueError(f"ports {first} to {last} are all taken; choose another with --port")
+                raise UserError("no_host", host=host, reason=os_reason(error)) from error
+    raise UserError("no_port", first=first, last=last)
 
 
 def handed_out() -> list[str]:
@@ -104,9 +105,7 @@ def handed_out() -> list[str]:
 def serve(options: WebOptions) -> None:
     """Show the page until Ctrl-C."""
     if options.mcp and find_spec("mcp") is None:
-        raise ValueError(
-            "--mcp needs one more package: python -m pip install -r requirements-mcp.txt"
-        )
+        raise UserError("no_mcp", command="python -m pip install -r requirements-mcp.txt")
     port = free_port(options.host, options.port)
     if port != options.port:
         logger.info("Port %d is taken.", options.port)

@@ -163,3 +163,23 @@ def test_the_command_prints_every_check_and_writes_the_bundle(
     for word in ("Python", "packages", "torch", "memory", "disk", "voices", "Port"):
         assert word in printed
     assert zipfile.is_zipfile(tmp_path / "help.zip")
+
+
+def test_what_cannot_be_read_is_a_row_and_the_other_checks_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = {name: tmp_path / name.lower() for name in ("WEIGHTS", "LOGS", "LITE")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        monkeypatch.setattr(doctor.config, name, folder)
+    (folders["WEIGHTS"] / "usb.pth").symlink_to(tmp_path / "unplugged.pth")
+    (folders["WEIGHTS"] / "usb.index").symlink_to(tmp_path / "unplugged.index")
+    (folders["LOGS"] / "mi").mkdir()
+    (folders["LOGS"] / "mi" / "train.log").symlink_to(tmp_path / "unplugged.log")
+    (folders["LOGS"] / "mi" / "sources.jsonl").write_bytes(b"\xff\xfe{}")
+    (check,) = doctor.check_voices()
+    assert check.level == "warning" and "usb.pth" in check.values["files"]
+    assert "usb.index" in check.values["files"]
+    monkeypatch.setattr(doctor.urllib.request, "getproxies", lambda: {"all": "x://a:b:c"})
+    assert [each.level for each in doctor.check_proxies()] == ["ok"]
+    assert doctor.write_bundle(tmp_path / "b.zip", [], {}).is_file()

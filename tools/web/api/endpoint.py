@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from errors import as_user_error
+from errors import UserError, as_user_error
 
 
 def add_plain(*actions: Callable[..., Any]) -> None:
@@ -51,9 +51,9 @@ def answer() -> gr.JSON:
 
 
 def uploaded(path: str | None, what: str = "recording") -> Path:
-    """Return the path of a file that the caller sent. ValueError: there is none."""
+    """Return the path of a file that the caller sent. UserError: there is none."""
     if not path:
-        raise ValueError(f"a {what} is needed")
+        raise UserError("needed", what=what)
     return Path(path)
 
 
