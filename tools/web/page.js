@@ -74,6 +74,8 @@
     if (root.nodeType !== Node.ELEMENT_NODE) return;
     for (const element of [root, ...root.querySelectorAll("[aria-label]")]) rename(element);
     for (const element of root.querySelectorAll(".toast-title")) entitle(element);
+    for (const code of root.querySelectorAll("code")) // how it is done here, not in gradio's Python
+      if (code.textContent === ".launch(mcp_server=True)") code.textContent = "--mcp";
     const errors = ".toast-message-item.error";
     if (root.matches(errors)) showBeside(root);
     else root.querySelectorAll(errors).forEach(showBeside);

@@ -115,8 +115,9 @@ def test_several_devices_share_the_training_of_v2_and_nothing_else() -> None:
     ("losses", "name"),
     [
         ([], "advice_none"),
-        ([0.5, 0.4], "advice_better"),
-        ([0.4, 0.5], "advice_wait"),
+        ([0.5, 0.4], "advice_first"),
+        ([0.6, 0.5, 0.4], "advice_better"),
+        ([0.4, 0.5, 0.5], "advice_wait"),
         ([0.4, 0.5, 0.5, 0.41, 0.42], "advice_stop"),
     ],
 )
