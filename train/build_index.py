@@ -68,7 +68,7 @@ def num_lists(num_vectors: int) -> int:
 
 
 def _check_files(paths: list[Path], dim: int) -> tuple[dict[Path, int], list[str]]:
-    """The rows of every usable feature file, and why others are not usable."""
+    """Return the rows of every usable feature file, and why others are not usable."""
     files, bad_files = {}, []
     for path in paths:
         try:
@@ -118,7 +118,7 @@ def _sample_rows(num_vectors: int, num_centres: int) -> int:
 
 
 def _batches(files: dict[Path, int], dim: int) -> Iterator[np.ndarray]:
-    """The vectors of all files, (at most BATCH_ROWS, dim) float32 at a time."""
+    """Yield the vectors of all files, (at most BATCH_ROWS, dim) float32 at a time."""
     batch, filled = np.empty((BATCH_ROWS, dim), np.float32), 0
     for path in files:
         content = np.load(path)

@@ -110,7 +110,7 @@ def _write_silence(silence: Experiment, encoder: ContentEncoder, sample_rate: in
 def _neighbours(
     experiment: Experiment, dim: int, speakers: dict[str, int], speaker: int
 ) -> Neighbours:
-    """The unaltered content of all clips of a speaker."""
+    """Return the unaltered content of all clips of a speaker."""
     clips = [clip for clip, number in speakers.items() if number == speaker]
     return Neighbours(
         (clip, np.load(experiment.content_file(clip, dim), mmap_mode="r")) for clip in clips
@@ -125,7 +125,7 @@ def _random(clip: str, use: object) -> np.random.Generator:
 def _statistics(
     experiment: Experiment, encoder: ContentEncoder, speakers: dict[str, int]
 ) -> dict[int, Statistics]:
-    """Each speaker's statistics; what was once measured stays, also when clips are added."""
+    """Return each speaker's statistics; what was once measured stays, also when clips are added."""
     clips = defaultdict(list)
     for clip, speaker in speakers.items():
         clips[speaker].append(clip)
@@ -166,7 +166,7 @@ def _encode(experiment: Experiment, encoder: ContentEncoder, clip: str, version:
 
 
 def _equalize(audio: np.ndarray, rate: int, random: np.random.Generator) -> np.ndarray:
-    """The audio with random gains, smooth over the logarithm of frequency."""
+    """Return the audio with random gains, smooth over the logarithm of frequency."""
     gains = random.normal(0, EQUALIZER_DB, len(EQUALIZER_HZ))
     hz = np.fft.rfftfreq(len(audio), 1 / rate)
     curve = np.interp(np.log(np.maximum(hz, 1)), np.log(EQUALIZER_HZ), gains)

@@ -57,7 +57,7 @@ def complete_clips(experiment: Experiment, content_dim: int, use_f0: bool = True
 
 
 def silent_clip(experiment: Experiment, content_dim: int, speaker: int) -> Clip | None:
-    """The clip of silence that train.extract_features made, None where there is none."""
+    """Return the clip of silence that train.extract_features made, None where there is none."""
     silence, name = experiment.silence, experiment.silence.name
     clip = Clip(
         name=name,

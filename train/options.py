@@ -126,7 +126,7 @@ class TrainOptions(Options):
 
 
 def train_command(options: TrainOptions, processes: int = 0) -> list[str]:
-    """The argv that trains with these options; several processes share the work by torchrun.
+    """Return the argv that trains with these options; several processes share the work by torchrun.
 
     processes: 0 = one for each device that is named.
     """

@@ -26,7 +26,7 @@ class Training(Protocol):
     steps_per_epoch: int
 
     def batch(self, step: int) -> Any:
-        """The batch of a step; another thread reads it ahead."""
+        """Return the batch of a step; another thread reads it ahead."""
 
     def train_step(self, batch: Any) -> dict[str, torch.Tensor | float]:
         """Update both networks; returns losses by name, among them loss/mel.
@@ -41,7 +41,7 @@ class Training(Protocol):
         """How one clip sounds and how it was recorded, (N,) float32 each, and their rate in Hz."""
 
     def voice(self, loss: float) -> VoiceModel:
-        """The voice as it is now, with its held-out loss."""
+        """Return the voice as it is now, with its held-out loss."""
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def save_state(state: TrainState, experiment: Experiment) -> None:
 
 
 def _peek(path: Path) -> dict[str, Any]:
-    """The plain values of a state, without reading its tensors; {} where it is damaged."""
+    """Return the plain values of a state, without reading its tensors; {} where it is damaged."""
     try:
         return load_training_state(path, peek=True)
     except CheckpointError:
@@ -310,7 +310,7 @@ def _load_pair(
 def match_optimizer(
     saved: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer, path: Path
 ) -> dict[str, Any]:
-    """An optimiser state whose moments go to the parameters that they are of.
+    """Return an optimiser state whose moments go to the parameters that they are of.
 
     Moments are stored by number. Ours come with names; for others the order is found by comparing
     shapes. CheckpointError where no order fits.

@@ -69,7 +69,7 @@ class LiteTraining:
         return made, clip.wav[0].numpy(), self.params.sample_rate
 
     def voice(self, loss: float) -> VoiceModel:
-        """The moving average as a voice."""
+        """Return the moving average as a voice."""
         return VoiceModel(
             weights=self.state.average.state_dict(),
             params=plain(self.params),

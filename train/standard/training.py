@@ -69,7 +69,7 @@ class StandardTraining:
         return float("nan")
 
     def sample(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """The first clip as the voice makes it and as it was recorded, (N,) each, and Hz."""
+        """Return the first clip as the voice makes it and as it was recorded, (N,) each, and Hz."""
         clip = self.clips.clips[0]
         original, rate = soundfile.read(clip.wav, dtype="float32")
         content = torch.from_numpy(np.repeat(np.load(clip.content[0]), 2, axis=0))
@@ -88,7 +88,7 @@ class StandardTraining:
         return values[None].to(self.trainer.device)
 
     def voice(self, loss: float) -> VoiceModel:
-        """The synthesizer as it is, without what only training needs."""
+        """Return the synthesizer as it is, without what only training needs."""
         weights = self.state.synthesizer.state_dict()
         return VoiceModel(
             weights={name: w for name, w in weights.items() if not name.startswith("enc_q.")},
@@ -157,7 +157,7 @@ def _open_clips(
     settings: dict[str, Any],
     options: TrainOptions,
 ) -> UtteranceSet:
-    """The clips that can be trained on; what cannot is said."""
+    """Return the clips that can be trained on; what cannot is said."""
     highest = max(clip.speaker for clip in clips)
     if highest >= params.num_speakers:
         values = {"count": params.num_speakers, "last": params.num_speakers - 1}
@@ -213,7 +213,7 @@ def _start(state: TrainState, options: TrainOptions, base: str, params: Standard
 
 
 def base_files(folder: Path, params: StandardParams) -> tuple[Path, Path]:
-    """The public base model of a rate in a folder; NoFile tells how to get it."""
+    """Return the public base model of a rate in a folder; NoFile tells how to get it."""
     kind = "f0" if params.use_f0 else ""
     paths = [folder / f"{kind}{part}{params.sample_rate // 1000}k.pth" for part in "GD"]
     missing = [str(path) for path in paths if not path.is_file()]
@@ -242,7 +242,7 @@ def _load_fitting(network: nn.Module, weights: Mapping[str, Tensor], path: Path)
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of the networks' products; UserError where the device cannot do it.
+    """Return the type of the networks' products; UserError where the device cannot do it.
 
     auto is float16 on CUDA GPUs with tensor cores (GTX 16xx have none and overflow), else float32.
     bfloat16 has too few digits for a waveform to be the default.
