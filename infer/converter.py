@@ -14,6 +14,8 @@ import torch
 import config
 from errors import AudioError, CheckpointError, NoFile, UserError, as_user_error
 from infer import memory
+from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
+from infer.audio.denoise import denoise_to
 from infer.audio.filters import high_pass
 from infer.audio.loudness import LoudnessMatcher, is_noise, limit, no_louder
 from infer.audio.reader import AudioReader
@@ -121,8 +123,9 @@ class VoiceConverter:
         file_rate = options.resample_rate or self.sample_rate
         with stages("load"):
             index = self.find_index(options.index, options.index_rate)
+        heard_rate = DENOISE_RATE if options.denoise else SAMPLE_RATE
         with stages.around(
-            lambda: AudioReader(options.input, SAMPLE_RATE, MIN_SECONDS), "decode"
+            lambda: AudioReader(options.input, heard_rate, MIN_SECONDS), "decode"
         ) as reader:
             written = 0
 
@@ -132,7 +135,10 @@ class VoiceConverter:
 
             def blocks() -> Iterator[np.ndarray]:
                 """Report while blocks are read, too, so that a stop is noticed."""
-                for block in stages.over(reader.blocks(), "decode"):
+                read = stages.over(reader.blocks(), "decode")
+                if options.denoise:
+                    read = stages.over(denoise_to(read, SAMPLE_RATE), "denoise")
+                for block in read:
                     report()
                     yield block
 

@@ -34,6 +34,7 @@ class ConvertOptions(Options):
     rms_mix_rate: float = option(
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
+    denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
     resample_rate: int = option("sample rate of the output in Hz, 0 = the voice's own", 0)
     speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
     device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")

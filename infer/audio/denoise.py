@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from errors import UserError
+from infer.audio.resampling import Resampler
 
 SAMPLE_RATE = 48000  # Hz
 DELAY = 1440  # samples by which the network's output is late
@@ -77,6 +78,14 @@ def denoise(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
             yield denoiser.push(block)
         yield denoiser.flush()
+
+
+def denoise_to(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
+    """Take noise out of (n,) blocks at SAMPLE_RATE, and bring them to another rate."""
+    resampler = Resampler(SAMPLE_RATE, sample_rate)
+    for block in denoise(blocks):
+        yield resampler.push(block)
+    yield resampler.flush()
 
 
 def _floats(samples: np.ndarray, start: int) -> Any:

@@ -84,7 +84,7 @@ def test_two_stems_become_a_cover_that_is_found_again(
     opened: Opens, stems: tuple[Path, Path], results: Path, root: Path
 ) -> None:
     page = open_songs(opened)
-    page.get_by_role("tab", name="Vocals and accompaniment").click()
+    page.get_by_role("tab", name="Two stems").click()
     give(page, *stems)
     page.get_by_role("button", name="Make the cover").click()
     kept = page.locator("#song-status code:visible")
