@@ -30,7 +30,7 @@ def save_tensors(path: Path, content: Any) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
         sink = _Sink(file)
         try:
-            torch.save(content, sink)
+            torch.save(content, sink)  # type: ignore[arg-type]  # it only writes
         except RuntimeError as error:  # torch's own words for it name a line of its source
             if sink.fault is None:
                 raise
