@@ -22,7 +22,7 @@ from tools.jobs.jobs import Job, JobError, Jobs, failure, named_place, new_place
 from tools.jobs.outcomes import Outcome, read_outcomes
 from tools.voices.library import from_root
 from train.experiment import Experiment, write_json
-from train.recordings import AUDIO_SUFFIXES
+from train.recordings import is_recording
 from train.worker import ProgressLine
 
 WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
@@ -112,7 +112,10 @@ class Batches:
         progress, _ = self._jobs.log(Experiment(place))
         known = {Path(path).name: each for path, each in
                  read_outcomes(place / "outcomes.jsonl").items()}  # fmt: skip
-        rows = tuple(_row(each, known.get(each), job, progress) for each in plan["recordings"])
+        rows = tuple(
+            _row(place / "recordings" / each, known.get(each), job, progress)
+            for each in plan["recordings"]
+        )
         is_over = all(row.state in (DONE, FAILED) for row in rows)
         batch = Batch(rows, job.is_active, not job.is_active and not is_over)
         if job.is_active:
@@ -167,8 +170,9 @@ def take_in(recording: Path, folder: Path) -> str:
     return place.name
 
 
-def _row(name: str, known: Outcome | None, job: Job, progress: ProgressLine | None) -> Row:
-    if Path(name).suffix.lower() not in AUDIO_SUFFIXES:
+def _row(path: Path, known: Outcome | None, job: Job, progress: ProgressLine | None) -> Row:
+    name = path.name
+    if known is None and not is_recording(path):
         return Row(name, FAILED, 1.0, error=UserError("no_audio_name"))
     if known is None or (known.state in (outcomes.BEGUN, outcomes.STOPPED) and not job.is_active):
         return Row(name, WAITING if job.is_active else STOPPED)

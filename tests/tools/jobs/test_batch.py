@@ -16,8 +16,8 @@ import soundfile
 
 from infer.options import ConvertOptions
 from tools.jobs import results
-from tools.jobs.batch import Batch, Batches
-from tools.jobs.jobs import JobError, is_held
+from tools.jobs.batch import Batch, Batches, _row
+from tools.jobs.jobs import Job, JobError, is_held
 from train.experiment import Experiment
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
@@ -121,3 +121,13 @@ def test_a_name_that_is_no_batch_finds_nothing(folder: Path, name: str) -> None:
     with pytest.raises(JobError, match="gone"):
         Batches(folder).resume(name)
     Batches(folder).stop(name)
+
+
+def test_a_recording_without_a_suffix_waits_like_others_and_a_text_is_refused(
+    english: Path, tmp_path: Path
+) -> None:
+    job = Job((("tools.cmd.infer_cli",),), state="running")
+    shutil.copy(english, tmp_path / "New Recording 5")
+    (tmp_path / "README").write_text("text")
+    assert _row(tmp_path / "New Recording 5", None, job, None).state == "waiting"
+    assert _row(tmp_path / "README", None, job, None).error.name == "no_audio_name"
