@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from infer.models.families import family
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
 from infer.stages import Stages
-from infer.voice.checkpoint import load_voice_model
+from infer.voice.checkpoint import VoiceModel, load_voice_model
 from infer.voice.tensors import check_weights, load_weights
 
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
@@ -55,6 +56,31 @@ class Conversion:
 logger = logging.getLogger(__name__)
 
 
+def load_synthesizer(voice: Path) -> tuple[VoiceModel, Any, torch.nn.Module]:
+    """A voice without its weights, its params, and the network that has them. CheckpointError."""
+    model = load_voice_model(voice)
+    try:
+        made_as = family(model.version)
+        params = made_as.params(**model.params)
+    except (TypeError, ValueError) as error:
+        reason = as_user_error(error)
+        raise CheckpointError("damaged", file=voice, reason=reason) from error
+    weights = made_as.voice_weights(model.weights)
+    with torch.device("meta"):  # nothing is built that the file does not fill
+        synthesizer = made_as.build_voice(params)
+    unknown = sorted(set(weights) - set(synthesizer.state_dict()))
+    # some programs leave more in a voice than it needs, but not in its vocoder
+    unknown = [name for name in unknown if not name.startswith("dec.")]
+    if unknown:
+        logger.warning("%s: not used: %s", voice, ", ".join(unknown[:3]))
+    needed = {name: value for name, value in weights.items() if name not in unknown}
+    check_weights(synthesizer, needed, voice)
+    if any(buffer.is_meta for buffer in synthesizer.buffers()):  # constants that no file holds
+        synthesizer = made_as.build_voice(params)
+    load_weights(synthesizer, needed, voice)
+    return replace(model, weights={}), params, synthesizer.eval().requires_grad_(False)
+
+
 class VoiceConverter:
     """Converts recordings to one voice; loads what it needs once."""
 
@@ -65,38 +91,16 @@ class VoiceConverter:
         """
         self.path = voice
         self.device = config.pick_device(device)
-        self.model = load_voice_model(voice)
-        try:
-            self.family = family(self.model.version)
-            self.params = self.family.params(**self.model.params)
-        except (TypeError, ValueError) as error:
-            reason = as_user_error(error)
-            raise CheckpointError("damaged", file=voice, reason=reason) from error
+        self.model, self.params, self.synthesizer = load_synthesizer(voice)
+        self.family = family(self.model.version)
+        self.synthesizer.to(self.device)
         self.sample_rate: int = self.params.sample_rate
-        self.synthesizer = self._load_synthesizer()
-        self.model = replace(self.model, weights={})  # the synthesizer has them
         name = encoder or self.params.content_encoder
         self.encoder: ContentEncoder = load_encoder(name, self.device)
         self.f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
         self._retrieval = lru_cache(2)(
             lambda path, written: Retrieval(path, self.params.content_dim)
         )
-
-    def _load_synthesizer(self) -> torch.nn.Module:
-        weights = self.family.voice_weights(self.model.weights)
-        with torch.device("meta"):  # nothing is built that the file does not fill
-            synthesizer = self.family.build_voice(self.params)
-        unknown = sorted(set(weights) - set(synthesizer.state_dict()))
-        # some programs leave more in a voice than it needs, but not in its vocoder
-        unknown = [name for name in unknown if not name.startswith("dec.")]
-        if unknown:
-            logger.warning("%s: not used: %s", self.path, ", ".join(unknown[:3]))
-        needed = {name: value for name, value in weights.items() if name not in unknown}
-        check_weights(synthesizer, needed, self.path)
-        if any(buffer.is_meta for buffer in synthesizer.buffers()):  # constants that no file holds
-            synthesizer = self.family.build_voice(self.params)
-        load_weights(synthesizer, needed, self.path)
-        return synthesizer.eval().requires_grad_(False).to(self.device)
 
     def convert_file(
         self, options: ConvertOptions, on_progress: Callable[[float], None] | None = None

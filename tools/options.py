@@ -127,11 +127,11 @@ class ListOptions(VoiceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions(VoiceOptions):
-    """Say what a .pth is: a voice, or a training state."""
+    """Say what a file is, a voice or a training state, and what programs noted in it."""
 
     ACTION = "show"
 
-    file: Path = option("a .pth")
+    file: Path = option("a .pth or .safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +166,16 @@ class PackOptions(VoiceOptions):
 
     voice: str = option("name of a voice, or its file")
     output: Path = option("zip to write")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(VoiceOptions):
+    """Write a voice for other programs: as .safetensors, .pth, or its network as .onnx."""
+
+    ACTION = "export"
+
+    voice: str = option("name of a voice, or its file")
+    output: Path = option("file to write; its ending, .safetensors, .pth or .onnx, is the format")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +222,8 @@ class RestoreOptions(VoiceOptions):
 VOICE_ACTIONS = {
     cls.ACTION: cls
     for cls in (
-        ListOptions, ShowOptions, ExtractOptions, MergeOptions, PackOptions, UnpackOptions,
-        EditOptions, TrashOptions, RestoreOptions,
+        ListOptions, ShowOptions, ExtractOptions, MergeOptions, PackOptions, ExportOptions,
+        UnpackOptions, EditOptions, TrashOptions, RestoreOptions,
     )
 }  # fmt: skip
 

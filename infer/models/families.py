@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from errors import UserError
+from infer.models.exported import ExportedLite, ExportedStandard
 from infer.models.lite.synthesizer import LiteSynthesizer
 from infer.models.ops import fold_weight_norm
 from infer.models.standard.generator import generator_names
@@ -25,7 +26,8 @@ class Family:
     simpler; voice_weights turns a voice file's weights into its own. render: that network, content
     (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,), a
     generator of noise, and the phase (1,) in cycles where the source starts, if it has one
-    -> (N,) in -1..1. advance: that phase so many frames later, None where there is none. adapt fits
+    -> (N,) in -1..1. exported: that network -> the same as infer.models.exported has it, for ONNX.
+    advance: that phase so many frames later, None where there is none. adapt fits
     a base model's weights to a network. cuts: how long recordings are cut, a name in
     infer.chunking.CUTTERS.
     """
@@ -35,6 +37,7 @@ class Family:
     build_voice: Callable[[Any], nn.Module]
     voice_weights: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     render: Callable[..., Tensor]
+    exported: Callable[[Any], nn.Module]
     adapt: Callable[[dict[str, Tensor], nn.Module], dict[str, Tensor]]
     base: str  # folder of the base models, in assets/ or among the downloads
     cuts: str
@@ -116,6 +119,7 @@ def _standard(base: str) -> Family:
         build_voice=_standard_voice,
         voice_weights=lambda weights: generator_names(fold_weight_norm(weights)),
         render=render_standard,
+        exported=ExportedStandard,
         adapt=fit_standard_weights,
         base=base,
         cuts="centers",
@@ -129,6 +133,7 @@ FAMILIES = {
         build_voice=LiteSynthesizer,
         voice_weights=dict,
         render=render_lite,
+        exported=ExportedLite,
         adapt=fit_lite_weights,
         base="lite",
         cuts="quietest",

@@ -15,7 +15,14 @@ from errors import CheckpointError, UserError
 from infer.models.families import FAMILIES, plain
 from infer.voice.checkpoint import VoiceModel, load_training_state
 from infer.voice.hparams import read_config
-from infer.voice.public import classic_names
+from infer.voice.public import classic_names, find_encoder
+from infer.voice.traits import TRAITS
+
+NOTES = {  # in Applio's model_info.json -> in its voices
+    "embedder_model": "embedder_model",
+    "speakers_id": "speakers_id",
+    "total_dataset_duration": "dataset_length",
+}
 
 
 def extract_voice(path: Path, info: str = "") -> VoiceModel:
@@ -33,9 +40,13 @@ def extract_voice(path: Path, info: str = "") -> VoiceModel:
     if speakers is None or speakers.dim() != 2:
         raise CheckpointError("extract_d", file=path)
     version, params = _find_params(path, weights, len(speakers))
+    values, extra = plain(params), _read_notes(path)
+    if extra and not TRAITS[version].own_table:
+        values["content_encoder"] = find_encoder(extra, params.content_dim)
     return VoiceModel(
         weights={name: value for name, value in weights.items() if not name.startswith("enc_q.")},
-        params=plain(params),
+        params=values,
+        extra=extra,
         sample_rate=params.sample_rate,
         version=version,
         use_f0=params.use_f0,
@@ -67,6 +78,16 @@ def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -
     if len(found) != 1:
         raise CheckpointError("extract_unsure", file=path)
     return found[0]
+
+
+def _read_notes(path: Path) -> dict[str, Any]:
+    """What Applio wrote of a training beside its states, by the names that its voices have."""
+    try:
+        info = json.loads(path.with_name("model_info.json").read_text(encoding="utf-8"))
+        told = {NOTES[name]: value for name, value in info.items() if name in NOTES}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {name: value for name, value in told.items() if isinstance(value, str | int)}
 
 
 def _read_beside(path: Path) -> dict[str, Any]:

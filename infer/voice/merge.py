@@ -46,7 +46,18 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
         for speaker, hertz in first.f0_median.items()
         if hertz > 0 and second.f0_median.get(speaker, 0) > 0
     }
-    return replace(first, weights=weights, params=params, info=info, f0_median=pitch, extra={})
+    extra = _merge_notes(first.extra, second.extra)
+    return replace(first, weights=weights, params=params, info=info, f0_median=pitch, extra=extra)
+
+
+def _merge_notes(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """What other programs noted alike in both, and the names of both makers."""
+    notes = {name: value for name, value in first.items() if second.get(name) == value}
+    for name in ("author", "model_name"):
+        told = [str(each[name]) for each in (first, second) if each.get(name)]
+        if told and name not in notes:
+            notes[name] = " + ".join(told)
+    return notes
 
 
 def _unlike(name: str, /, **values: Any) -> UserError:

@@ -1,4 +1,4 @@
-"""Voices from the terminal: list, show, extract, merge, pack, unpack, edit, trash, restore."""
+"""Voices from the terminal: list, show, extract, merge, share, edit, trash, restore."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tools.cmd.terminal import exit_code
 from tools.options import (
     VOICE_ACTIONS,
     EditOptions,
+    ExportOptions,
     ExtractOptions,
     ListOptions,
     MergeOptions,
@@ -25,6 +26,11 @@ from tools.options import (
 )
 from tools.voices.library import Library, LibraryError, Voice
 from tools.voices.zips import pack, take_in
+
+SHOWN = (
+    "version", "sample_rate", "vocoder", "content_encoder", "content_dim", "use_f0",
+    "num_speakers", "info",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,8 +69,11 @@ def _line(voice: Voice) -> str:
 def _show(options: ShowOptions) -> None:
     header = read_header(options.file)
     print(f"{options.file}: {header.kind}")
-    for name in ("version", "sample_rate", "content_dim", "use_f0", "num_speakers", "info"):
+    for name in SHOWN:
         if value := getattr(header, name):
+            print(f"  {name}: {value}")
+    for name, value in header.noted.items():
+        if name not in SHOWN:
             print(f"  {name}: {value}")
     if header.problem:
         raise LibraryError("unusable", file=options.file, reason=header.problem)
@@ -98,6 +107,13 @@ def _pack(options: PackOptions) -> None:
     if options.output.suffix.lower() != ".zip":
         raise LibraryError("suffix", file=options.output, suffix=".zip")
     print(pack(library, library.find(options.voice, anywhere=True), options.output))
+
+
+def _export(options: ExportOptions) -> None:
+    from tools.voices.export import export
+
+    export(Library().find(options.voice), options.output)
+    print(options.output)
 
 
 def _unpack(options: UnpackOptions) -> None:
@@ -149,6 +165,7 @@ DO: dict[str, Callable[[Any], None]] = {
     "extract": _extract,
     "merge": _merge,
     "pack": _pack,
+    "export": _export,
     "unpack": _unpack,
     "edit": _edit,
     "trash": _trash,

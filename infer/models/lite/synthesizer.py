@@ -52,6 +52,11 @@ def inverse_stft(spec: Tensor, window: Tensor) -> Tensor:
     return overlap_add(frames)[:, middle] / weight[:, middle]
 
 
+def _fraction(cycles: Tensor) -> Tensor:
+    """What is above the whole number, of positive ones; torch's own has no name in ONNX."""
+    return cycles - cycles.floor()
+
+
 class HarmonicSource(nn.Module):
     """f0 -> band-limited pulses: every harmonic below Nyquist, all with the same level."""
 
@@ -78,7 +83,7 @@ class HarmonicSource(nn.Module):
         """
         amplitude = linear_upsample((f0 > 0).to(f0.dtype), self.hop_length)
         hz, cycles = self.count_cycles(f0, phase)
-        angle = (cycles.frac() * (2 * math.pi)).to(f0.dtype)
+        angle = (_fraction(cycles) * (2 * math.pi)).to(f0.dtype)
         # sum of cos(k * angle), k = 1..K, in closed form; a fractional K fades the top harmonic in
         count = (0.5 * self.sample_rate / hz).clamp(min=1.0)
         whole = count.floor()
@@ -90,7 +95,7 @@ class HarmonicSource(nn.Module):
             near_pulse, whole, torch.sin((2 * whole + 1) * half) / denominator - 0.5
         )
         pulses = pulses + (count - whole) * torch.cos((whole + 1) * angle)
-        return pulses * torch.sqrt(2 / count) * amplitude, cycles[:, -1].frac().to(f0.dtype)
+        return pulses * torch.sqrt(2 / count) * amplitude, _fraction(cycles[:, -1]).to(f0.dtype)
 
 
 class ConvNeXtBlock(nn.Module):
@@ -98,6 +103,7 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, dim: int, inner_dim: int, kernel_size: int, speaker_dim: int, scale: float):
         super().__init__()
+        self.dims = (dim,)
         self.dwconv = nn.Conv1d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
         self.adapt = nn.Linear(speaker_dim, 2 * dim)
         self.inner = nn.Linear(dim, inner_dim)
@@ -109,7 +115,7 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
         y = self.dwconv(x.transpose(1, 2)).transpose(1, 2)
         scale, shift = self.adapt(speaker)[:, None].chunk(2, -1)
-        y = F.layer_norm(y, y.shape[-1:]) * (1 + scale) + shift
+        y = F.layer_norm(y, self.dims) * (1 + scale) + shift
         return x + self.gamma * self.outer(F.gelu(self.inner(y)))
 
 
@@ -176,26 +182,25 @@ class LiteSynthesizer(nn.Module):
         phase: (B,) cycles, where the harmonic source starts.
         Returns the waveform (B, T * hop_length), about -1..1, not limited.
         """
-        vector, pitch = self.emb_g(speaker), self.describe_f0(f0)
         with config.autocast(content.device):  # not the rendering: a phase needs all of float32
-            x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(pitch)
-            for block in self.blocks:
-                x = block(x, vector)
-        return self._render(self.norm(x.float()), f0, generator, phase, noise)
+            x = self.encode(content, f0, speaker)
+        if noise is None:
+            shape = len(f0), f0.shape[1] * self.params.hop_length
+            noise = torch.randn(shape, generator=generator, device="cpu").to(x)
+        return self.render(x, f0, noise, phase)
 
-    def _render(
-        self,
-        x: Tensor,
-        f0: Tensor,
-        generator: torch.Generator | None,
-        phase: Tensor | None,
-        noise: Tensor | None,
-    ) -> Tensor:
-        """Filter both sources by the last hidden state (B, T, C)."""
+    def encode(self, content: Tensor, f0: Tensor, speaker: Tensor) -> Tensor:
+        """The last hidden state (B, T, C), by which both sources are filtered."""
+        vector, pitch = self.emb_g(speaker), self.describe_f0(f0)
+        x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(pitch)
+        for block in self.blocks:
+            x = block(x, vector)
+        return self.norm(x.float())
+
+    def render(self, x: Tensor, f0: Tensor, noise: Tensor, phase: Tensor | None = None) -> Tensor:
+        """Filter both sources by the last hidden state (B, T, C); noise: (B, T * hop_length)."""
         x = torch.cat([x, x[:, -1:]], 1)  # the STFT has one frame more than f0
         pulses, _ = self.source(f0, phase)
-        if noise is None:
-            noise = torch.randn(pulses.shape, generator=generator, device="cpu").to(pulses)
         harmonic = self._spectrum(pulses) * torch.polar(
             torch.exp(self.harmonic_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)),
             self.harmonic_phase(x).transpose(1, 2),

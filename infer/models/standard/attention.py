@@ -21,6 +21,7 @@ class RelativeAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.num_heads, self.dropout = num_heads, dropout
+        self.block = BLOCK
         head_dim = dim // num_heads
         positions = (1, 2 * WINDOW + 1, head_dim)  # the heads share one table
         self.emb_rel_k = nn.Parameter(torch.randn(positions) * head_dim**-0.5)
@@ -35,14 +36,17 @@ class RelativeAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """mask: (B, 1, T), 0 behind the end of a sequence."""
         query, key, value = (
-            conv(x).unflatten(1, (self.num_heads, -1)).transpose(2, 3)
+            conv(x).reshape(len(x), self.num_heads, -1, x.shape[-1]).transpose(2, 3)
             for conv in (self.conv_q, self.conv_k, self.conv_v)
         )  # each (B, heads, T, head_dim)
         query = query / math.sqrt(query.shape[-1])
-        blocks = [
-            self._attend(query[:, :, start : start + BLOCK], start, key, value, mask)
-            for start in range(0, x.shape[-1], BLOCK)
-        ]
+        if x.shape[-1] <= self.block:  # no slice, whose length an ONNX file would fix
+            blocks = [self._attend(query, 0, key, value, mask)]
+        else:
+            blocks = [
+                self._attend(query[:, :, start : start + self.block], start, key, value, mask)
+                for start in range(0, x.shape[-1], self.block)
+            ]
         return self.conv_o(torch.cat(blocks, 2).transpose(2, 3).flatten(1, 2))
 
     def _attend(
@@ -71,11 +75,11 @@ def from_bands(bands: Tensor) -> Tensor:
     """
     rows = bands.shape[-2]
     padded = F.pad(bands, (0, rows)).flatten(-2)
-    return padded[..., :-rows].unflatten(-1, (rows, rows + 2 * WINDOW))
+    return padded[..., :-rows].reshape(*bands.shape[:-1], -1)
 
 
 def to_bands(values: Tensor) -> Tensor:
     """The inverse: (..., rows, rows + 2 W) -> (..., rows, 2 W + 1)."""
     rows = values.shape[-2]
     padded = F.pad(values.flatten(-2), (0, rows))
-    return padded.unflatten(-1, (rows, rows + 2 * WINDOW + 1))[..., : 2 * WINDOW + 1]
+    return padded.reshape(*values.shape[:-1], -1)[..., : 2 * WINDOW + 1]

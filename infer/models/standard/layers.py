@@ -18,12 +18,13 @@ class ChannelNorm(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        self.dims = (dim,)
         self.gamma = nn.Parameter(torch.ones(dim))
         self.beta = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(1, 2)
-        return F.layer_norm(x, x.shape[-1:], self.gamma, self.beta).transpose(1, 2)
+        return F.layer_norm(x, self.dims, self.gamma, self.beta).transpose(1, 2)
 
 
 class FeedForward(nn.Module):

@@ -77,3 +77,9 @@ def test_a_blend_knows_the_notes_that_both_voices_know(untrained_voice: Path) ->
     old = replace(new, params={**new.params, "f0_known": 360.0})
     for pair in ((old, new), (new, old)):
         assert merge_voices(*pair, 0.5).params["f0_known"] == 360.0
+
+
+def test_a_blend_keeps_what_both_voices_have_noted_alike_and_both_makers() -> None:
+    first = replace(narrow_voice("v2"), extra={"author": "Mi", "embedder_model": "spin", "step": 5})
+    second = replace(narrow_voice("v2"), extra={"author": "Li", "embedder_model": "spin"})
+    assert merge_voices(first, second, 0.5).extra == {"author": "Mi + Li", "embedder_model": "spin"}

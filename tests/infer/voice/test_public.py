@@ -17,6 +17,7 @@ from infer.voice.public import find_encoder, note_encoder
 from tests.infer.applio_voices import applio_shapes
 from tests.infer.models.standard.test_vocoders import applio_params
 from tests.infer.standard_voices import narrow_voice
+from tools.cmd.voices import main as voices
 
 RATES = {24000: [10, 6, 2, 2], 32000: [10, 8, 2, 2], 40000: [10, 10, 2, 2], 48000: [12, 10, 2, 2]}
 NOTED = {
@@ -153,3 +154,27 @@ def test_the_encoder_is_found_by_what_programs_call_it(
     assert find_encoder(labels, dim) == name
     assert note_encoder(labels, name) == {}
     assert find_encoder(note_encoder({}, name), dim) == name
+
+
+DOC = Path(__file__).resolve().parents[3] / "docs/standard.md"
+
+
+def test_the_table_of_the_docs_names_every_vocoder_that_converts() -> None:
+    rows = [line.split("|")[1:-1] for line in DOC.read_text(encoding="utf-8").splitlines()
+            if line.startswith("| ") and "converts" in line]  # fmt: skip
+    told = " ".join(row[1] for row in rows)
+    assert all(vocoder in told for vocoder in (HIFIGAN, MRF, REFINEGAN))
+    of_applio = {row[1].strip(): row[2] for row in rows if "Applio" in row[0]}
+    for vocoder in (MRF, REFINEGAN):
+        assert [int(rate) * 1000 for rate in of_applio[vocoder].split(",")] == list(RATES)
+
+
+def test_the_command_shows_what_applio_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(applio_file(MRF, 40000), tmp_path / "v.pth")
+    assert voices(["show", "--file", str(tmp_path / "v.pth")]) == 0
+    shown = capsys.readouterr().out
+    wanted = ("vocoder: MRF HiFi-GAN", "content_encoder: contentvec-768", "author: Mi",
+              "model_name: demo", f"model_hash: {'ba14' * 16}", "speakers_id: 1")  # fmt: skip
+    assert [line for line in wanted if f"  {line}\n" not in shown] == []
