@@ -69,9 +69,7 @@ def load_synthesizer(voice: Path) -> tuple[VoiceModel, Any, torch.nn.Module]:
     with torch.device("meta"):  # nothing is built that the file does not fill
         synthesizer = made_as.build_voice(params)
     unknown = sorted(set(weights) - set(synthesizer.state_dict()))
-    # some programs leave more in a voice than it needs, but not in its vocoder
-    unknown = [name for name in unknown if not name.startswith("dec.")]
-    if unknown:
+    if unknown:  # some programs leave more in a voice than it needs
         logger.warning("%s: not used: %s", voice, ", ".join(unknown[:3]))
     needed = {name: value for name, value in weights.items() if name not in unknown}
     check_weights(synthesizer, needed, voice)
