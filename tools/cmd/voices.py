@@ -110,7 +110,7 @@ def _pack(options: PackOptions) -> None:
 
 
 def _export(options: ExportOptions) -> None:
-    from tools.voices.export import export
+    from tools.convert.export import export
 
     export(Library().find(options.voice), options.output)
     print(options.output)

@@ -15,8 +15,8 @@ from infer.models.families import family, plain
 from infer.voice.checkpoint import VoiceModel, load_voice_model, save_voice_model
 from infer.voice.hparams import LiteParams, read_config
 from tests.infer.standard_voices import write_voice
-from tools.voices import export as exporter
-from tools.voices.export import export
+from tools.convert import export as exporter
+from tools.convert.export import export
 
 pytest.importorskip("onnx")
 
