@@ -99,14 +99,15 @@ class ConvertTab:
             buttons=["download"],
         )
         self.problem = gr.HTML()
-        other = gr.UploadButton(text("source_other"), size="sm")  # the player takes audio only
-        other.upload(lambda file: file, other, self.source, **PRIVATE)
         with gr.Row(elem_classes="inline"):
             gr.HTML(translate("examples"), elem_classes="quiet")
             for name in ("english", "italian"):
                 example = gr.Button(text(f"example_{name}"), size="sm", min_width=120)
                 path = str(EXAMPLES / f"{name}.flac")
                 example.click(lambda path=path: path, outputs=self.source, **PRIVATE)
+            # the player itself takes audio only
+            other = gr.UploadButton(text("source_other"), size="sm", min_width=120)
+            other.upload(lambda file: file, other, self.source, **PRIVATE)
 
     def _build_start(self) -> None:
         text = self._text
