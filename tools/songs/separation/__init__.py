@@ -11,10 +11,7 @@ from errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-SEPARATORS = {
-    "demucs": "tools.songs.separation.demucs:Demucs",
-    "roformer": "tools.songs.separation.roformer:Roformer",
-}
+SEPARATORS = {"demucs": "tools.songs.separation.demucs:Demucs"}
 DEFAULT_SEPARATOR = "demucs"
 REQUIREMENTS = "requirements-songs.txt"  # what they need beside the program's own packages
 
