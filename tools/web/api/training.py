@@ -164,4 +164,6 @@ def _plain(report: DatasetReport) -> dict[str, Any]:
 
 def _is_plain(value: Any) -> bool:
     """Whether JSON knows a value; infinity it does not."""
-    return isinstance(value, str | int | list) or (isinstance(value, float) and abs(value) < 1e300)
+    return isinstance(value, str | int | list | None) or (
+        isinstance(value, float) and abs(value) < 1e300
+    )
