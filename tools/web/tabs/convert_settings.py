@@ -38,7 +38,7 @@ class SettingsPanel:
         self._page = frame.page
         self.pitch = gr.Radio(
             [(frame.text(f"pitch_{way}"), way) for way in PITCHES], value=SPEECH,
-            label=frame.text("pitch"), info=frame.text("pitch_info"), elem_classes="chips",
+            label=frame.text("pitch"), elem_classes="chips",
         )  # fmt: skip
         self.widgets: dict[str, gr.components.Component] = {
             "semitones": self._slider("semitones", -SEMITONES, SEMITONES, 1)
