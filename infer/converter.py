@@ -28,6 +28,7 @@ from infer.f0.contour import quantize, transpose
 from infer.lookahead import LookAhead
 from infer.memory import FittingChunks, TooLittleMemory
 from infer.models.families import family
+from infer.models.ops import NoDrawing
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
 from infer.stages import Stages
@@ -66,7 +67,7 @@ def load_synthesizer(voice: Path) -> tuple[VoiceModel, Any, torch.nn.Module]:
         reason = as_user_error(error)
         raise CheckpointError("damaged", file=voice, reason=reason) from error
     weights = made_as.voice_weights(model.weights)
-    with torch.device("meta"):  # nothing is built that the file does not fill
+    with torch.device("meta"), NoDrawing():  # nothing is built that the file does not fill
         synthesizer = made_as.build_voice(params)
     unknown = sorted(set(weights) - set(synthesizer.state_dict()))
     if unknown:  # some programs leave more in a voice than it needs

@@ -1,14 +1,15 @@
-"""What the standard networks share: masks, crops, convolutions with weight norm."""
+"""What networks share: masks, crops, convolutions with weight norm, building without drawing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from infer.voice.hparams import NORM_KEYS
 
@@ -100,3 +101,18 @@ def fold_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif not (name.endswith(magnitude) and name.removesuffix(magnitude) + direction in weights):
             folded[name] = value
     return folded
+
+
+class NoDrawing(TorchFunctionMode):
+    """Networks made in it keep weights that are not drawn.
+
+    On the meta device there is nothing to draw, yet `normal_` imports torch's compiler for it,
+    which takes longer than a short conversion.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is nn.init.normal_:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))

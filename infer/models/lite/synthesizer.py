@@ -150,7 +150,8 @@ class LiteSynthesizer(nn.Module):
         ):
             nn.init.normal_(head.weight, std=0.01)
             nn.init.constant_(head.bias, level)
-        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+        window = torch.hann_window(self.n_fft, device="cpu")  # no weight: never without storage
+        self.register_buffer("window", window, persistent=False)
 
     def describe_f0(self, f0: Tensor) -> Tensor:
         """(B, T) Hz -> (B, T, 2 * F0_WAVES + 2): voicing, octaves from 200 Hz and waves of them.
