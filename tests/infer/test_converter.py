@@ -98,17 +98,17 @@ def test_a_transposed_recording_has_the_transposed_melody(
 
     f0 = load_f0_method("swift")(load(options.input, 16000)[0])
     seen: list[np.ndarray] = []
-    synthesize = converter._synthesize
+    synthesize = converter.render
 
     def spy(content: np.ndarray, contour: np.ndarray, *rest: object) -> np.ndarray:
         seen.append(contour)
         return synthesize(content, contour, *rest)
 
-    converter._synthesize = spy
+    converter.render = spy
     try:
         convert(converter, options, semitones=12.0)
     finally:
-        converter._synthesize = synthesize
+        converter.render = synthesize
     voiced = (f0 > 0) & (seen[0][: len(f0)] > 0)
     assert np.median(seen[0][: len(f0)][voiced] / f0[voiced]) == pytest.approx(2.0, rel=0.01)
 

@@ -164,7 +164,7 @@ def limit(converter: VoiceConverter, stage: str, seconds: float, kind: str) -> N
     able = getattr(converter, stage)
 
     def limited(first: Any, *rest: Any) -> Any:
-        length = len(first) / (100 if stage == "_synthesize" else 16000)
+        length = len(first) / (100 if stage == "render" else 16000)
         if length > seconds:
             refuse(kind)
         return able(first, *rest)
@@ -174,7 +174,7 @@ def limit(converter: VoiceConverter, stage: str, seconds: float, kind: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("stage", "kind"), [("_synthesize", "cuda"), ("_synthesize", "numpy"), ("encoder", "torch")]
+    ("stage", "kind"), [("render", "cuda"), ("render", "numpy"), ("encoder", "torch")]
 )
 def test_chunks_that_do_not_fit_are_halved_and_sound_as_if_asked_for(
     tmp_path: Path, english: Path, downloads: Path, caplog: Any, stage: str, kind: str
@@ -203,7 +203,7 @@ def test_what_was_converted_before_memory_ran_short_stays(
     converter = VoiceConverter(voice, "cpu")
     converter.convert_file(options)
     undisturbed = load(options.output)[0]
-    able, calls = converter._synthesize, []
+    able, calls = converter.render, []
 
     def fails_once(*arguments: Any) -> np.ndarray:
         calls.append(arguments)
@@ -211,7 +211,7 @@ def test_what_was_converted_before_memory_ran_short_stays(
             refuse("torch")
         return able(*arguments)
 
-    converter._synthesize = fails_once
+    converter.render = fails_once
     converter.convert_file(options)
     made = load(options.output)[0]
     assert len(made) == len(undisturbed) == 12 * 32000
@@ -229,7 +229,7 @@ def test_memory_that_never_suffices_is_one_line_with_the_way_out_and_no_file(
     voice = write_voice(tmp_path / "v.pth", "v1")
     options = options_for(voice, english)
     converter = VoiceConverter(voice, "cpu")
-    limit(converter, "_synthesize", 0.5, "torch")
+    limit(converter, "render", 0.5, "torch")
     with pytest.raises(TooLittleMemory, match=r"memory of cpu.*--device cpu.*lite voice") as told:
         converter.convert_file(options)
     assert "\n" not in str(told.value) and len(str(told.value)) < 400
@@ -247,7 +247,7 @@ def test_an_error_that_is_none_of_memory_is_not_tried_again(
         calls.append(arguments)
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    converter._synthesize = broken
+    converter.render = broken
     with pytest.raises(RuntimeError, match="mat1"):
         converter.convert_file(options_for(converter.path, english))
     assert len(calls) == 1
