@@ -19,6 +19,7 @@ from pathlib import Path
 
 import config
 from errors import CheckpointError, NoFile, UserError, as_user_error
+from infer.index_file import FLAT, WITH_IDS, WITH_LISTS
 from infer.retrieval import find_index
 from infer.voice.header import STATE, VOICE, VoiceHeader, read_header
 from tools.voices.presets import SUFFIX as PRESETS
@@ -29,7 +30,8 @@ INDEX = ".index"
 VOICE_SUFFIXES = (".pth", ".safetensors")
 COMPANIONS = (INDEX, PRESETS, *PICTURES)
 TRASH = ".trash"  # in weights/
-INDEX_KINDS = (b"IwFl", b"IxF2", b"IxFI")  # first bytes of the faiss indexes that RVC programs make
+# first bytes of the faiss indexes that are used; infer/index_file.py reads the whole
+INDEX_KINDS = (*FLAT, *WITH_LISTS, *WITH_IDS)
 PICTURE_STARTS = {
     ".png": b"\x89PNG\r\n",
     ".jpg": b"\xff\xd8\xff",

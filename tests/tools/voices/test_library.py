@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tools.cmd import voices as command
-from tools.voices.library import Library, LibraryError, TrainingStateError
+from tools.voices.library import Library, LibraryError, TrainingStateError, check_index
 from tools.voices.zips import pack, take_in
 
 PICTURE = b"\x89PNG\r\n\x1a\n and so on"
@@ -288,3 +288,8 @@ def test_a_voice_that_is_not_there_and_what_a_mac_adds_do_not_stop_the_rest(
     }
     taken = take_in(library, write_zip(tmp_path / "mac.zip", entries))
     assert [path.name for path in taken] == ["My Voice.pth"]
+
+
+def test_a_shipped_index_in_8_bits_is_one_to_share(library: Library, root: Path) -> None:
+    for index in (root / "assets/lite").glob("added_*.index"):
+        assert check_index(index, 513) == 513
