@@ -90,7 +90,7 @@ def test_refusals_say_why(client: Any, root: Path, english: Path) -> None:
     from gradio_client import handle_file
     from gradio_client.exceptions import AppError
 
-    with pytest.raises(AppError, match="no voice '../secret.pth' here; the voices are: .*demo"):
+    with pytest.raises(AppError, match="no voice '../secret.pth'; there are: .*demo"):
         client.predict("../secret.pth", api_name="/describe_voice")
     with pytest.raises(AppError, match="--protect is 0.7; it must be from 0 to 0.5"):
         client.predict(handle_file(english), "demo", protect=0.7, api_name="/convert")
