@@ -100,9 +100,10 @@ def test_two_pages_work_side_by_side_and_share_the_jobs(
         lengths = [soundfile.info(each.result(WAIT_SECONDS)).frames for each in asked]
         assert lengths[0] == lengths[1] and len(made()) == 2  # a file each
 
-        form = ["lite 24k", str(recordings), 30, 200, "auto", 8, 1, "swift", 1.0, "", 0]
-        started = [client.submit(experiment.name, *form, api_name="/check_dataset")
-                   for client in clients]  # fmt: skip
+        started = [
+            client.submit(experiment.name, str(recordings), api_name="/check_dataset")
+            for client in clients
+        ]
         refused = [each.exception(WAIT_SECONDS) for each in started]
         (error,) = filter(None, refused)
         assert isinstance(error, AppError) and "is being worked on already" in str(error)

@@ -95,7 +95,7 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     before = Jobs().log(experiment)[0].done
     own_page.append(start_page(root, "--port", port)[0])
     wait_until(lambda: Jobs().log(experiment)[0].done > before)
-    page.get_by_role("tab", name="Convert", selected=True).wait_for()
+    page.get_by_role("tab", name="Train", selected=True).wait_for()  # its address says so
     open_tab(page)
     says(page, "Step 4 of 6: Training the voice")
 
@@ -127,6 +127,7 @@ def test_a_voice_is_trained_through_a_reload_a_stop_and_three_kills(
     assert find_index(tried, [data / "logs"]) == experiment.indexes()[0]
     assert find_index(voice, [data / "logs"]) == experiment.indexes()[0]
     page.reload()
+    page.get_by_role("tab", name="Convert", exact=True).click()
     page.get_by_label("Voice", exact=True).click()
     page.get_by_role("option", name=experiment.name, exact=True).wait_for()
     page.get_by_role("option", name=tried.stem).click()
