@@ -112,9 +112,13 @@ def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> 
 
 
 def command(options: Options) -> list[str]:
-    """Return the argv that gives these options back; what equals a fixed default is left out."""
+    """Return the argv that gives these options back, what is required first.
+
+    What equals a fixed default is left out.
+    """
     argv = [sys.executable, "-m", options.MODULE]
-    for item in fields(options):  # type: ignore[arg-type]
+    every = fields(options)  # type: ignore[arg-type]
+    for item in sorted(every, key=lambda item: default_of(item) is not MISSING):
         value, flag = getattr(options, item.name), _flag(item.name)
         if item.default is not MISSING and value == item.default:
             continue

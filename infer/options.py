@@ -16,14 +16,10 @@ AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg", "opus")  # "" = the inp
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertOptions(Options):
-    """Convert a recording, or a folder of recordings, to another voice."""
-
-    MODULE = "tools.cmd.infer_cli"
+class RenderOptions(Options):
+    """Render a voice: what recordings, songs and live speech are converted with."""
 
     voice: Path = option("voice model, e.g. assets/lite/demo.pth")
-    input: Path = option("audio or video file, or a folder of them")
-    output: Path = option("file to write, or a folder when the input is one")
     semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
     f0_method: str = option("how the melody is found", default_f0_method, choices=F0_METHODS)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
@@ -31,14 +27,24 @@ class ConvertOptions(Options):
     protect: float = option(
         "keep unvoiced sounds: 0 = most, 0.5 = not at all", 0.33, within=(0, 0.5)
     )
+    speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
+    device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
+    seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(RenderOptions):
+    """Convert a recording, or a folder of recordings, to another voice."""
+
+    MODULE = "tools.cmd.infer_cli"
+
+    input: Path = option("audio or video file, or a folder of them")
+    output: Path = option("file to write, or a folder when the input is one")
     rms_mix_rate: float = option(
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
     denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
     resample_rate: int = option("sample rate of the output in Hz, 0 = the voice's own", 0)
-    speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
-    device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
-    seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
     format: str = option("output format of a folder: wav flac mp3 m4a ogg opus", "", AUDIO_FORMATS)
     report: Path | None = option(
         "note in this file what became of each recording; what is done by it is left out", None
@@ -73,12 +79,11 @@ STREAM_MODES = {  # seconds: block, look-ahead, context
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamOptions(Options):
+class StreamOptions(RenderOptions):
     """Convert speech while it is spoken."""
 
     MODULE = "tools.live.server"
 
-    voice: Path = option("voice model, e.g. assets/lite/demo.pth")
     mode: str = option("fast answers soonest, best sounds best", "balanced", choices=STREAM_MODES)
     block_seconds: float | None = option(
         "converted at once; without it as the mode says", None, within=(0.02, 2)
@@ -91,20 +96,10 @@ class StreamOptions(Options):
         None,
         within=(1, 9),
     )
-    semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
-    f0_method: str = option("how the melody is found", default_f0_method, choices=F0_METHODS)
-    index: Path | None = option("feature index; without it the voice's own is looked for", None)
-    index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
-    protect: float = option(
-        "keep unvoiced sounds: 0 = most, 0.5 = not at all", 0.33, within=(0, 0.5)
-    )
     rms_mix_rate: float = option(
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
     gate_db: float = option("below this level (dBFS) there is silence", -60.0, within=(-100, 0))
-    speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
-    device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
-    seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
 
     @property
     def timing(self) -> tuple[float, float, float]:

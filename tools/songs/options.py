@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError
-from infer.f0 import F0_METHODS, default_f0_method
-from options import Options, option
+from infer.options import RenderOptions
+from options import option
 from tools.songs.separation import DEFAULT_SEPARATOR, SEPARATORS
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoverOptions(Options):
+class CoverOptions(RenderOptions):
     """Make a cover of a song: its lead sung by another voice, all else as it was."""
 
     MODULE = "tools.cmd.cover"
@@ -24,7 +23,6 @@ class CoverOptions(Options):
     )
     accompaniment: Path | None = option("the rest of the song, with --vocals", None)
     drums: Path | None = option("the accompaniment's drums; they keep their pitch", None)
-    voice: Path = option("voice model, e.g. assets/lite/demo.pth")
     output: Path = option("wav flac mp3 m4a ogg or opus; of a video also mp4 mov or mkv")
     stems: Path | None = option("folder for the cover's stems: voice and accompaniment", None)
     separator: str = option("what separates a song", DEFAULT_SEPARATOR, choices=SEPARATORS)
@@ -36,15 +34,6 @@ class CoverOptions(Options):
         within=(-48, 48),
     )
     transpose: float = option("shift of the whole song in semitones", 0.0, within=(-12, 12))
-    f0_method: str = option("how the melody is found", default_f0_method, choices=F0_METHODS)
-    index: Path | None = option("feature index; without it the voice's own is looked for", None)
-    index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
-    protect: float = option(
-        "keep breaths and consonants: 0 = most, 0.5 = not at all", 0.33, within=(0, 0.5)
-    )
-    speaker: int = option("speaker number inside the voice model", 0, within=(0, math.inf))
-    device: str = option("torch device: auto, cpu, cuda:0, mps", "auto")
-    seed: int = option("same seed, same output", 0, within=(0, 2**63 - 1))
     lead_db: float = option("dB by which the lead is louder than it was", 0.0, within=(-24, 24))
     sides: float = option(
         "share of what is at the sides of the vocals (room, doubling)", 1.0, within=(0, 1)
