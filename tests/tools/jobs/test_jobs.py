@@ -71,10 +71,10 @@ def ended(jobs: Jobs, experiment: Experiment) -> Job:
     return jobs.read(experiment)
 
 
-def done(jobs: Jobs, experiment: Experiment) -> int:
-    """How much of its work the running command tells that it has done."""
+def done(jobs: Jobs, experiment: Experiment, name: str = "") -> int:
+    """How much of its work a command tells that it has done; 0 while the last line is another's."""
     progress, _ = jobs.log(experiment)
-    return progress.done if progress else 0
+    return progress.done if progress and progress.name.startswith(name) else 0
 
 
 def signal_worker(experiment: Experiment, sign: int = signal.SIGKILL) -> None:
@@ -244,7 +244,7 @@ def test_training_that_is_stopped_and_killed_loses_seconds_and_reaches_its_end(
             training,
         ],
     )
-    wait_until(lambda: jobs.read(experiment).stage == 3 and done(jobs, experiment) >= 2)
+    wait_until(lambda: done(jobs, experiment, "train") >= 2)
     jobs.stop(experiment)
     job = ended(jobs, experiment)
     assert (job.state, job.stage, job.exit_code) == ("stopped", 3, 143)

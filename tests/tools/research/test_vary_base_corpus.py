@@ -183,7 +183,5 @@ def test_errors_name_the_speakers_and_the_way_out(source, tmp_path):
 
     with pytest.raises(ValueError, match="no speaker starts with 'ann'; there are: joe"):
         variation.vary_base_corpus(options(source, "ann"))
-    with pytest.raises(
-        ValueError, match="no recordings of joe; run python -m tools.research"
-    ):
+    with pytest.raises(ValueError, match="no recordings of joe; run python -m tools.research"):
         variation.vary_base_corpus(options(tmp_path / "nothing", ""))
