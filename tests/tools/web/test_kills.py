@@ -65,6 +65,7 @@ class OwnPage:
 
     def kill(self) -> None:
         """Kill the page's process alone."""
+        self.page.evaluate("window.isOld = true")
         self.process.kill()
         self.process.wait()
 
@@ -73,7 +74,8 @@ class OwnPage:
         port = self.url.rstrip("/").rpartition(":")[2]
         self.process, url = start_page(self._root, "--port", port)
         assert url == self.url
-        self.page.get_by_role("tab", name="Convert", selected=True).wait_for()
+        self.page.wait_for_function("!window.isOld")
+        self.page.get_by_role("tab", selected=True).first.wait_for()
 
     def converter(self) -> int | None:
         """Process number of its conversion process."""
@@ -219,7 +221,6 @@ def test_the_conversion_process_is_killed_at_a_random_moment_and_the_next_click_
             os.kill(own.converter(), signal.SIGKILL)
             page.get_by_text("ended by itself").first.wait_for()
             assert set((data / "results").glob("*")) == before
-            page.get_by_label("Close").first.click()
             button(page, "English, a woman").click()
             page.get_by_text("0:06").first.wait_for()
             button(page, "Convert").click()

@@ -207,8 +207,8 @@ def test_index_rates_are_compared_and_found_again_after_a_reload(
         to_index = [float(row[1]) for row in cells]
         assert to_index == sorted(to_index, reverse=True)
         assert all(0 < float(row[2]) < 12 and float(row[4]) < 20 for row in cells[1:])
-        expect(page.get_by_text(re.compile("^index rate 1 ·|^index rate 1$"))).to_be_visible()
-        expect(page.get_by_text(re.compile("^index rate 0( |$)"))).to_be_visible()
+        expect(page.get_by_text(re.compile("^index rate 1(,| ·|$)"))).to_be_visible()
+        expect(page.get_by_text(re.compile("^index rate 0(,| |$)"))).to_be_visible()
     players_have_read(page, 2)  # the recording is not chosen any more
     (folder,) = {path.parent for path in (data / "results").glob("*/english_index1.00.wav")}
     assert len(list(folder.iterdir())) == 5
