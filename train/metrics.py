@@ -38,10 +38,17 @@ def read_metrics(experiment: Experiment) -> list[dict[str, float]]:
             step = entry["step"]
         except (ValueError, TypeError, KeyError):
             continue
-        while entries and entries[-1]["step"] > step:
+        while entries and _is_replaced(entries[-1], entry):
             entries.pop()
         entries.append(entry)
     return entries
+
+
+def _is_replaced(earlier: dict[str, float], entry: dict[str, float]) -> bool:
+    """Tell whether an entry is of a run that was killed, and that the later entry's run repeated."""
+    if earlier["step"] == entry["step"]:  # a run reaches a step at one time
+        return earlier.get("seconds") != entry.get("seconds")
+    return earlier["step"] > entry["step"]
 
 
 def write_sample(

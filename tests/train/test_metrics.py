@@ -15,10 +15,10 @@ def test_what_was_noted_is_read_back_without_what_is_not_finite(tmp_path: Path) 
     experiment = Experiment(tmp_path)
     assert read_metrics(experiment) == []
     append_metrics(experiment, step=5, held_out=float("nan"), seconds=1.234567)
-    append_metrics(experiment, step=5, **{"loss/mel": 0.5})
+    append_metrics(experiment, step=5, **{"loss/mel": 0.5}, seconds=1.234567)
     assert read_metrics(experiment) == [
         {"step": 5, "seconds": 1.23457},
-        {"step": 5, "loss/mel": 0.5},
+        {"step": 5, "loss/mel": 0.5, "seconds": 1.23457},
     ]
 
 
@@ -27,6 +27,15 @@ def test_a_run_from_an_earlier_state_replaces_what_followed_it(tmp_path: Path) -
     for step in (10, 20, 30, 15, 25):
         append_metrics(experiment, step=step)
     assert [entry["step"] for entry in read_metrics(experiment)] == [10, 15, 25]
+
+
+def test_a_run_that_repeats_a_step_after_a_kill_replaces_it(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path)
+    append_metrics(experiment, step=10, seconds=8, loss=2)
+    append_metrics(experiment, step=20, seconds=19, loss=1)
+    append_metrics(experiment, step=20, seconds=17, loss=1)
+    append_metrics(experiment, step=20, seconds=17, held_out=3)
+    assert [entry["seconds"] for entry in read_metrics(experiment)] == [8, 17, 17]
 
 
 @pytest.mark.parametrize("damage", ['{"step": 2', "[]", "null", '{"loss": 1}', ""])

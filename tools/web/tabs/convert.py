@@ -162,14 +162,15 @@ class ConvertTab:
         }
         describe = {"fn": self.describe, "inputs": self.voice, "outputs": described, **PRIVATE}
         reread = {"fn": self.refresh, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
-        self.voice.input(**describe).then(**renew).then(**fit)
+        self.voice.input(**renew).then(**describe).then(**fit)
         for event in (frame.page.load, self.reread.click):
             event(**reread).then(**describe).then(**fit)
         frame.tabs.change(**reread, show_progress="hidden")  # another tab may have made a voice
         speaker.input(**renew).then(**fit)
         settings.pitch.input(**fit)
-        self.source.change(self.listen, self.source, [self.measured, self.problem], **PRIVATE).then(
-            **renew
+        # renewed first: what is set by hand while the recording is measured stays
+        self.source.change(**renew).then(
+            self.listen, self.source, [self.measured, self.problem], **PRIVATE
         ).then(**fit)
         self.start.click(
             self.convert,

@@ -71,6 +71,7 @@ def test_an_upload_comes_back_in_the_other_voice(
     shutil.copy(english, upload)
     page = opened()
     page.locator("input[type=file]").first.set_input_files(upload)
+    page.get_by_text("shifted by").first.wait_for()  # a new recording's pitch is automatic
     page.get_by_label("Semitones").first.fill("3")
     path = convert(page, root)
     assert "录音" in path.name
