@@ -35,7 +35,7 @@ def read_metrics(experiment: Experiment) -> list[dict[str, float]]:
     for line in experiment.metrics_file.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
-            step = entry["step"]
+            entry["step"]  # noqa: B018 - what has none is damaged
         except (ValueError, TypeError, KeyError):
             continue
         while entries and _is_replaced(entries[-1], entry):
@@ -45,7 +45,7 @@ def read_metrics(experiment: Experiment) -> list[dict[str, float]]:
 
 
 def _is_replaced(earlier: dict[str, float], entry: dict[str, float]) -> bool:
-    """Tell whether an entry is of a run that was killed, and that the later entry's run repeated."""
+    """Tell whether an entry is of a run that was killed, and repeated by the later one."""
     if earlier["step"] == entry["step"]:  # a run reaches a step at one time
         return earlier.get("seconds") != entry.get("seconds")
     return earlier["step"] > entry["step"]
