@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +26,9 @@ from infer.chunking import CUTTERS, Chunk, Joiner
 from infer.content import ContentEncoder, load_encoder
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import quantize, transpose
+from infer.f0.curve import read_curve
 from infer.lookahead import LookAhead
+from infer.melody import Melody
 from infer.memory import FittingChunks, TooLittleMemory
 from infer.models.families import family
 from infer.models.ops import NoDrawing
@@ -126,10 +129,10 @@ class VoiceConverter:
         file_rate = options.resample_rate or self.sample_rate
         with stages("load"):
             index = self.find_index(options.index, options.index_rate)
-        heard_rate = DENOISE_RATE if options.denoise else SAMPLE_RATE
-        with stages.around(
-            lambda: AudioReader(options.input, heard_rate, MIN_SECONDS), "decode"
-        ) as reader:
+            melody = self.melody(options)
+        if melody and options.save_f0:
+            melody = self.measure(melody, options, stages)
+        with open_recording(options, stages) as reader:
             written = 0
 
             def report() -> None:
@@ -138,23 +141,22 @@ class VoiceConverter:
 
             def blocks() -> Iterator[np.ndarray]:
                 """Report while blocks are read, too, so that a stop is noticed."""
-                read = stages.over(reader.blocks(), "decode")
-                if options.denoise:
-                    read = stages.over(denoise_to(read, SAMPLE_RATE), "denoise")
-                for block in read:
+                for block in heard(reader, options, stages):
                     report()
                     yield block
 
             with stages.around(
                 lambda: AudioWriter(options.output, self.sample_rate, file_rate), "write"
             ) as writer:
-                for audio in self.convert(blocks(), options, index, stages):
+                for audio in self.convert(blocks(), options, index, melody, stages):
                     with stages("write"):
                         writer.write(audio)
                     written += len(audio)
                     report()
                 if reader.peak < SILENCE:
                     raise AudioError("silent", file=options.input)
+                if melody and options.save_f0:
+                    melody.save(options.save_f0)
         seconds = written / self.sample_rate
         return Conversion(options.output, writer.file_rate, seconds, index, stages.seconds())
 
@@ -163,28 +165,25 @@ class VoiceConverter:
         blocks: Iterable[np.ndarray],
         options: ConvertOptions,
         index: Path | None,
+        melody: Melody | None,
         stages: Stages,
     ) -> Iterator[np.ndarray]:
         """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
         self.check_speaker(options.speaker)
         with stages("load"):
             retrieval = self.open_index(index) if index and options.index_rate > 0 else None
-            f0_method = self.f0_method(options.f0_method) if self.params.use_f0 else None
-        sizes = replace(config.plan_chunks(self.family.cuts, self.device), **options.chunk_sizes)
-        cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
-        chunks = FittingChunks(cutter, self.device, stages)
+        chunks = self.chunks(blocks, options, stages)
         source = LookAhead(self.encoder, chunks, stages)
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
 
         def render(chunk: Chunk, number: int) -> tuple[Chunk, np.ndarray]:
             content = source.content(chunk)
-            with stages("filter"):
-                chunk = replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
+            chunk = filtered(chunk, stages)
             f0 = None
             with stages("f0"):
-                if f0_method is not None:
-                    f0 = transpose(f0_method(chunk.audio), options.semitones)
+                if melody is not None:
+                    f0 = transpose(melody.f0(chunk), options.semitones)
             with stages("retrieval"):
                 frames = len(chunk.audio) // HOP_LENGTH if f0 is None else len(f0)
                 content = prepare(
@@ -207,6 +206,38 @@ class VoiceConverter:
             rest = loudness.push(np.zeros(0, np.float32), joiner.flush())
             audio = limit(np.concatenate([rest, loudness.flush()]))
         yield audio
+
+    def chunks(
+        self, blocks: Iterable[np.ndarray], options: ConvertOptions, stages: Stages
+    ) -> FittingChunks:
+        """Return the chunks of 16 kHz blocks."""
+        sizes = replace(config.plan_chunks(self.family.cuts, self.device), **options.chunk_sizes)
+        cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
+        return FittingChunks(cutter, self.device, stages)
+
+    def measure(self, melody: Melody, options: ConvertOptions, stages: Stages) -> Melody:
+        """Return a melody that is known as a whole: a conversion from its file is the same."""
+
+        def f0(chunk: Chunk, number: int) -> np.ndarray:
+            chunk = filtered(chunk, stages)
+            with stages("f0"):
+                return melody.f0(chunk)
+
+        with open_recording(options, stages) as reader:
+            chunks = self.chunks(heard(reader, options, stages), options, stages)
+            for _ in chunks.compute(f0):
+                pass
+        return melody.known()
+
+    def melody(self, options: ConvertOptions) -> Melody | None:
+        """Return what gives the melody, None for a voice that follows none. UserError, OSError."""
+        if not self.params.use_f0:
+            if options.f0_file or options.save_f0:
+                raise UserError("voice_without_f0", file=self.path)
+            return None
+        if options.f0_file:
+            return Melody(read_curve(options.f0_file))
+        return Melody(self.f0_method(options.f0_method))
 
     @torch.inference_mode()
     def render(
@@ -250,6 +281,24 @@ class VoiceConverter:
         if speaker >= self.params.num_speakers:
             known = f"0..{self.params.num_speakers - 1}"
             raise UserError("speaker", file=self.path, speaker=speaker, known=known)
+
+
+def open_recording(options: ConvertOptions, stages: Stages) -> AbstractContextManager[AudioReader]:
+    """Open what is converted. AudioError."""
+    rate = DENOISE_RATE if options.denoise else SAMPLE_RATE
+    return stages.around(lambda: AudioReader(options.input, rate, MIN_SECONDS), "decode")
+
+
+def heard(reader: AudioReader, options: ConvertOptions, stages: Stages) -> Iterator[np.ndarray]:
+    """Yield a recording's 16 kHz blocks, without their noise where that is asked for."""
+    read = stages.over(reader.blocks(), "decode")
+    return stages.over(denoise_to(read, SAMPLE_RATE), "denoise") if options.denoise else read
+
+
+def filtered(chunk: Chunk, stages: Stages) -> Chunk:
+    """Return a chunk as it is heard and measured: high-passed."""
+    with stages("filter"):
+        return replace(chunk, audio=high_pass(chunk.audio, SAMPLE_RATE))
 
 
 def prepare(

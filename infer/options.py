@@ -44,6 +44,10 @@ class ConvertOptions(RenderOptions):
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
     denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
+    f0_file: Path | None = option(
+        "melody of the recording instead of a measured one: lines of seconds,hz; 0 = unvoiced", None
+    )
+    save_f0: Path | None = option("also write the melody, before its shift, to this file", None)
     resample_rate: int = option("sample rate of the output in Hz, 0 = the voice's own", 0)
     format: str = option("output format of a folder: wav flac mp3 m4a ogg opus", "", AUDIO_FORMATS)
     report: Path | None = option(
