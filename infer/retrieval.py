@@ -13,6 +13,7 @@ import numpy as np
 
 from errors import UserError
 from infer.index_file import check_index_file
+from infer.voice.safe_file import VOICE_SUFFIXES
 
 if TYPE_CHECKING:
     import faiss  # at run time it loads when an index is opened: the page only looks for files
@@ -174,7 +175,8 @@ def find_index(
         and dim in (None, _read_dim(candidate.path))
     ]
     names = {voice.stem.casefold(), _SNAPSHOT_SUFFIX.sub("", voice.stem).casefold()}
-    others = {path.stem.casefold() for path in beside.glob("*.pth")} - names
+    voices = (path for suffix in VOICE_SUFFIXES for path in beside.glob(f"*{suffix}"))
+    others = {path.stem.casefold() for path in voices} - names
     ranked: dict[int, list[_Candidate]] = {}
     for candidate in candidates:
         rank = _rank(candidate, names, others, beside)
@@ -246,5 +248,8 @@ def _contains(words: list[str], part: list[str]) -> bool:
 
 def _read_dim(path: Path) -> int:
     """The vector width in an index file's header (after 4 bytes of type), 0 if there is none."""
-    with path.open("rb") as file:
-        return int.from_bytes(file.read(8)[4:], "little")
+    try:
+        with path.open("rb") as file:
+            return int.from_bytes(file.read(8)[4:], "little")
+    except OSError:  # one that cannot be read belongs to no voice
+        return 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import lzma
+import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -16,7 +18,8 @@ from errors import UserError
 MOST_RATIO = 200  # unpacked / packed bytes; recordings and weights hardly shrink at all
 FREE_RATIO_BYTES = 2**20  # below this size the ratio says nothing
 BLOCK = 2**20
-ENCRYPTED = 1  # bit of an entry's flags
+ENCRYPTED, NAMED_IN_UTF8 = 1, 1 << 11  # bits of an entry's flags
+KANA = re.compile("[\u3040-\u30ff]")
 ZIP_FAULTS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError,
     ValueError, OSError,  # without a number: bzip2's
@@ -72,23 +75,46 @@ def unpack_zip(
     return unpacked
 
 
+def full_name(item: zipfile.ZipInfo) -> str:
+    """The name of an entry, which old programs wrote in the letters of their own country.
+
+    A zip does not say which; a wrong guess only makes an odd name.
+    """
+    name = item.filename
+    if item.flag_bits & NAMED_IN_UTF8 or name.isascii():
+        return name
+    for encoding in ("utf-8", "gb2312", "cp932", "gbk"):
+        with suppress(UnicodeError):
+            decoded = name.encode("cp437").decode(encoding)  # as zipfile understood it
+            if encoding in ("utf-8", "gb2312") or _is_east_asian(decoded):
+                return decoded
+    return name
+
+
+def _is_east_asian(name: str) -> bool:
+    """Whether a name is words, not single accented letters that happen to be valid bytes."""
+    strange = re.findall(r"[^\x00-\x7f]+", name)
+    is_words = all(len(run) > 1 and run.isalpha() for run in strange)
+    return bool(KANA.search(name)) or is_words
+
+
 def bare_name(item: zipfile.ZipInfo) -> str:
     """The name of an entry without its folders, "" for what does not count."""
-    parts = PurePosixPath(item.filename.replace("\\", "/")).parts  # some write Windows' own
+    parts = PurePosixPath(full_name(item).replace("\\", "/")).parts  # some write Windows' own
     hidden = any(part.startswith(".") and part != ".." or part == "__MACOSX" for part in parts)
     return "" if hidden or not parts else parts[-1]
 
 
 def _check_entry(path: Path, item: zipfile.ZipInfo) -> None:
-    name = item.filename.replace("\\", "/")
+    name = full_name(item).replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/") or PureWindowsPath(name).drive:
-        raise ZipError("leads_out", file=path.name, name=item.filename)
+        raise ZipError("leads_out", file=path.name, name=full_name(item))
     if stat.S_IFMT(item.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise ZipError("link", file=path.name, name=item.filename)
+        raise ZipError("link", file=path.name, name=full_name(item))
     if item.flag_bits & ENCRYPTED:
         raise ZipError("password", file=path.name)
     if item.file_size > max(FREE_RATIO_BYTES, MOST_RATIO * item.compress_size):
-        raise ZipError("bomb", file=path.name, name=item.filename)
+        raise ZipError("bomb", file=path.name, name=full_name(item))
 
 
 def _unpack_entry(
@@ -101,10 +127,10 @@ def _unpack_entry(
             while block := source.read(BLOCK):
                 written += len(block)
                 if written > item.file_size:
-                    raise ZipError("larger", file=item.filename)
+                    raise ZipError("larger", file=full_name(item))
                 file.write(block)
     except ZIP_FAULTS as error:
         if isinstance(error, ZipError) or getattr(error, "errno", None) not in OF_THE_ZIP:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ZipError("entry", file=path.name, name=item.filename, reason=reason) from error
+        raise ZipError("entry", file=path.name, name=full_name(item), reason=reason) from error

@@ -13,15 +13,26 @@ from torch import Tensor
 import config
 from errors import CheckpointError, UserError
 from infer.models.families import FAMILIES, plain
+from infer.models.standard.generator import generator_names
 from infer.voice.checkpoint import VoiceModel, load_training_state
 from infer.voice.hparams import read_config
-from infer.voice.public import classic_names, find_encoder
+from infer.voice.public import classic_names, find_encoder, find_vocoder
 from infer.voice.traits import TRAITS
 
 NOTES = {  # in Applio's model_info.json -> in its voices
+    "author": "author",
+    "model_name": "model_name",
+    "model_hash": "model_hash",
     "embedder_model": "embedder_model",
     "speakers_id": "speakers_id",
     "total_dataset_duration": "dataset_length",
+}
+# Applio trains at this rate too; all else is as at 32 kHz
+APPLIO_RATE = {
+    "sample_rate": 24000,
+    "hop_length": 240,
+    "upsample_rates": [10, 6, 2, 2],
+    "upsample_kernel_sizes": [20, 12, 4, 4],
 }
 
 
@@ -40,7 +51,7 @@ def extract_voice(path: Path, info: str = "") -> VoiceModel:
     if speakers is None or speakers.dim() != 2:
         raise CheckpointError("extract_d", file=path)
     version, params = _find_params(path, weights, len(speakers))
-    values, extra = plain(params), _read_notes(path)
+    values, extra = plain(params), _read_notes(path, state)
     if extra and not TRAITS[version].own_table:
         values["content_encoder"] = find_encoder(extra, params.content_dim)
     return VoiceModel(
@@ -61,6 +72,11 @@ def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -
     changes: dict[str, Any] = {"num_speakers": num_speakers}
     if any(name.startswith("enc_p.") for name in shapes):
         changes["use_f0"] = "enc_p.emb_pitch.weight" in shapes
+        try:
+            changes["vocoder"] = find_vocoder(None, shapes)
+        except UserError as error:
+            raise CheckpointError("unusable", file=path, reason=error) from error
+    shapes = generator_names(shapes)
     beside = _read_beside(path)
     found = []
     for version, groups in _candidates(beside):
@@ -70,23 +86,25 @@ def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -
             continue  # no pitch to leave out, or a config.json that other hands changed
         if (version, params) not in found and _shapes(version, params, has_posterior) == shapes:
             found.append((version, params))
-            if has_posterior or groups is beside:
-                break  # without enc_q, rates of one layout are equal
-    rate = beside.get("data", {}).get("sampling_rate")  # as RVC writes it
-    if len(found) > 1:
+            if groups is beside:
+                break
+    data = beside.get("data", {})
+    rate = data.get("sampling_rate", data.get("sample_rate"))  # as RVC and Applio write it
+    if len(found) > 1:  # without enc_q, and with RefineGAN, rates look alike
         found = [each for each in found if each[1].sample_rate == rate]
     if len(found) != 1:
         raise CheckpointError("extract_unsure", file=path)
     return found[0]
 
 
-def _read_notes(path: Path) -> dict[str, Any]:
+def _read_notes(path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
     """What Applio wrote of a training beside its states, by the names that its voices have."""
     try:
         info = json.loads(path.with_name("model_info.json").read_text(encoding="utf-8"))
         told = {NOTES[name]: value for name, value in info.items() if name in NOTES}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}
+    told = {"epoch": state.get("iteration"), "model_name": path.absolute().parent.name, **told}
     return {name: value for name, value in told.items() if isinstance(value, str | int)}
 
 
@@ -94,7 +112,7 @@ def _read_beside(path: Path) -> dict[str, Any]:
     """Read the experiment's config.json; {} where there is none of use."""
     try:
         groups = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     is_usable = isinstance(groups, dict) and isinstance(groups.get("data", {}), dict)
     return groups if is_usable else {}
@@ -108,9 +126,12 @@ def _candidates(beside: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for version in FAMILIES:
         for rate in sorted(rates):
             try:
-                yield version, read_config(version, rate)
+                groups = read_config(version, rate)
             except ValueError:
                 continue  # this family has no such rate
+            yield version, groups
+            if rate == 32000:
+                yield version, {"data": groups["data"], "model": groups["model"] | APPLIO_RATE}
 
 
 def _shapes(version: str, params: Any, has_posterior: bool) -> dict[str, tuple[int, ...]]:

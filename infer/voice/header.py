@@ -11,7 +11,7 @@ from errors import UserError
 from infer.voice.contents import read_info, read_medians, read_params
 from infer.voice.hparams import HIFIGAN, OWN_KEYS, VERSION_BY_CONTENT_DIM
 from infer.voice.outline import Shape, read_outline
-from infer.voice.public import classic_names
+from infer.voice.public import classic_names, find_vocoder
 from infer.voice.safe_file import is_safe_file, read_safe_labels
 from infer.voice.traits import DEFAULT_VERSION
 
@@ -90,7 +90,7 @@ def _state(content: Mapping[str, Any]) -> VoiceHeader:
     shapes = _shapes(content["model"])
     if shapes is None:
         return VoiceHeader(STATE, problem=UserError("model_tensors"))
-    labels = _from_shapes(shapes)
+    labels = _from_shapes(classic_names(shapes))
     iteration = content.get("iteration")
     labels["info"] = f"{iteration if isinstance(iteration, int) else '?'}epoch"
     if isinstance(iteration, int):
@@ -99,6 +99,11 @@ def _state(content: Mapping[str, Any]) -> VoiceHeader:
         if isinstance(content.get(name), kind):
             labels[name] = content[name]
     problem = None if labels["num_speakers"] else UserError("no_synthesizer")
+    if labels["content_dim"] and problem is None:
+        try:
+            labels["vocoder"] = find_vocoder(None, shapes)
+        except UserError as error:
+            problem = error
     return VoiceHeader(STATE, **labels, problem=problem)
 
 

@@ -16,6 +16,7 @@ from config import replacing
 from errors import CheckpointError, UserError, as_user_error
 
 SAFE_SUFFIX = ".safetensors"
+VOICE_SUFFIXES = (".pth", SAFE_SUFFIX)
 LARGEST_TABLE = 64 * 2**20  # bytes
 SIZES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.unzip import ZipError, unpack_zip
+from tools.unzip import ZipError, full_name, unpack_zip
 
 
 def unpack(path: Path, most_files: int = 9, most_bytes: int = 2**30) -> list[str]:
@@ -61,3 +61,22 @@ def test_a_password_and_too_much_are_refused(tmp_path: Path) -> None:
         content[content.find(mark) + at] |= 1
     path.write_bytes(content)
     assert unpack(path) == ["password"]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("歌声.wav", "utf-8"), ("表情 ソ.wav", "cp932"), ("歌声.wav", "cp932"), ("声音 1.wav", "gbk"),
+     ("鄧麗君.wav", "gbk"), ("《好》.wav", "gbk"), ("Björn é.wav", "cp437"), ("a.wav", "cp437")],
+)  # fmt: skip
+def test_names_of_old_zips_are_read_as_they_were_written(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    path, raw = tmp_path / "a.zip", name.encode(encoding)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x" * len(raw), b"sound")
+    path.write_bytes(path.read_bytes().replace(b"x" * len(raw), raw))  # without the mark of UTF-8
+    with zipfile.ZipFile(path) as archive:
+        assert [full_name(item) for item in archive.infolist()] == [name]
+    (tmp_path / "out").mkdir()
+    unpacked = unpack_zip(path, tmp_path / "out", lambda _: True, 9, 99)
+    assert ([each for each, _ in unpacked.files], unpacked.problems) == ([name], [])

@@ -117,8 +117,11 @@ def _export(options: ExportOptions) -> None:
 
 
 def _unpack(options: UnpackOptions) -> None:
-    for path in take_in(Library(), options.input, options.name, options.replace):
+    arrived = take_in(Library(), options.input, options.name, options.replace)
+    for path in arrived.files:
         print(path)
+    if arrived.refused:
+        raise LibraryError("not_added", problems=arrived.refused)
 
 
 def _edit(options: EditOptions) -> None:

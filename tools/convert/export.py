@@ -15,7 +15,8 @@ from errors import UserError
 from infer.converter import load_synthesizer
 from infer.models.families import family
 from infer.voice.checkpoint import VoiceModel, load_voice_model, save_voice_model
-from tools.voices.library import VOICE_SUFFIXES, LibraryError
+from infer.voice.safe_file import VOICE_SUFFIXES
+from tools.voices.library import LibraryError
 
 ONNX = ".onnx"
 INSTALL = "python -m pip install -r requirements-export.txt"

@@ -19,19 +19,17 @@ from pathlib import Path
 
 import config
 from errors import CheckpointError, NoFile, UserError, as_user_error
-from infer.index_file import FLAT, WITH_IDS, WITH_LISTS
+from infer.index_file import check_index_file
 from infer.retrieval import find_index
 from infer.voice.header import STATE, VOICE, VoiceHeader, read_header
+from infer.voice.safe_file import VOICE_SUFFIXES
 from tools.voices.presets import SUFFIX as PRESETS
 from train.experiment import plain_name
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 INDEX = ".index"
-VOICE_SUFFIXES = (".pth", ".safetensors")
 COMPANIONS = (INDEX, PRESETS, *PICTURES)
 TRASH = ".trash"  # in weights/
-# first bytes of the faiss indexes that are used; infer/index_file.py reads the whole
-INDEX_KINDS = (*FLAT, *WITH_LISTS, *WITH_IDS)
 PICTURE_STARTS = {
     ".png": b"\x89PNG\r\n",
     ".jpg": b"\xff\xd8\xff",
@@ -91,7 +89,7 @@ class Library:
 
     def files(self) -> list[Path]:
         """Every voice file: the user's newest first, the shipped ones last."""
-        found = [path for suffix in VOICE_SUFFIXES for path in self.weights.glob(f"*{suffix}")]
+        found = [path for path in self.weights.glob("[!.]*") if _is_voice(path)]
         own = sorted(found, key=lambda path: (-_status(path)[1], path.name))
         return own + sorted(self.shipped.glob("demo*.pth"))
 
@@ -130,7 +128,7 @@ class Library:
         for path in files:
             if name in (path.stem, str(path), from_root(path)):
                 return path
-        if anywhere and Path(name).is_file() and Path(name).suffix in VOICE_SUFFIXES:
+        if anywhere and Path(name).is_file() and _is_voice(Path(name)):
             return Path(name)
         known = [path.stem for path in files] or UserError("none_yet")
         raise LibraryError("no_voice", name=name, known=known)
@@ -170,9 +168,9 @@ class Library:
     def trashed(self) -> list[Trashed]:
         """What is in the trash, the newest first."""
         found = [
-            Trashed(path.parent.name, path.stem, path.parent.stat().st_mtime, suffix)
-            for suffix in VOICE_SUFFIXES
-            for path in (self.weights / TRASH).glob(f"*/*{suffix}")
+            Trashed(path.parent.name, path.stem, path.parent.stat().st_mtime, path.suffix)
+            for path in (self.weights / TRASH).glob("*/*")
+            if _is_voice(path)
         ]
         return sorted(found, key=lambda each: each.folder, reverse=True)
 
@@ -192,7 +190,7 @@ class Library:
 
     def check_own(self, path: Path) -> Path:
         """Return the path of a voice that may be changed; LibraryError if it is not the user's."""
-        if path.resolve().parent != self.weights.resolve() or path.suffix not in VOICE_SUFFIXES:
+        if path.resolve().parent != self.weights.resolve() or not _is_voice(path):
             raise LibraryError("only_own", name=path.stem)
         if not path.is_file():
             raise NoFile("no_voice_at", path=path)
@@ -221,6 +219,10 @@ class Library:
         except OSError:
             moves.undo()
             raise
+
+
+def _is_voice(path: Path) -> bool:
+    return path.suffix.lower() in VOICE_SUFFIXES
 
 
 def _status(path: Path) -> tuple[int, float]:
@@ -270,19 +272,16 @@ def check_voice(path: Path) -> VoiceHeader:
 
 
 def check_index(path: Path, content_dim: int = 0) -> int:
-    """The width of a faiss index by its first bytes; LibraryError if it does not fit the voice."""
-    with path.open("rb") as file:
-        head = file.read(16)
-    dim, count = int.from_bytes(head[4:8], "little"), int.from_bytes(head[8:16], "little")
-    if head[:4] not in INDEX_KINDS or not 0 < dim < 2**14:
-        raise LibraryError("no_index_file", file=path.name)
-    if count == 0:
+    """The width of a faiss index; LibraryError if it cannot be used or does not fit the voice."""
+    try:
+        header = check_index_file(path)
+    except UserError as error:
+        raise LibraryError(error.name, **error.values).rename(path, path.name) from error
+    if header.count == 0:
         raise LibraryError("trained_index", file=path.name)
-    if head[:4] == b"IwFl" and 4 * dim * count > path.stat().st_size:
-        raise LibraryError("damaged", file=path.name, reason=UserError("shorter"))
-    if content_dim and dim != content_dim:
-        raise LibraryError("index_values", file=path.name, found=dim, needed=content_dim)
-    return dim
+    if content_dim and header.dim != content_dim:
+        raise LibraryError("index_values", file=path.name, found=header.dim, needed=content_dim)
+    return header.dim
 
 
 def check_picture(path: Path) -> None:

@@ -8,18 +8,20 @@ import secrets
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from config import replacing
+from errors import UserError
 from infer.voice.header import VoiceHeader
+from infer.voice.safe_file import VOICE_SUFFIXES
 from tools.unzip import BLOCK, ZipError, unpack_zip
 from tools.voices.library import (
     COMPANIONS,
     INDEX,
     PICTURES,
     PRESETS,
-    VOICE_SUFFIXES,
     Library,
     LibraryError,
     check_index,
@@ -33,6 +35,14 @@ MANIFEST = "voice.json"
 FORMAT = 1
 MOST_FILES = 1000
 MOST_BYTES = 8 * 2**30
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """Files that came to weights/, and what was refused of a zip, and why."""
+
+    files: list[Path]
+    refused: list[UserError]
 
 
 def pack(library: Library, voice: Path, output: Path) -> Path:
@@ -67,42 +77,49 @@ def pack(library: Library, voice: Path, output: Path) -> Path:
     return output
 
 
-def take_in(library: Library, path: Path, name: str = "", replace: bool = False) -> list[Path]:
-    """Add a zip, a .pth or an .index to the library; returns the files written to weights/.
+def take_in(library: Library, path: Path, name: str = "", replace: bool = False) -> Arrived:
+    """Add a zip, a .pth or an .index to the library.
 
     name: of the voice; without it the file's own. Nothing existing is overwritten unless replace.
-    LibraryError says what is wrong; TrainingStateError that a voice can be extracted.
+    What is refused of a zip does not stop the rest. Where nothing is left, LibraryError says what
+    is wrong; TrainingStateError that a voice can be extracted.
     """
     suffix = path.suffix.lower()
     if suffix not in (".zip", *VOICE_SUFFIXES, INDEX):
         raise LibraryError("kind", file=path.name)
     incoming = library.weights / f".incoming-{secrets.token_hex(6)}"
     incoming.mkdir(parents=True)
+    refused: list[UserError] = []
     try:
         if suffix == ".zip":
-            found = _open_zip(path, incoming)
+            found = _open_zip(path, incoming, refused)
         else:
             found = {path.name: incoming / path.name}
             shutil.copyfile(path, incoming / path.name)
-        return _place(library, _sort(library, found, name), replace)
+        files = _place(library, _sort(library, found, name, refused), replace, refused)
     finally:
         shutil.rmtree(incoming)
+    if refused and not files:
+        raise refused[0]
+    return Arrived(files, refused)
 
 
-def _open_zip(path: Path, folder: Path) -> dict[str, Path]:
+def _open_zip(path: Path, folder: Path, refused: list[UserError]) -> dict[str, Path]:
     """Unpack what belongs to voices into a folder; returns name in the zip -> file."""
     try:
         unpacked = unpack_zip(path, folder, _is_wanted, MOST_FILES, MOST_BYTES)
     except ZipError as error:
         raise LibraryError(error.name, **error.values) from error
-    if unpacked.problems:  # half a voice is none
-        raise LibraryError(unpacked.problems[0].name, **unpacked.problems[0].values)
+    refused += [LibraryError(each.name, **each.values) for each in unpacked.problems]
     found: dict[str, Path] = {}
     for name, file in unpacked.files:
         if name.casefold() in {each.casefold() for each in found}:
-            raise LibraryError("two_files", file=path.name, name=name)
-        found[name] = file
-    _check_manifest(found.pop(MANIFEST, None), found)
+            refused.append(LibraryError("two_files", file=path.name, name=name))
+        else:
+            found[name] = file
+    for name in _damaged(found.pop(MANIFEST, None), found):
+        refused.append(LibraryError("on_its_way", file=name))
+        del found[name]
     return found
 
 
@@ -113,44 +130,64 @@ def _is_wanted(name: str) -> bool:
     return is_part or name == MANIFEST
 
 
-def _check_manifest(manifest: Path | None, found: dict[str, Path]) -> None:
-    """Where our own manifest is inside, what it says of the files has to be true."""
+def _damaged(manifest: Path | None, found: dict[str, Path]) -> list[str]:
+    """The files that are not what our own manifest, where it is inside, says of them."""
     if manifest is None or manifest.stat().st_size > BLOCK:
-        return
+        return []
     try:
         stated = json.loads(manifest.read_bytes())["files"]
-        damaged = [
+        return [
             name for name in stated if name in found and _digest_of(found[name]) != stated[name]
         ]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return  # another program's file of that name
-    if damaged:
-        raise LibraryError("on_its_way", file=damaged[0])
+        return []  # another program's file of that name
 
 
-def _sort(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
-    """Check every file; returns each with its name in weights/."""
-    voices = {each: path for each, path in found.items() if each.lower().endswith(VOICE_SUFFIXES)}
-    headers = {each: _checked(check_voice, path, each) for each, path in voices.items()}
-    if not voices:
-        return _sort_additions(library, found, name)
+Group = list[tuple[Path, str]]  # a voice and what belongs to it, each with its name in weights/
+
+
+def _sort(
+    library: Library, found: dict[str, Path], name: str, refused: list[UserError]
+) -> list[Group]:
+    """Check every file; returns the good ones, voice by voice."""
+    voices = {each: path for each, path in found.items() if _is_voice(each)}
     if len(voices) > 1 and name:
         raise LibraryError("many_voices", count=len(voices))
-    placed = []
-    for voice, header in headers.items():
-        stem = plain_name(name or Path(voice).stem)
-        placed.append((voices[voice], f"{stem}{Path(voice).suffix.lower()}"))
-        for each, path in found.items():
-            if each not in voices and _belongs(each, voice, len(voices)):
-                suffix = _check_addition(each, path, header)
-                placed.append((path, f"{stem}{suffix}"))
-    targets = [target.casefold() for _, target in placed]
-    if len(set(targets)) < len(targets):
-        raise LibraryError("many_indexes")
-    return placed
+    count = len(voices) + sum(_is_voice(str(each.values.get("name"))) for each in refused)
+    if not voices:
+        return [] if refused else [_sort_additions(library, found, name)]
+    stem = name and plain_name(name)
+    groups, sorted_in = [], set(voices)
+    for voice, path in voices.items():
+        try:
+            header = _checked(check_voice, path, voice)
+            own = stem or plain_name(Path(voice).stem)
+        except UserError as error:
+            refused.append(error)
+            continue
+        group = [(path, f"{own}{Path(voice).suffix.lower()}")]
+        for each in sorted(found.keys() - sorted_in):
+            if not _belongs(each, voice, count):
+                continue
+            sorted_in.add(each)
+            try:
+                target = f"{own}{_check_addition(each, found[each], header)}"
+            except UserError as error:
+                refused.append(error)
+                continue
+            if target in [taken for _, taken in group]:
+                refused.append(LibraryError("many_indexes", file=each))
+            else:
+                group.append((found[each], target))
+        groups.append(group)
+    return groups
 
 
-def _sort_additions(library: Library, found: dict[str, Path], name: str) -> list[tuple[Path, str]]:
+def _is_voice(name: str) -> bool:
+    return name.lower().endswith(VOICE_SUFFIXES)
+
+
+def _sort_additions(library: Library, found: dict[str, Path], name: str) -> Group:
     """An index alone goes to the voice of that name, or keeps its own."""
     if len(found) != 1:
         raise LibraryError("no_voice_inside")
@@ -186,18 +223,24 @@ def _checked(check: Callable[[Path], Any], path: Path, name: str) -> Any:
         raise error.rename(path, name).rename(Path(path.name), name) from error
 
 
-def _place(library: Library, placed: list[tuple[Path, str]], replace: bool) -> list[Path]:
-    """Move checked files into weights/: all of them, or none."""
+def _place(
+    library: Library, groups: list[Group], replace: bool, refused: list[UserError]
+) -> list[Path]:
+    """Move checked files into weights/: every voice whole; what exists there only if replace."""
     taken = {each.name.casefold(): each for each in library.weights.glob("*")}
-    existing = [taken[target.casefold()] for _, target in placed if target.casefold() in taken]
-    if existing and not replace:
-        raise LibraryError("in_weights", name=[each.name for each in existing])
+    placed: list[Path] = []
     with library.all_or_nothing() as moves:
-        for each in existing:
-            moves.move(each, placed[0][0].parent / f"old-{each.name}")
-        for path, target in placed:
-            moves.move(path, library.weights / target)
-    return [library.weights / target for _, target in placed]
+        for group in groups:
+            existing = [taken[name.casefold()] for _, name in group if name.casefold() in taken]
+            if existing and not replace:
+                refused.append(LibraryError("in_weights", name=[each.name for each in existing]))
+                continue
+            for each in existing:
+                moves.move(each, group[0][0].parent / f"old-{each.name}")
+            for path, target in group:
+                moves.move(path, library.weights / target)
+                placed.append(library.weights / target)
+    return placed
 
 
 def _digest_of(path: Path) -> str:

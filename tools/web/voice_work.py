@@ -12,7 +12,7 @@ from tools.jobs.results import RESULTS, unused_name
 from tools.jobs.run_command import run_command
 from tools.options import EditOptions, ExtractOptions, MergeOptions, voice_command
 from tools.voices.library import Library, Trashed, from_root
-from tools.voices.zips import pack, take_in
+from tools.voices.zips import Arrived, pack, take_in
 from train.experiment import plain_name
 
 EXAMPLE = config.ASSETS / "examples/english.flac"
@@ -33,8 +33,8 @@ class VoiceWork:
             raise UserError("choose_voice")
         return self.library.find(voice)
 
-    def add(self, file: Path, name: str) -> list[Path]:
-        """Take in a shared zip, a voice file or an index; returns the files in weights/.
+    def add(self, file: Path, name: str) -> Arrived:
+        """Take in a shared zip, a voice file or an index.
 
         TrainingStateError: it is a training state.
         """

@@ -80,6 +80,13 @@ def test_a_blend_knows_the_notes_that_both_voices_know(untrained_voice: Path) ->
 
 
 def test_a_blend_keeps_what_both_voices_have_noted_alike_and_both_makers() -> None:
-    first = replace(narrow_voice("v2"), extra={"author": "Mi", "embedder_model": "spin", "step": 5})
-    second = replace(narrow_voice("v2"), extra={"author": "Li", "embedder_model": "spin"})
-    assert merge_voices(first, second, 0.5).extra == {"author": "Mi + Li", "embedder_model": "spin"}
+    alike = {"embedder_model": "spin", "dataset_length": "00:10:00"}
+    notes = [
+        {"author": "Mi", "model_name": "a", "model_hash": "12", "speakers_id": 3, "step": 5},
+        {"author": "Li", "model_name": "b", "model_hash": "34", "speakers_id": 1},
+    ]
+    first, second = (replace(narrow_voice("v2"), extra={**each, **alike}) for each in notes)
+    assert merge_voices(first, second, 0.5).extra == {
+        **alike, "author": "Mi + Li", "model_name": "a + b", "model_hash": "12 + 34",
+        "speakers_id": 1,
+    }  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
+import struct
 import zipfile
 from pathlib import Path
 
@@ -19,8 +21,9 @@ PICTURE = b"\x89PNG\r\n\x1a\n and so on"
 
 
 def index_bytes(dim: int = 513, count: int = 8) -> bytes:
-    head = b"IwFl" + dim.to_bytes(4, "little") + count.to_bytes(8, "little")
-    return head + bytes(16 + 4 * dim * count)
+    """A flat index as faiss writes it."""
+    head = struct.pack("<4siqqq?iQ", b"IxF2", dim, count, 2**20, 2**20, True, 1, dim * count)
+    return head + bytes(4 * dim * count)
 
 
 @pytest.fixture
@@ -46,6 +49,8 @@ def test_voices_are_listed_with_what_belongs_to_them_and_bad_files_with_their_fa
 ) -> None:
     (library.weights / "bad.pth").write_bytes(b"nothing")
     torch.save({"model": {"emb_g.weight": torch.zeros(1, 2)}}, library.weights / "G_5.pth")
+    shutil.copy(library.shipped / "demo.pth", library.weights / "loud.PTH")
+    (library.weights / "._loud.PTH").write_bytes(b"\0\5\26\7")  # as Macs leave it on a stick
     found = {voice.name: voice for voice in library.voices()}
     good = found["声 one"]
     assert (good.problem, good.header.version, good.header.sample_rate) == (None, "lite", 24000)
@@ -53,6 +58,7 @@ def test_voices_are_listed_with_what_belongs_to_them_and_bad_files_with_their_fa
     assert good.picture == library.weights / "声 one.png"
     assert "not a torch file" in str(found["bad"].problem)
     assert "extract" in str(found["G_5"].problem)
+    assert found["loud"].problem is None and len(found) == 5
     assert found["demo"].is_shipped and list(found)[-1] == "demo"
 
 
@@ -160,39 +166,65 @@ def test_paths_that_lead_out_are_refused(
     refused(library, path, "leads out")
 
 
-def test_links_bombs_damage_and_devices_are_refused(
-    library: Library, untrained_voice: Path, tmp_path: Path
-) -> None:
-    voice = untrained_voice.read_bytes()
+def test_links_bombs_damage_and_devices_are_refused(library: Library, tmp_path: Path) -> None:
     link = (stat.S_IFLNK | 0o777) << 16
     file = tmp_path / "evil.zip"
     refused(library, write_zip(file, {"a.pth": b"/etc/passwd"}, external_attr=link), "link")
     refused(library, write_zip(file, {"a.pth": bytes(2**25)}), "far more")
     refused(library, write_zip(file, {f"{i}.png": b"" for i in range(1001)}), "1001 files")
-    refused(library, write_zip(file, {"a/x.pth": voice, "b/X.pth": voice}), "two files called")
     refused(library, write_zip(file, {"readme.txt": b"hello"}), "no voice")
     refused(library, write_zip(file, {"a.pth": b"no torch file"}), "^a.pth is not a torch file")
-    refused(library, write_zip(file, {"a.pth": voice, "a.index": b"no index"}), "no feature index")
-    wide = index_bytes(dim=768)
-    refused(library, write_zip(file, {"a.pth": voice, "a.index": wide}), "768 values")
-    cut = index_bytes()[:-100]
-    refused(library, write_zip(file, {"a.pth": voice, "a.index": cut}), "shorter than it says")
-    refused(library, write_zip(file, {"a.pth": voice, "a.png": b"<svg>"}), "a.png is no picture")
-    refused(library, write_zip(file, {"a.pth": voice, "a.presets.json": b"[1]"}), "no presets")
+    refused(library, write_zip(file, {"a.pth": b"no voice", "a.index": index_bytes()}), "^a.pth")
     (file).write_bytes(b"PK no zip")
     refused(library, file, "no zip")
 
 
-def test_a_zip_that_lies_about_sizes_or_was_damaged_is_refused(
+def test_one_bad_part_of_a_zip_is_told_and_the_rest_arrives(
+    library: Library, untrained_voice: Path, tmp_path: Path
+) -> None:
+    voice = untrained_voice.read_bytes()
+    index = index_bytes()
+    parts = {
+        "a/one.pth": (voice, ""),
+        "a/one.index": (b"no index", "^one.index is damaged or not a faiss index"),
+        "a/one.png": (b"<svg>", "^one.png is no picture"),
+        "b/ONE.pth": (voice, "two files called ONE.pth"),
+        "two.safetensors": (b"no voice", "^two.safetensors"),
+        "two.index": (index, ""),  # of a voice that did not arrive
+        "three.pth": (voice, ""),
+        "three.index": (index, ""),
+        "three more.index": (index[:-100], "^three more.index is damaged"),
+        "three_wide.index": (index_bytes(dim=768), "768 values, the voice needs 513"),
+        "three_x.index": (index, "^three_x.index is one index or picture too many"),
+        "three.presets.json": (b"[1]", "^three.presets.json holds no presets"),
+        "../four.pth": (voice, "leads out"),
+        "声 one.pth": (voice, "声 one.pth exists already"),
+        "con.pth": (voice, "'con' cannot be a name"),
+    }
+    before = names(library.weights)
+    path = write_zip(tmp_path / "many.zip", {name: part for name, (part, _) in parts.items()})
+    arrived = take_in(library, path)
+    assert {each.name for each in arrived.files} == {"one.pth", "three.pth", "three.index"}
+    assert names(library.weights) - before == {"one.pth", "three.pth", "three.index"}
+    told = [match for _, match in parts.values() if match]
+    said = [str(problem) for problem in arrived.refused]
+    assert [match for match in told if not any(re.search(match, line) for line in said)] == []
+    assert len(said) == len(told)
+
+
+def test_a_part_that_was_damaged_on_its_way_is_told_and_the_voice_arrives(
     library: Library, tmp_path: Path
 ) -> None:
     parcel = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
     library.trash(library.weights / "声 one.pth")
     whole = bytearray(parcel.read_bytes())
-    at = whole.find(PICTURE)
-    whole[at + 8] ^= 1
+    whole[whole.find(PICTURE) + 8] ^= 1  # its checksum tells
     parcel.write_bytes(whole)
-    refused(library, parcel, "声 one.png' in it is damaged")  # its checksum
+    arrived = take_in(library, parcel)
+    assert [str(problem) for problem in arrived.refused] == [
+        "one.zip: '声 one.png' in it is damaged (Bad CRC-32 for file '声 one.png')"
+    ]
+    assert names(library.weights) == {"声 one.pth", "声 one.index", "声 one.presets.json"}
     with zipfile.ZipFile(parcel, "w") as archive:
         archive.writestr("a.pth", (library.shipped / "demo.pth").read_bytes())
         archive.writestr("voice.json", json.dumps({"files": {"a.pth": "0" * 64}}))
@@ -214,8 +246,9 @@ def test_a_zip_of_another_program_gives_its_voice_and_index_and_nothing_else(
             "Singer/run.bat": b"format c:",
         },
     )
-    written = take_in(library, path, name="singer")
-    assert {each.name for each in written} == {"singer.pth", "singer.index"}
+    arrived = take_in(library, path, name="singer")
+    assert {each.name for each in arrived.files} == {"singer.pth", "singer.index"}
+    assert arrived.refused == []
     assert {each for each in names(library.weights) if "声" not in each} == {
         "singer.pth",
         "singer.index",
@@ -239,15 +272,16 @@ def test_an_index_alone_joins_the_voice_of_that_name(library: Library, tmp_path:
     (library.weights / "声 one.index").unlink()
     built = tmp_path / "added_IVF1_Flat.index"
     built.write_bytes(index_bytes())
-    assert take_in(library, built, name="声 one") == [library.weights / "声 one.index"]
+    assert take_in(library, built, name="声 one").files == [library.weights / "声 one.index"]
     built.write_bytes(index_bytes(dim=256))
     with pytest.raises(LibraryError, match="256 values"):
         take_in(library, built, name="声 one", replace=True)
 
 
 def test_the_command_shows_extracts_merges_and_refuses_in_one_line(
-    root: Path, tmp_path: Path, untrained_voice: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    root: Path, tmp_path: Path, untrained_voice: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     assert command.main(["show", "--file", str(root / "assets/lite/base_G.pth")]) == 0
     assert "training state" in capsys.readouterr().out
     made = tmp_path / "made.pth"
@@ -268,6 +302,12 @@ def test_the_command_shows_extracts_merges_and_refuses_in_one_line(
     assert "cannot be merged" in capsys.readouterr().err
     assert command.main(["pack", "--voice", "no such voice", "--output", "x.zip"]) == 1
     assert "no voice 'no such voice'" in capsys.readouterr().err
+    parcel = write_zip(tmp_path / "x.zip", {"new.pth": made.read_bytes(), "new.index": b"none"})
+    monkeypatch.setattr("config.WEIGHTS", tmp_path / "weights")
+    assert command.main(["unpack", "--input", str(parcel)]) == 1
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'weights/new.pth'}\n"
+    assert said.err == "error: not added: new.index is damaged or not a faiss index\n"
     assert command.main(["dance"]) == 2
 
 
@@ -286,10 +326,29 @@ def test_a_voice_that_is_not_there_and_what_a_mac_adds_do_not_stop_the_rest(
         "__MACOSX/._My Voice.pth": b"\0\5\26\7",
         ".DS_Store": b"x",
     }
-    taken = take_in(library, write_zip(tmp_path / "mac.zip", entries))
+    taken = take_in(library, write_zip(tmp_path / "mac.zip", entries)).files
     assert [path.name for path in taken] == ["My Voice.pth"]
 
 
 def test_a_shipped_index_in_8_bits_is_one_to_share(library: Library, root: Path) -> None:
     for index in (root / "assets/lite").glob("added_*.index"):
         assert check_index(index, 513) == 513
+
+
+def test_an_index_that_cannot_be_read_and_one_of_a_safetensors_voice_are_no_voices_index(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lone = library.weights / "声 one two.index"
+    (library.weights / "声 one.index").rename(lone)
+    assert library.voice(library.weights / "声 one.pth").index == lone
+    shutil.copy(library.shipped / "demo.pth", library.weights / "声 one two.safetensors")
+    assert library.voice(library.weights / "声 one.pth").index is None
+    read = Path.open
+
+    def open_or_refuse(path: Path, *words: str, **more: str) -> object:
+        if path.suffix == ".index":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *words, **more)
+
+    monkeypatch.setattr(Path, "open", open_or_refuse)
+    assert [voice.index for voice in library.voices()] == [None] * 3

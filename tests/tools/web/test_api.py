@@ -142,7 +142,9 @@ def test_voices_are_added_changed_merged_shared_thrown_away_and_brought_back(
     def call(name: str, *arguments: Any) -> Any:
         return client.predict(*arguments, api_name=f"/{name}")
 
-    (file,) = call("add_voice", handle_file(untrained_voice), "api one 声")
+    arrived = call("add_voice", handle_file(untrained_voice), "api one 声")
+    (file,) = arrived["files"]
+    assert arrived["refused"] == []
     assert (data / file).samefile(data / "weights/api one 声.pth")
     call("add_voice", handle_file(untrained_voice), "api two")
     listed = {voice["name"]: voice for voice in call("list_voices")}

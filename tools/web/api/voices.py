@@ -42,14 +42,18 @@ class VoiceEndpoints:
         """List the voices: name, file, version, rate in Hz, f0, speakers, info, index, problem."""
         return [_plain(voice) for voice in self._work.library.voices()]
 
-    def add_voice(self, file: str, name: str = "") -> list[str]:
-        """Add a shared zip, a voice (.pth) or an .index; gives the files that came to weights/.
+    def add_voice(self, file: str, name: str = "") -> dict[str, list[str]]:
+        """Add a shared zip, a voice or an .index; gives the files that came, and what was refused.
 
         Args:
             file: the zip, .pth or .index
             name: of the voice, empty = the file's own; for an index the voice it belongs to
         """
-        return [from_root(path) for path in self._work.add(uploaded(file, "file"), name)]
+        arrived = self._work.add(uploaded(file, "file"), name)
+        return {
+            "files": [from_root(path) for path in arrived.files],
+            "refused": [str(problem) for problem in arrived.refused],
+        }
 
     def extract_voice(self, file: str, name: str = "") -> str:
         """Make a voice of a training state (G_*.pth); gives its file.

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from tools.voices.library import PICTURES, TrainingStateError, from_root
-from tools.web.errors import page_error, shown_errors
+from tools.web.errors import error_html, page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.theme import WAVEFORM
@@ -139,14 +139,16 @@ class VoicesTab:
         if not file:
             raise _error(translate("voices_no_file"))
         try:
-            written = self._work.add(Path(file), name)
+            arrived = self._work.add(Path(file), name)
         except TrainingStateError:
             if Path(file).suffix.lower() != ".pth":
                 raise _error(translate("voices_state_in_zip")) from None
             return [translate("voices_is_state"), gr.update(visible=True), gr.skip(), gr.skip()]
         except (ValueError, OSError) as error:
             raise page_error(error) from error
-        names = ", ".join(path.name for path in written)
+        for problem in arrived.refused:
+            gr.Warning(error_html(problem))
+        names = ", ".join(path.name for path in arrived.files)
         return [translate("voices_was_added", names=names), gr.update(visible=False), None, ""]
 
     def extract_voice(self, file: str | None, name: str) -> list[Any]:
