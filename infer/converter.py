@@ -34,12 +34,14 @@ from infer.models.families import family
 from infer.models.ops import NoDrawing
 from infer.options import ConvertOptions
 from infer.retrieval import Retrieval, find_index
+from infer.splice import Earlier
 from infer.stages import Stages
 from infer.voice.checkpoint import VoiceModel, load_voice_model
 from infer.voice.tensors import check_weights, load_weights
 
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
+LOUDNESS_REACH = 1.5  # seconds; what is further away has no part in how loud a place becomes
 LOWEST_VOICED = 1.0  # Hz; a frame below is protected
 
 
@@ -111,8 +113,9 @@ class VoiceConverter:
 
         on_progress gets the share that is done, 0..1. Raises AudioError or ValueError.
         """
-        if options.output.exists() and options.output.samefile(options.input):
-            raise UserError("output_is_input", file=options.output)
+        for source in (options.input, options.into):
+            if source and options.output.exists() and options.output.samefile(source):
+                raise UserError("output_is_input", file=options.output)
         try:
             return self._convert_file(options, on_progress)
         except (RuntimeError, MemoryError) as error:  # not in a chunk, which could be shorter
@@ -126,18 +129,21 @@ class VoiceConverter:
         self, options: ConvertOptions, on_progress: Callable[[float], None] | None
     ) -> Conversion:
         stages = Stages()
-        file_rate = options.resample_rate or self.sample_rate
+        rate, file_rate = self.sample_rate, options.resample_rate or self.sample_rate
         with stages("load"):
+            earlier = Earlier(options.into, options.part) if options.into and options.part else None
             index = self.find_index(options.index, options.index_rate)
             melody = self.melody(options)
         if melody and options.save_f0:
             melody = self.measure(melody, options, stages)
+        if earlier:
+            rate = file_rate = earlier.sample_rate
         with open_recording(options, stages) as reader:
             written = 0
 
             def report() -> None:
                 if on_progress and reader.seconds:
-                    on_progress(min(1.0, written / self.sample_rate / reader.seconds))
+                    on_progress(min(1.0, written / rate / reader.seconds))
 
             def blocks() -> Iterator[np.ndarray]:
                 """Report while blocks are read, too, so that a stop is noticed."""
@@ -146,9 +152,10 @@ class VoiceConverter:
                     yield block
 
             with stages.around(
-                lambda: AudioWriter(options.output, self.sample_rate, file_rate), "write"
+                lambda: AudioWriter(options.output, rate, file_rate), "write"
             ) as writer:
-                for audio in self.convert(blocks(), options, index, melody, stages):
+                made = self.convert(blocks(), options, index, melody, stages)
+                for audio in earlier.splice(made, self.sample_rate) if earlier else made:
                     with stages("write"):
                         writer.write(audio)
                     written += len(audio)
@@ -157,7 +164,7 @@ class VoiceConverter:
                     raise AudioError("silent", file=options.input)
                 if melody and options.save_f0:
                     melody.save(options.save_f0)
-        seconds = written / self.sample_rate
+        seconds = written / rate
         return Conversion(options.output, writer.file_rate, seconds, index, stages.seconds())
 
     def convert(
@@ -178,6 +185,9 @@ class VoiceConverter:
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
 
         def render(chunk: Chunk, number: int) -> tuple[Chunk, np.ndarray]:
+            if options.part and not is_near(chunk, options.part):  # what is not asked for
+                length = -(-len(chunk.audio) * self.sample_rate // SAMPLE_RATE)
+                return chunk, np.zeros(length, np.float32)
             content = source.content(chunk)
             chunk = filtered(chunk, stages)
             f0 = None
@@ -293,6 +303,12 @@ def heard(reader: AudioReader, options: ConvertOptions, stages: Stages) -> Itera
     """Yield a recording's 16 kHz blocks, without their noise where that is asked for."""
     read = stages.over(reader.blocks(), "decode")
     return stages.over(denoise_to(read, SAMPLE_RATE), "denoise") if options.denoise else read
+
+
+def is_near(chunk: Chunk, part: tuple[float, float]) -> bool:
+    """Whether a chunk has to do with how a part (its first and last second) sounds."""
+    begin, end = chunk.start / SAMPLE_RATE, (chunk.start + len(chunk.core)) / SAMPLE_RATE
+    return begin < part[1] + LOUDNESS_REACH and end > part[0] - LOUDNESS_REACH
 
 
 def filtered(chunk: Chunk, stages: Stages) -> Chunk:

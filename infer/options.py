@@ -12,6 +12,8 @@ from options import Options, option
 
 PLANNED = "without it from free memory, see config.py"
 OUTPUT_RATES = (8000, 192_000)  # Hz
+EXACT_SUFFIXES = (".wav", ".flac")  # every sample comes back as it was
+PART_SECONDS = 0.05  # shorter parts are not made again
 AUDIO_FORMATS = ("", "wav", "flac", "mp3", "m4a", "ogg", "opus")  # "" = the input's own, else wav
 
 
@@ -48,6 +50,13 @@ class ConvertOptions(RenderOptions):
         "melody of the recording instead of a measured one: lines of seconds,hz; 0 = unvoiced", None
     )
     save_f0: Path | None = option("also write the melody, before its shift, to this file", None)
+    into: Path | None = option(
+        "earlier result (.wav or .flac) of this recording: only a part of it is made again", None
+    )
+    from_: float | None = option(
+        "with --into: second at which the part begins", None, within=(0, math.inf)
+    )
+    to: float | None = option("with --into: second at which it ends", None, within=(0, math.inf))
     resample_rate: int = option("sample rate of the output in Hz, 0 = the voice's own", 0)
     format: str = option("output format of a folder: wav flac mp3 m4a ogg opus", "", AUDIO_FORMATS)
     report: Path | None = option(
@@ -67,6 +76,22 @@ class ConvertOptions(RenderOptions):
         low, high = OUTPUT_RATES
         if self.resample_rate and not low <= self.resample_rate <= high:
             raise UserError("resample", value=self.resample_rate, low=low, high=high)
+        given = [each is not None for each in (self.into, self.from_, self.to)]
+        if any(given):
+            if not all(given):
+                raise UserError("part_given")
+            if self.save_f0:
+                raise UserError("part_melody")
+            if self.output.suffix.lower() not in EXACT_SUFFIXES:
+                raise UserError("part_output", file=self.output, known=list(EXACT_SUFFIXES))
+            first, last = self.part or (0.0, 0.0)
+            if last - first < PART_SECONDS:
+                raise UserError("part_short", first=first, last=last, needed=PART_SECONDS)
+
+    @property
+    def part(self) -> tuple[float, float] | None:
+        """First and last second of the part that is made again, None for the whole recording."""
+        return None if self.from_ is None or self.to is None else (self.from_, self.to)
 
     @property
     def chunk_sizes(self) -> dict[str, float]:

@@ -29,8 +29,8 @@ def _convert(options: ConvertOptions) -> int:
 
     if not options.input.exists():
         raise NoFile("no_file_or_folder", file=options.input)
-    for flag, file in (("--f0-file", options.f0_file), ("--save-f0", options.save_f0)):
-        if file and options.input.is_dir():
+    for flag in ("--f0-file", "--save-f0", "--into"):
+        if getattr(options, flag[2:].replace("-", "_")) and options.input.is_dir():
             raise UserError("one_recording", flag=flag, folder=options.input)
     if options.input.is_file() and not options.output.is_dir():
         jobs = [(options.input, options.output)]
