@@ -48,7 +48,7 @@ class UserError(ValueError):
 
     def translate(self, language: str) -> str:
         """Return the error in one line of a language."""
-        values = {key: _translate(value, language) for key, value in self.values.items()}
+        values = {key: translate_value(value, language) for key, value in self.values.items()}
         return read_error_texts()[language][self.name].format(**values)
 
     def rename(self, path: Path, name: str) -> UserError:
@@ -143,11 +143,12 @@ def read_error_texts() -> dict[str, dict[str, str]]:
     return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
-def _translate(value: Any, language: str) -> Any:
+def translate_value(value: Any, language: str) -> Any:
+    """Return what stands in a text's place: an error in words of the language, a list joined."""
     if isinstance(value, UserError):
         return value.translate(language)
     if isinstance(value, list | tuple):
-        return ", ".join(str(_translate(each, language)) for each in value)
+        return ", ".join(str(translate_value(each, language)) for each in value)
     return value
 
 

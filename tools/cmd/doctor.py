@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     texts = json.loads(TEXTS.read_text(encoding="utf-8"))
     checks = run_checks()
     for check in checks:
-        print(MARKS[check.level], texts[check.text].format(**check.values))
+        print(MARKS[check.level], check.say(texts))
     if options.bundle is not None:
         try:
             print(f"written: {write_bundle(options.bundle, checks, texts)}")

@@ -19,19 +19,20 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import config
 from config import replacing
-from errors import as_user_error
+from errors import LANGUAGE, UserError, as_user_error, os_reason, translate_value
 from tools.machine.assets import assets
 from tools.machine.environment import LOOPBACK, page_environment, unusable_proxies
 from tools.machine.hardware import list_gpus, torch_build
 from tools.options import WebOptions
-from tools.voices.library import Library, LibraryError, check_index
+from tools.voices.library import Library, check_index
 from train.experiment import Experiment
 
 OLDEST_PYTHON = (3, 10)
@@ -55,11 +56,19 @@ print(json.dumps({"version": torch.__version__, "device": device}))
 
 @dataclass(frozen=True)
 class Check:
-    """One answer. level: ok, warning or problem; text: what is so and what to do."""
+    """One answer. level: ok, warning or problem; text: what is so and what to do.
+
+    values: what stands in the text's places; a reason is a UserError.
+    """
 
     level: str
     text: str
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def say(self, texts: Mapping[str, str]) -> str:
+        """The answer in English, by the English texts."""
+        values = {name: translate_value(value, LANGUAGE) for name, value in self.values.items()}
+        return texts[self.text].format(**values)
 
 
 def run_checks() -> list[Check]:
@@ -92,12 +101,13 @@ def check_packages() -> Iterator[Check]:
         try:
             version = importlib.metadata.version(wanted.name)
         except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{wanted.name} is missing")
+            wrong.append(UserError("package_missing", name=wanted.name))
             continue
         if not wanted.specifier.contains(version, prereleases=True):
-            wrong.append(f"{wanted.name} is {version}, needed is {wanted.specifier}")
+            needed = str(wanted.specifier)
+            wrong.append(UserError("package_old", name=wanted.name, found=version, needed=needed))
     if wrong:
-        yield Check("problem", "doctor_packages_wrong", {"packages": "; ".join(wrong)})
+        yield Check("problem", "doctor_packages_wrong", {"packages": wrong})
     else:
         yield Check("ok", "doctor_packages", {"count": str(count)})
 
@@ -110,11 +120,16 @@ def check_torch() -> Iterator[Check]:
             timeout=TORCH_SECONDS, cwd=config.ROOT,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        yield Check("problem", "doctor_torch_broken", {"reason": "it does not answer"})
+        yield Check(
+            "problem",
+            "doctor_torch_broken",
+            {"reason": UserError("no_answer", seconds=TORCH_SECONDS)},
+        )
         return
     if ran.returncode:
-        lines = ran.stderr.strip().splitlines() or ["no message"]
-        yield Check("problem", "doctor_torch_broken", {"reason": lines[-1][:300]})
+        lines = ran.stderr.strip().splitlines()  # of a process that crashed there are none
+        reason = lines[-1][:300] if lines else UserError("exit_code", code=ran.returncode)
+        yield Check("problem", "doctor_torch_broken", {"reason": reason})
         return
     said = json.loads(ran.stdout.splitlines()[-1])
     yield Check("ok", "doctor_torch", {"version": said["version"], "device": said["device"]})
@@ -203,9 +218,9 @@ def check_folders() -> Iterator[Check]:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            blocked.append(f"{folder.name}/ ({error.strerror})")
+            blocked.append(UserError("opened", file=f"{folder.name}/", reason=os_reason(error)))
     if blocked:
-        yield Check("problem", "doctor_folders_blocked", {"folders": ", ".join(blocked)})
+        yield Check("problem", "doctor_folders_blocked", {"folders": blocked})
     else:
         yield Check("ok", "doctor_folders")
     if platform.system() == "Windows" and len(str(config.ROOT)) > LONG_PATH and not _long_paths():
@@ -216,14 +231,14 @@ def check_voices() -> Iterator[Check]:
     """Voices and indexes that cannot be used."""
     library = Library(config.WEIGHTS, config.LOGS, config.LITE)
     voices = library.voices()
-    bad = [str(voice.problem) for voice in voices if voice.problem]
+    bad = [voice.problem for voice in voices if voice.problem]
     for path in sorted({*config.WEIGHTS.glob("*.index"), *config.LOGS.glob("*/added_*.index")}):
         try:
             check_index(path)
-        except (LibraryError, OSError) as error:
-            bad.append(str(as_user_error(error)))
+        except (UserError, OSError) as error:
+            bad.append(as_user_error(error))
     if bad:
-        yield Check("warning", "doctor_voices_bad", {"files": "; ".join(bad)})
+        yield Check("warning", "doctor_voices_bad", {"files": bad})
     else:
         yield Check("ok", "doctor_voices", {"count": str(len(voices))})
 
@@ -284,7 +299,7 @@ def write_bundle(path: Path, checks: list[Check], texts: dict[str, str]) -> Path
 
     texts: of one language. Recordings, voices, names of experiments, paths and logins stay out.
     """
-    lines = [f"{check.level}: {texts[check.text].format(**check.values)}" for check in checks]
+    lines = [f"{check.level}: {check.say(texts)}" for check in checks]
     versions = sorted(
         f"{found.metadata['Name']} {found.version}" for found in importlib.metadata.distributions()
     )
@@ -334,7 +349,7 @@ def _private_words() -> dict[str, str]:
             private[Path(source.path).parent.name] = "<dataset>"
         if len(folder.name) > 1:
             private[folder.name] = f"experiment-{number}"
-    for number, voice in enumerate(sorted(config.WEIGHTS.glob("*.pth"))):
+    for number, voice in enumerate(sorted(Library().files())):
         private.setdefault(voice.stem, f"voice-{number}")
     user = Path.home().name
     if len(user) > 2 and user != "root":

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import config
+from errors import translate_value
 from tools.cmd import doctor as command
 from tools.machine import doctor
 from train.experiment import Experiment, Source
@@ -60,8 +61,10 @@ def test_packages_that_are_missing_or_too_old_are_named(machine: Path) -> None:
     (machine / "requirements.txt").write_text(wanted, encoding="utf-8")
     found = only(doctor.check_packages)
     assert found.level == "problem"
-    assert "no-such-package is missing" in found.values["packages"]
-    assert re.search(r"numpy is [\d.]+, needed is >=99", found.values["packages"])
+    said = translate_value(found.values["packages"], "en")
+    assert "no-such-package is missing" in said
+    assert re.search(r"numpy is [\d.]+, needed is >=99", said)
+    assert "缺少 no-such-package" in translate_value(found.values["packages"], "zh-CN")
 
 
 def test_torch_is_tried_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +94,9 @@ def test_missing_files_and_unusable_voices_are_named(machine: Path) -> None:
     (machine / "logs/mi/added_IVF1_Flat.index").write_bytes(b"nothing")
     found = only(doctor.check_voices)
     assert found.level == "warning"
-    assert "broken.pth" in found.values["files"] and "added_IVF1" in found.values["files"]
+    said = translate_value(found.values["files"], "en")
+    assert "broken.pth is not a torch file" in said and "added_IVF1_Flat.index is damaged" in said
+    assert "broken.pth 不是" in translate_value(found.values["files"], "zh-CN")
 
 
 def test_a_proxy_that_httpx_refuses_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,11 +125,12 @@ def test_a_taken_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert only(doctor.check_port).text == "doctor_port"
 
 
-def test_a_folder_that_cannot_be_written_is_named(machine: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(machine: Path, root: Path) -> None:
     assert only(doctor.check_folders).level == "ok"
     (machine / "weights").rmdir()
     (machine / "weights").touch()
-    assert "weights" in only(doctor.check_folders).values["folders"]
+    found = only(doctor.check_folders)
+    assert "weights/: cannot be opened" in found.say(texts(root))
 
 
 def test_the_bundle_holds_the_logs_and_nothing_private(machine: Path, root: Path) -> None:
@@ -178,8 +184,8 @@ def test_what_cannot_be_read_is_a_row_and_the_other_checks_go_on(
     (folders["LOGS"] / "mi" / "train.log").symlink_to(tmp_path / "unplugged.log")
     (folders["LOGS"] / "mi" / "sources.jsonl").write_bytes(b"\xff\xfe{}")
     (check,) = doctor.check_voices()
-    assert check.level == "warning" and "usb.pth" in check.values["files"]
-    assert "usb.index" in check.values["files"]
+    said = translate_value(check.values["files"], "en")
+    assert check.level == "warning" and "usb.pth" in said and "usb.index" in said
     monkeypatch.setattr(doctor.urllib.request, "getproxies", lambda: {"all": "x://a:b:c"})
     assert [each.level for each in doctor.check_proxies()] == ["ok"]
     assert doctor.write_bundle(tmp_path / "b.zip", [], {}).is_file()

@@ -21,11 +21,7 @@ class MachineEndpoints:
         """Check this machine and this copy of the program; level: ok, warning or problem."""
         texts = read_texts()["en"]
         return [
-            {
-                "level": check.level,
-                "check": check.text,
-                "text": texts[check.text].format(**check.values),
-            }
+            {"level": check.level, "check": check.text, "text": check.say(texts)}
             for check in run_checks()
         ]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from errors import translate_value
+
 
 @cache
 def read_texts() -> dict[str, dict[str, str]]:
@@ -36,10 +38,14 @@ def translate(name: str, /, **values: object) -> str:
     """Return HTML that shows a text with values in it ({value}) in the language of the page.
 
     It holds every language, so a switch needs no new answer. For gr.HTML and gr.Markdown; a label
-    takes `frame.text(name)`.
+    takes `frame.text(name)`. A value may be an error, or a list of them.
     """
-    safe = {key: escape(str(value)) for key, value in values.items()}
-    return render_languages(lambda language: read_texts()[language][name].format(**safe))
+
+    def render(language: str) -> str:
+        said = {key: escape(str(translate_value(each, language))) for key, each in values.items()}
+        return read_texts()[language][name].format(**said)
+
+    return render_languages(render)
 
 
 def render_languages(render: Callable[[str], str]) -> str:
