@@ -11,53 +11,60 @@ LEFT, BOTTOM, EDGE = 40, 22, 12  # room for the numbers, for the labels, and at 
 COLOURS = ("#0d9488", "#64748b", "#d97706")  # read on light and on dark; the first is what counts
 MOST_STEPS = 5  # of the axis
 
+Point = tuple[float, float]
+
 
 def chart(
-    lines: Mapping[str, Sequence[float | None]],
-    labels: Sequence[str],
-    span: float,
-    within: tuple[float, float],
+    lines: Mapping[str, Sequence[Point]],
+    labels: Sequence[tuple[float, str]],
+    ends: tuple[float, float],
+    marks: Sequence[float],
+    dots: Sequence[Point] = (),
 ) -> str:
-    """Return the SVG elements of lines by name over labels at equal distances; None = no value.
+    """Return the SVG elements of lines, each (x, y) by name.
 
-    span: what the axis shows at least, so that chance does not look like an effect; within: what
-    it never leaves. Text has the colour of its surroundings.
+    labels: x and text. ends: the first and the last x. marks: y on the axis, ascending (`axis`).
+    dots: points to mark. Text has the colour and the size of
+    its surroundings.
     """
-    marks = axis([y for line in lines.values() for y in line if y is not None], span, within)
 
-    def x(number: int) -> float:
-        return round(LEFT + (number + 0.5) / len(labels) * (WIDTH - LEFT - EDGE), 1)
-
-    def y(value: float) -> float:
-        share = (value - marks[0]) / (marks[-1] - marks[0])
-        return round(EDGE + (1 - share) * (HEIGHT - EDGE - BOTTOM), 1)
+    def place(point: Point) -> tuple[float, float]:
+        along = (point[0] - ends[0]) / (ends[1] - ends[0])
+        up = (point[1] - marks[0]) / (marks[-1] - marks[0])
+        x, y = LEFT + along * (WIDTH - LEFT - EDGE), EDGE + (1 - up) * (HEIGHT - EDGE - BOTTOM)
+        return round(x, 1), round(y, 1)
 
     drawn = []
     for mark in marks:
+        _, y = place((ends[0], mark))
         drawn.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - EDGE}" y1="{y(mark)}" y2="{y(mark)}" '
+            f'<line x1="{LEFT}" x2="{WIDTH - EDGE}" y1="{y}" y2="{y}" '
             'stroke="currentColor" stroke-opacity="0.2"/>'
-            f'<text x="{LEFT - 6}" y="{y(mark) + 4}" text-anchor="end" font-size="11" '
+            f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end" '
             f'fill="currentColor">{mark:g}</text>'
         )
-    for number, label in enumerate(labels):
+    for x, label in labels:
+        anchor = "end" if x == ends[1] else "middle"
         drawn.append(
-            f'<text x="{x(number)}" y="{HEIGHT - 5}" text-anchor="middle" font-size="11" '
+            f'<text x="{place((x, marks[0]))[0]}" y="{HEIGHT - 5}" text-anchor="{anchor}" '
             f'fill="currentColor">{escape(label)}</text>'
         )
     for colour, (name, line) in zip(COLOURS, lines.items(), strict=False):
-        points = [(x(i), y(value)) for i, value in enumerate(line) if value is not None]
+        points = " ".join("{},{}".format(*place(point)) for point in line)
         drawn.append(
-            f'<polyline fill="none" stroke="{colour}" stroke-width="2" '
-            f'points="{" ".join(f"{a},{b}" for a, b in points)}"><title>{escape(name)}</title>'
-            "</polyline>"
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2">'
+            f"<title>{escape(name)}</title></polyline>"
         )
-        drawn += [f'<circle cx="{a}" cy="{b}" r="3" fill="{colour}"/>' for a, b in points]
+        for x, y in (place(point) for point in line if point in dots):
+            drawn.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>')
     return "".join(drawn)
 
 
 def axis(values: Sequence[float], span: float, within: tuple[float, float]) -> list[float]:
-    """Round marks, ascending, around values: at least span, inside within where values are."""
+    """Round marks, ascending, around values: at least span, inside within where values are.
+
+    span: so that chance does not look like an effect.
+    """
     low, high = min(values, default=within[0]), max(values, default=within[0])
     missing = max(0.0, span - (high - low)) / 2
     low, high = low - missing, high + missing

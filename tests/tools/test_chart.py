@@ -31,11 +31,15 @@ def test_the_axis_holds_its_values_and_has_round_marks(
     assert 3 <= len(marks) <= 8
 
 
-def test_higher_is_higher_and_what_is_missing_is_left_out() -> None:
-    drawn = chart({"a": [0.2, None, 0.8], "b<": [0.5, 0.5, 0.5]}, ["1", "2", "3"], 0.2, (0, 1))
+def test_higher_is_higher_and_what_is_marked_has_a_dot() -> None:
+    flat = [(0, 0.5), (1, 0.5), (2, 0.5)]
+    drawn = chart(
+        {"a": [(0, 0.2), (2, 0.8)], "b<": flat}, [(1, "middle")], (0, 2), [0, 0.5, 1], flat[:1]
+    )
     first, second = re.findall(r'points="([^"]*)"', drawn)
     (x, y), (x2, y2) = (tuple(map(float, point.split(","))) for point in first.split())
     assert x < x2 and y > y2  # SVG counts downwards
     assert len(second.split()) == 3
     assert len({point.split(",")[1] for point in second.split()}) == 1
+    assert drawn.count("<circle") == 1
     assert "b&lt;" in drawn and "b<" not in drawn

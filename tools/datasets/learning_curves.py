@@ -14,7 +14,7 @@ from typing import Any
 
 import config
 from errors import UserError
-from tools.chart import COLOURS, HEIGHT, WIDTH, chart
+from tools.chart import COLOURS, HEIGHT, WIDTH, axis, chart
 
 FOLDER = config.ROOT / "docs" / "curves"
 INDEX_RATE = 0.5  # of every point that is not about the index rate
@@ -148,12 +148,17 @@ def append_row(
 def panel_chart(panel: Panel, points: Iterable[tuple[str, Mapping[str, float]]]) -> str:
     """The SVG elements of one chart; "" where none of its figures was measured."""
     points = list(points)
-    lines = {
-        name: [figures.get(figure) for _, figures in points]
-        for name, figure in panel.lines.items()
-        if any(figure in figures for _, figures in points)
-    }
-    return chart(lines, [label for label, _ in points], panel.span, panel.within) if lines else ""
+    lines = {}
+    for name, figure in panel.lines.items():
+        places = enumerate(figures.get(figure) for _, figures in points)
+        if line := [(x, y) for x, y in places if y is not None]:
+            lines[name] = line
+    if not lines:
+        return ""
+    dots = [point for line in lines.values() for point in line]
+    labels = [(x, label) for x, (label, _) in enumerate(points)]
+    marks = axis([y for _, y in dots], panel.span, panel.within)
+    return chart(lines, labels, (-0.5, len(points) - 0.5), marks, dots)
 
 
 def curve_svg(points: list[tuple[str, dict[str, float]]], x_title: str) -> str:
@@ -177,7 +182,7 @@ def curve_svg(points: list[tuple[str, dict[str, float]]], x_title: str) -> str:
     height = rows * high + TITLE
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="system-ui, sans-serif" color="#334155">'
+        f'height="{height}" font-family="system-ui, sans-serif" font-size="11" color="#334155">'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}'
         f'<text x="{WIDTH}" y="{height - 8}" text-anchor="middle" font-size="13" '
         f'fill="currentColor">{x_title}</text></svg>\n'

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
+from tools.chart import HEIGHT, WIDTH, Point, axis, chart
 from tools.jobs.training import advice
 from tools.web.i18n import translate
 
-WIDTH, HEIGHT = 420, 170
-LEFT, BOTTOM, EDGE = 52, 22, 10  # room for the numbers, and at the other two sides
 LEAST_RANGE = 0.2  # of the largest value, that the axis shows
 MOST_POINTS = 300  # of a curve; longer ones are averaged
-Point = tuple[float, float]
 
 
 def losses_html(entries: Sequence[dict[str, float]]) -> str:
@@ -34,42 +33,20 @@ def curve_svg(
     """Return a figure of one curve; title: HTML instead of the name; best: the point to mark."""
     if not points:
         return ""
-    marked = None if best is None else points[best]
-    points = thinned(points)
-    x_end = max(x for x, _ in points) or 1.0
-    low, high = min(y for _, y in points), max(y for _, y in points)
-    if (missing := LEAST_RANGE * max(abs(low), abs(high)) - (high - low)) > 0:
-        low, high = low - missing / 2, high + missing / 2  # small changes stay small
-    if high == low:
-        low, high = low - 0.5, high + 0.5
-
-    def place(point: Point) -> str:
-        x = LEFT + point[0] / x_end * (WIDTH - LEFT - EDGE)
-        y = EDGE + (high - point[1]) / (high - low) * (HEIGHT - EDGE - BOTTOM)
-        return f"{x:.1f},{y:.1f}"
-
-    drawn = []
-    for value in (low, (low + high) / 2, high):
-        y = place((0, value)).split(",")[1]
-        drawn.append(f'<line x1="{LEFT}" x2="{WIDTH - EDGE}" y1="{y}" y2="{y}"/>')
-        drawn.append(f'<text x="{LEFT - 6}" y="{float(y) + 4:.1f}" text-anchor="end">')
-        drawn.append(f"{value:.3g}</text>")
-    for share, anchor in ((0, "start"), (0.5, "middle"), (1, "end")):
-        x = LEFT + share * (WIDTH - LEFT - EDGE)
-        drawn.append(f'<text x="{x:.0f}" y="{HEIGHT - 5}" text-anchor="{anchor}">')
-        drawn.append(f"{share * x_end:.3g} min</text>")
-    drawn.append(f'<polyline points="{" ".join(map(place, points))}"/>')
-    if len(points) == 1:
-        marked = points[0]
-    if marked is not None:
-        x, y = place(marked).split(",")
-        drawn.append(f'<circle cx="{x}" cy="{y}" r="5"/>')
+    dots = points[-1:] if len(points) == 1 else [] if best is None else [points[best]]
+    points = [*thinned(points)]
+    values = [y for _, y in points]
+    # small changes stay small
+    marks = axis(values, LEAST_RANGE * max(map(abs, values)) or 1.0, (-math.inf, math.inf))
+    end = max(x for x, _ in points) or 1.0
+    labels = [(share * end, f"{share * end:.3g} min") for share in (0, 0.5, 1)]
+    drawn = chart({name: points}, labels, (0, end), marks, dots)
     newest = f"{points[-1][1]:.4g}"
     caption = f'{title or escape(name)} <span class="quiet">{newest}</span>'
     picture = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} {newest}"'
     return (
         f'<figure class="curve"><figcaption>{caption}</figcaption>'
-        f"<svg {picture}>{''.join(drawn)}</svg></figure>"
+        f"<svg {picture}>{drawn}</svg></figure>"
     )
 
 
