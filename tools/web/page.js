@@ -107,10 +107,13 @@
 
   // one recording plays at a time, wherever its player is
   let playing = null;
+  window.takeTurn = (player) => {
+    if (playing && playing !== player) playing.pause();
+    playing = player;
+  };
   const play = HTMLMediaElement.prototype.play;
   HTMLMediaElement.prototype.play = function (...given) {
-    if (playing && playing !== this) playing.pause();
-    playing = this;
+    window.takeTurn(this);
     return play.apply(this, given);
   };
 

@@ -1,4 +1,4 @@
-"""How the page looks: one calm theme, light and dark. page.css and page.js stand beside."""
+"""How the page looks: one calm theme, light and dark. Its .css and .js files stand beside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import gradio as gr
 from tools.web.i18n import read_texts, translate
 
 HERE = Path(__file__).parent
-STYLE = HERE / "page.css"
+STYLES = [HERE / "page.css", HERE / "stage.css"]
 SCRIPT = HERE / "page.js"  # switches language and shade
 LANGUAGES = {"en": "English", "zh-CN": "中文"}
 THEME = gr.themes.Base(
@@ -89,8 +89,8 @@ WAVEFORM = gr.WaveformOptions(waveform_color="#94a3b8", waveform_progress_color=
 
 
 def page_style() -> str:
-    """Return page.css for the page's <head>; gradio's own `css` rewrites its selectors."""
-    return f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
+    """Return the styles for the page's <head>; gradio's own `css` rewrites their selectors."""
+    return "".join(f"<style>{style.read_text(encoding='utf-8')}</style>" for style in STYLES)
 
 
 def page_script(tabs: Sequence[str]) -> str:

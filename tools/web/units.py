@@ -12,6 +12,13 @@ def duration_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def clock_text(seconds: float) -> str:
+    """Return "0:07", "3:05" or "1:03:05", as players show it."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def size_text(count: int) -> str:
     """Return "812 B", "34.1 kB", "2.5 MB" or "1.2 GB"."""
     if count < 1000:

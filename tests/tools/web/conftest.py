@@ -32,6 +32,8 @@ SETTLED = """() => {
 
 GIVEN_UP = ("AbortError", "Connection errored out")  # what a page that is left says of its requests
 
+STAGE = "document.querySelector('.stage').stage.state()"  # what plays, in the browser
+
 Opens = Callable[..., Any]
 
 

@@ -12,7 +12,6 @@ from tools.jobs.training import advice
 from tools.web.tabs.convert_batch import unpacked
 from tools.web.train_work import experiment_of
 from tools.web.views.curves import curve_svg
-from tools.web.views.plot import melody_plot
 
 
 def test_a_zip_among_many_recordings_is_unpacked(
@@ -44,9 +43,3 @@ def test_a_small_change_is_no_cliff() -> None:
     drawn = curve_svg(points, "loss").partition('polyline points="')[2].partition('"')[0]
     heights = [float(point.split(",")[1]) for point in drawn.split()]
     assert abs(heights[0] - heights[1]) < 20
-
-
-def test_a_plot_of_a_long_recording_says_that_it_ends_after_a_minute() -> None:
-    heard = {"f0": [100.0, 110.0], "f0_step": 30.0, "f0_median": 105.0, "seconds": 60.0}
-    assert "The first minute" not in melody_plot({"source": heard})
-    assert "The first minute" in melody_plot({"source": {**heard, "seconds": 200.0}})

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.tools.web.conftest import Opens, settle, start_page
+from tests.tools.web.conftest import STAGE, Opens, settle, start_page
 
 MOST_MB = 300
 MOST_SECONDS = 2.0  # after gradio alone has been imported
@@ -90,7 +90,7 @@ def test_a_click_on_convert_of_five_seconds_returns_at_once(
             page.locator(".summary code:visible", has_text=made.name).wait_for()
             spent.append(time.monotonic() - began)
             known = known | new
-            page.locator("figure.melody").wait_for()  # what follows the result is done, too
+            page.wait_for_function(f"{STAGE}.curves.b > 0")  # what follows the result is done, too
             settle(page)
     finally:
         for path in known - before:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 import config
 from options import command, printable
@@ -28,13 +31,12 @@ from tools.web.tabs.convert_settings import (
     options_of,
     speakers_of,
 )
-from tools.web.theme import WAVEFORM
-from tools.web.units import duration_text
-from tools.web.views.plot import melody_plot
+from tools.web.units import clock_text, duration_text
+from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 
 EXAMPLES = config.ASSETS / "examples"
 POLL_SECONDS = 1.0
-MEASURED_WITH = "swift"  # f0 method of suggestion and plot: comes along, and quick on any CPU
+MEASURED_WITH = "swift"  # f0 method of suggestion and curve: comes along, and quick on any CPU
 
 
 class ConvertTab:
@@ -91,15 +93,12 @@ class ConvertTab:
 
     def _build_source(self) -> None:
         text = self._text
-        self.source = gr.Audio(
-            waveform_options=WAVEFORM,
-            type="filepath",
-            label=text("source"),
-            editable=False,
-            buttons=["download"],
-        )
+        self.source = gr.Audio(type="filepath", label=text("source"), editable=False, buttons=[])
+        with gr.Row(visible=False, elem_classes="inline") as self.chosen:  # the stage plays it
+            self.chosen_name = gr.HTML()
+            self.another = gr.Button(text("source_another"), size="sm", min_width=120)
         self.problem = gr.HTML()
-        with gr.Row(elem_classes="inline"):
+        with gr.Row(elem_classes="inline") as self.offers:
             gr.HTML(translate("examples"), elem_classes="quiet")
             for name in ("english", "italian"):
                 example = gr.Button(text(f"example_{name}"), size="sm", min_width=120)
@@ -118,18 +117,10 @@ class ConvertTab:
         self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
 
     def _build_result(self) -> None:
-        text = self._text
-        self.result = gr.Audio(
-            waveform_options=WAVEFORM,
-            label=text("result"),
-            interactive=False,
-            buttons=["download"],
-            visible=False,
-        )
+        self.stage = build_stage()
         self.summary = gr.HTML(
             f'<p class="waiting">{translate("result_empty")}</p>', elem_classes="quiet summary"
         )
-        self.plot = gr.HTML()
 
     def _build_command(self) -> None:
         text = self._text
@@ -168,17 +159,23 @@ class ConvertTab:
         frame.tabs.change(**reread, show_progress="hidden")  # another tab may have made a voice
         speaker.input(**renew).then(**fit)
         settings.pitch.input(**fit)
+        self.another.click(lambda: None, outputs=self.source, **PRIVATE)
         # renewed first: what is set by hand while the recording is measured stays
         self.source.change(**renew).then(
-            self.listen, self.source, [self.measured, self.problem], **PRIVATE
-        ).then(**fit)
+            self.listen,
+            self.source,
+            [
+                self.measured, self.problem, self.stage, self.last,
+                self.source, self.chosen, self.chosen_name,
+            ],
+            **PRIVATE,
+        ).then(**fit)  # fmt: skip
         self.start.click(
             self.convert,
-            inputs=[self.voice, self.source, *settings.values],
+            inputs=[self.voice, self.source, self.measured, *settings.values],
             outputs=[
-                self.result,
+                self.stage,
                 self.summary,
-                self.plot,
                 self.command,
                 self.stop,
                 self.running,
@@ -194,7 +191,7 @@ class ConvertTab:
             [self.compare.made, self.last],
             self.compare.made,
             **PRIVATE,
-        ).then(self.draw, [self.measured, self.last], self.plot, show_progress="hidden", **PRIVATE)
+        ).then(self.draw, [self.measured, self.last], self.stage, show_progress="hidden", **PRIVATE)
         self.compare.connect(
             self.voice,
             self.source,
@@ -210,7 +207,7 @@ class ConvertTab:
             "fn": self.recover,
             "inputs": [self.pending, self.running],
             "outputs": [
-                self.result, self.summary, self.last, self.queued, self.pending, self.timer
+                self.stage, self.summary, self.last, self.queued, self.pending, self.timer
             ],
             "show_progress": "hidden",
             **PRIVATE,
@@ -238,20 +235,45 @@ class ConvertTab:
                 said = f'<span class="alert">{error_html(error)}</span>'
         return [said, facts, *self.settings.fit(facts, voice)]
 
-    def listen(self, source: str | None) -> tuple[dict[str, Any] | None, str]:
-        """Measure a recording; one that cannot be read says why at once."""
+    def listen(self, source: str | None) -> Iterator[dict[Any, Any]]:
+        """Measure a recording and put it on the stage; one that cannot be read says why."""
+        shown = {
+            self.source: gr.update(visible=not source), self.chosen: gr.update(visible=bool(source))
+        }  # fmt: skip
+        empty = {self.measured: None, self.problem: "", self.stage: {}, self.last: None}
         if not source:
-            return None, ""
+            yield {**shown, **empty}
+            return
+        path = Path(source)
+        name = f"<strong>{escape(path.name)}</strong>"
+        yield {**shown, **empty, self.chosen_name: name}
         try:
-            return self._session.listen(Path(source), MEASURED_WITH).result(), ""
+            measured = self._session.listen(path, MEASURED_WITH).result()
+            measured["heard"] = str(self._playable(path))
         except ConversionError as error:
-            said = error_html(error.rename(Path(source), Path(source).name))
-            return None, f'<p class="alert" role="alert">{said}</p>'
+            said = error_html(error.rename(path, path.name))
+            yield {self.problem: f'<p class="alert" role="alert">{said}</p>'}
+        else:
+            length = clock_text(measured["seconds"] or 0)
+            yield {
+                self.measured: measured,
+                self.chosen_name: f"{name} <span class='quiet'>{length}</span>",
+                self.stage: _staged(measured),
+            }
+
+    def _playable(self, path: Path) -> Path:
+        """Return the recording, or a copy of it that every browser plays."""
+        if path.suffix.lower() in BROWSERS_PLAY:
+            return path
+        copy = Path(tempfile.mkdtemp(prefix="rvc-webui-heard-", dir=get_upload_folder()))
+        self._session.match([path], [copy / f"{path.stem}.wav"]).result()
+        return copy / f"{path.stem}.wav"
 
     def convert(
         self,
         voice: str | None,
         source: str | None,
+        measured: dict[str, Any] | None,
         progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
         *values: Any,
     ) -> Iterator[dict[Any, Any]]:
@@ -296,9 +318,8 @@ class ConvertTab:
             )
             yield {
                 **over,
-                self.result: gr.update(value=str(config.ROOT / output), visible=True),
+                self.stage: _staged(measured, config.ROOT / output),
                 self.summary: said,
-                self.plot: "",
                 self.last: result_of(options),
             }
 
@@ -310,26 +331,36 @@ class ConvertTab:
         if found := checked_results([pending]):
             (made,) = found
             said = translate("result_found", file=choices.from_root(Path(made["path"])))
-            shown = gr.update(value=made["path"], visible=True)
-            return [shown, said, made, "", None, gr.Timer(active=False)]
+            return [_staged(None, Path(made["path"])), said, made, "", None, gr.Timer(active=False)]
         if self._session.is_converting:
             return [*waits[:3], translate("result_pending"), gr.skip(), gr.Timer(active=True)]
         return [*waits[:3], "", None, gr.Timer(active=False)]
 
-    def draw(self, measured: dict[str, Any] | None, last: dict[str, str] | None) -> str:
-        """Draw the melody of the newest result over that of its source."""
-        if not last or not measured:
-            return ""
+    def draw(self, measured: dict[str, Any] | None, last: dict[str, str] | None) -> Any:
+        """Put the melody and the loudness of the newest result on the stage."""
+        if not last:
+            return gr.skip()
+        path = Path(last["path"])
         try:
-            made = self._session.listen(Path(last["path"]), MEASURED_WITH).result()
-        except ConversionError as error:
-            return f'<p class="quiet">{error_html(error)}</p>'
-        return melody_plot({"source": measured, "result": made})
+            heard = self._session.listen(path, MEASURED_WITH).result()
+        except ConversionError:
+            return gr.skip()  # too short to be measured; it can be heard all the same
+        return _staged(measured, path, heard)
 
     def cancel(self, running: int | None) -> None:
         """Give up the conversion that this page waits for."""
         if running is not None:
             self._session.cancel(running)
+
+
+def _staged(
+    measured: dict[str, Any] | None, result: Path | None = None, heard: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The stage's value: a recording that `listen` measured, and its result."""
+    return {
+        "a": track(Path(measured["heard"]), measured) if measured else None,
+        "b": track(result, heard) if result else None,
+    }
 
 
 def _about(facts: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import soundfile
 
 from infer.f0 import load_f0_method
 from tests.tools.conftest import WAIT_MS, wait_until
-from tests.tools.web.conftest import Opens, start_browser, watched
+from tests.tools.web.conftest import STAGE, Opens, settle, start_browser, watched
 from tools.convert.listen import listen
 from tools.web.tabs.convert_compare import checked_results
 from tools.web.tabs.convert_settings import fitting_semitones
@@ -52,11 +52,6 @@ def convert(page: Any, root: Path) -> Path:
     return root / said.inner_text()
 
 
-def players_have_read(page: Any, count: int) -> None:
-    """Wait until that many players show how long it is what they play."""
-    expect(page.locator("#duration:visible", has_text=re.compile("0:0[1-9]"))).to_have_count(count)
-
-
 def f0_of(path: Path) -> np.ndarray:
     """Melody of a recording: (T,) Hz, 100 a second at most a minute."""
     heard = listen(path, load_f0_method("swift"))
@@ -89,9 +84,9 @@ def test_an_upload_comes_back_in_the_other_voice(
     page.get_by_text("The same from a terminal").click()
     shown = page.locator(".command textarea").input_value()
     assert "--semitones 3" in shown
-    expect(page.locator("figure.melody polyline.melody-result").first).to_be_visible()
+    page.wait_for_function(f"{STAGE}.curves.b > 0")
     with page.expect_download() as download:
-        page.get_by_label("Download").nth(1).click()
+        page.get_by_label("Download: Result").click()
     of_page = path.read_bytes()
     assert Path(download.value.path()).read_bytes() == of_page
     path.unlink()
@@ -177,9 +172,9 @@ def test_the_last_two_results_are_compared_equally_loud_with_their_settings(
     convert(page, root)
     page.get_by_text("Compare the last results").click()
     expect(page.get_by_text(re.compile("^semitones -5"))).to_be_visible()
-    expect(page.get_by_label("Download").filter(visible=True)).to_have_count(4)
+    expect(page.get_by_label("Download").filter(visible=True)).to_have_count(3)
     levels = []
-    for number in (2, 3):  # the downloads of A and B come after those of recording and result
+    for number in (1, 2):  # the downloads of A and B come after that of the stage
         with page.expect_download() as download:
             page.get_by_label("Download").nth(number).click()
         copy = tmp_path / f"{number}.wav"
@@ -199,7 +194,7 @@ def test_index_rates_are_compared_and_found_again_after_a_reload(
     rows = page.locator("table.batch tbody tr:visible")
     for is_again in (False, True):
         if is_again:
-            players_have_read(page, 3)
+            settle(page)
             page.reload()
             page.get_by_text("Compare the last results").click()
         expect(rows).to_have_count(6)
@@ -210,7 +205,6 @@ def test_index_rates_are_compared_and_found_again_after_a_reload(
         assert all(0 < float(row[2]) < 12 and float(row[4]) < 20 for row in cells[1:])
         expect(page.get_by_text(re.compile("^index rate 1(,| ·|$)"))).to_be_visible()
         expect(page.get_by_text(re.compile("^index rate 0(,| |$)"))).to_be_visible()
-    players_have_read(page, 2)  # the recording is not chosen any more
     (folder,) = {path.parent for path in (data / "results").glob("*/english_index1.00.wav")}
     assert len(list(folder.iterdir())) == 5
 
@@ -338,7 +332,7 @@ def test_a_recording_from_the_microphone_is_converted(
         button(page, "Record").click()
         expect(page.locator("time.duration")).to_have_text("0:04")
         button(page, "Stop").first.click()
-        players_have_read(page, 1)
+        page.wait_for_function(f"{STAGE}.curves.a > 0")
         path = convert(page, root)
         audio, rate = soundfile.read(path)
         assert len(audio) / rate > 2.5

@@ -1,0 +1,116 @@
+"""The stage in a browser: what is heard, seen, pressed and read out of it."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from infer.f0 import load_f0_method
+from tests.tools.web.conftest import STAGE, Opens
+from tests.tools.web.test_page import violations
+from tools.convert.listen import listen
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = sync_api.expect
+
+pytestmark = pytest.mark.usefixtures("shipped_voice")
+
+
+def state(page: Any) -> dict[str, Any]:
+    return page.evaluate(STAGE)
+
+
+def wait_for(page: Any, condition: str) -> None:
+    page.wait_for_function(f"{STAGE}.{condition}")
+
+
+@pytest.fixture
+def quiet_speech(english: Path, tmp_path: Path) -> Path:
+    audio, rate = soundfile.read(english)
+    soundfile.write(tmp_path / "quiet speech.wav", audio * 0.2, rate)
+    return tmp_path / "quiet speech.wav"
+
+
+@pytest.fixture
+def made(data: Path) -> Iterator[None]:
+    yield
+    shutil.rmtree(data / "results", ignore_errors=True)
+
+
+def test_recording_and_result_share_one_playhead_and_are_equally_loud(
+    opened: Opens, quiet_speech: Path, data: Path, made: None
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    page = opened()
+    page.locator("input[type=file]").first.set_input_files(quiet_speech)
+    wait_for(page, "curves.a > 0")
+    page.get_by_role("button", name="More settings").click()
+    page.get_by_label("Loudness").first.fill("1")  # as the voice speaks: louder
+    page.get_by_role("button", name="Convert", exact=True).click()
+    wait_for(page, "curves.b > 0")
+    assert state(page)["heard"] == "b"
+    page.get_by_role("button", name="Play (Space)").click()
+    page.locator("body").click(position={"x": 2, "y": 2})  # nothing has the focus
+    wait_for(page, "position > 0.2")
+    before = state(page)
+    page.keyboard.press("x")
+    wait_for(page, "gains.a > 0.9")
+    after = state(page)
+    assert [before["heard"], after["heard"]] == ["b", "a"]
+    assert after["gains"]["b"] < 0.05
+    # the same sound goes on: what has passed since is what the clock of the sound says
+    assert after["position"] - before["position"] == pytest.approx(
+        after["clock"] - before["clock"], abs=1e-6
+    )
+    page.keyboard.press("Space")
+    assert not state(page)["isPlaying"]
+
+    (result,) = (data / "results").glob("quiet speech_*.wav")
+    levels = [listen(path, load_f0_method("pm"))["loudness_db"] for path in (quiet_speech, result)]
+    assert levels[1] - levels[0] > 3
+    turned_down = 20 * math.log10(max(before["gains"]["b"], 1e-6))
+    assert turned_down == pytest.approx(levels[0] - levels[1], abs=0.3)
+
+    for shade in ("light", "dark"):
+        assert list(violations(page, axe.Axe())) == [], shade
+        page.get_by_role("button", name="Light / dark").click()
+
+
+def test_the_stage_is_used_with_keys_and_pointer_and_read_out(opened: Opens) -> None:
+    page = opened()
+    page.get_by_role("button", name="Italian, a man").click()
+    wait_for(page, "curves.a > 0")
+    slider = page.get_by_role("slider", name="Position")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert state(page)["position"] == pytest.approx(2)
+    assert slider.get_attribute("aria-valuetext") == "0:02.0 of 0:06.4, Recording is heard"
+    page.keyboard.press("Shift+ArrowRight")
+    assert state(page)["part"] == pytest.approx([2, 3])
+    page.keyboard.press("Space")
+    wait_for(page, "isPlaying")
+    wait_for(page, "position < 2.9 && !document.querySelector('.stage').stage.state().isPlaying")
+    assert state(page)["position"] == pytest.approx(2)  # the part was played, and it waits again
+    page.keyboard.press("Escape")
+    assert state(page)["part"] is None
+
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 30)
+    middle = state(page)["position"]
+    assert 2.5 < middle < 3.6
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 30, steps=3)
+    page.mouse.up()
+    assert state(page)["part"] == pytest.approx([middle, middle * 1.5], abs=0.3)
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("slider", name="播放位置")).to_be_visible()
+    expect(page.get_by_text("录音，约", exact=False)).to_be_visible()
+    page.get_by_role("button", name="换一个录音").click()
+    expect(page.locator(".stage")).to_be_hidden()
