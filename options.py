@@ -10,7 +10,7 @@ import subprocess
 import sys
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -22,16 +22,19 @@ def option(
     default: Any = MISSING,
     choices: Iterable[str] | None = None,
     within: tuple[float, float] | None = None,
+    none: str | None = None,
 ) -> Any:
     """Declare one option: required without default, None as default = may be left out.
 
     A function as default is asked each time options are made; its answer is always printed, so
-    that a command means the same elsewhere. within: lowest and highest number allowed.
+    that a command means the same elsewhere. within: lowest and highest number allowed. none: the
+    word on a command line for None, which is the default.
     """
     metadata = {
         "help": help,
         "choices": None if choices is None else tuple(choices),
         "within": within,
+        "none": none,
     }
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -90,8 +93,9 @@ def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> 
         default = default_of(item)
         required = default is MISSING
         help_text = item.metadata["help"].replace("%", "%%")
-        if not required and default not in (None, ""):
-            shown = ("yes" if default else "no") if kind is bool else default
+        none = item.metadata.get("none")
+        if not required and (none or default not in (None, "")):
+            shown = ("yes" if default else "no") if kind is bool else none or default
             help_text += f" (default: {shown})".replace("%", "%%")
         settings: dict[str, Any] = {"dest": item.name, "required": required, "help": help_text}
         if not required:
@@ -99,7 +103,7 @@ def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> 
         if kind is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:
-            settings["type"] = kind
+            settings["type"] = _or_none(kind, none) if none else kind
             settings["metavar"] = kind.__name__.upper()
             if item.metadata["choices"] is not None:
                 settings["metavar"] = "{" + ",".join(filter(None, item.metadata["choices"])) + "}"
@@ -142,6 +146,16 @@ def printable(argv: Sequence[str]) -> str:
         f'"{word}"' if not word.startswith('"') and set(word) & set("&|<>^();,") else word
         for word in words
     )
+
+
+def _or_none(kind: type, none: str) -> Callable[[str], Any]:
+    """A type that reads one word as None."""
+
+    def read(text: str) -> Any:
+        return None if text == none else kind(text)
+
+    read.__name__ = kind.__name__  # argparse names it
+    return read
 
 
 def _flag(name: str) -> str:

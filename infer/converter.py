@@ -24,7 +24,7 @@ from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
 from infer.chunking import CUTTERS, Chunk, Joiner
 from infer.content import ContentEncoder, load_encoder
-from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
+from infer.f0 import HOP_LENGTH, SAMPLE_RATE, fitting_semitones, load_f0_method
 from infer.f0.contour import quantize, transpose
 from infer.f0.curve import read_curve
 from infer.lookahead import LookAhead
@@ -42,6 +42,7 @@ from infer.voice.tensors import check_weights, load_weights
 MIN_SECONDS = 0.1  # shorter recordings hold no speech
 SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
 LOUDNESS_REACH = 1.5  # seconds; what is further away has no part in how loud a place becomes
+FITTED_SECONDS = 60  # beginning of a recording by which its shift is chosen
 LOWEST_VOICED = 1.0  # Hz; a frame below is protected
 
 
@@ -49,12 +50,14 @@ LOWEST_VOICED = 1.0  # Hz; a frame below is protected
 class Conversion:
     """What one conversion did.
 
-    sample_rate: of the file, Hz. audio_seconds: of the output. seconds: by stage, see Stages.
+    sample_rate: of the file, Hz. audio_seconds: of the output. semitones: shift of the melody.
+    seconds: by stage, see Stages.
     """
 
     output: Path
     sample_rate: int
     audio_seconds: float
+    semitones: float
     index: Path | None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -154,7 +157,12 @@ class VoiceConverter:
             with stages.around(
                 lambda: AudioWriter(options.output, rate, file_rate), "write"
             ) as writer:
-                made = self.convert(blocks(), options, index, melody, stages)
+                chunks = self.chunks(blocks(), options, stages)
+                semitones = options.semitones
+                if semitones is None:
+                    semitones = self.fitting(melody, chunks, options.speaker, stages)
+                asked = replace(options, semitones=semitones)
+                made = self.convert(chunks, asked, index, melody, stages)
                 for audio in earlier.splice(made, self.sample_rate) if earlier else made:
                     with stages("write"):
                         writer.write(audio)
@@ -165,21 +173,22 @@ class VoiceConverter:
                 if melody and options.save_f0:
                     melody.save(options.save_f0)
         seconds = written / rate
-        return Conversion(options.output, writer.file_rate, seconds, index, stages.seconds())
+        return Conversion(
+            options.output, writer.file_rate, seconds, semitones, index, stages.seconds()
+        )
 
     def convert(
         self,
-        blocks: Iterable[np.ndarray],
+        chunks: FittingChunks,
         options: ConvertOptions,
         index: Path | None,
         melody: Melody | None,
         stages: Stages,
     ) -> Iterator[np.ndarray]:
-        """Convert a stream of 16 kHz blocks; yields (n,) float32 at self.sample_rate, in -1..1."""
+        """Convert the chunks of a recording; yields (n,) float32 at self.sample_rate, in -1..1."""
         self.check_speaker(options.speaker)
         with stages("load"):
             retrieval = self.open_index(index) if index and options.index_rate > 0 else None
-        chunks = self.chunks(blocks, options, stages)
         source = LookAhead(self.encoder, chunks, stages)
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
@@ -193,7 +202,7 @@ class VoiceConverter:
             f0 = None
             with stages("f0"):
                 if melody is not None:
-                    f0 = transpose(melody.f0(chunk), options.semitones)
+                    f0 = transpose(melody.f0(chunk), options.semitones or 0.0)
             with stages("retrieval"):
                 frames = len(chunk.audio) // HOP_LENGTH if f0 is None else len(f0)
                 content = prepare(
@@ -224,6 +233,30 @@ class VoiceConverter:
         sizes = replace(config.plan_chunks(self.family.cuts, self.device), **options.chunk_sizes)
         cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
         return FittingChunks(cutter, self.device, stages)
+
+    def fitting(
+        self, melody: Melody | None, chunks: FittingChunks, speaker: int, stages: Stages
+    ) -> float:
+        """Return the shift by which a recording's beginning comes to where the voice was trained.
+
+        0 where that is not known. The chunks come again.
+        """
+        voice_hz = self.model.f0_median.get(speaker, 0.0)
+        if melody is None or not voice_hz:
+            return 0.0
+
+        def f0(chunk: Chunk, number: int) -> np.ndarray:
+            chunk = filtered(chunk, stages)
+            with stages("f0"):
+                return melody.look_ahead(chunk)
+
+        read: list[Chunk] = []
+        for chunk, _ in chunks.compute(f0):
+            read.append(chunk)
+            if chunk.start + len(chunk.core) >= FITTED_SECONDS * SAMPLE_RATE:
+                break
+        chunks.take_back(read)
+        return fitting_semitones(melody.median, voice_hz)
 
     def measure(self, melody: Melody, options: ConvertOptions, stages: Stages) -> Melody:
         """Return a melody that is known as a whole: a conversion from its file is the same."""

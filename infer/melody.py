@@ -8,6 +8,7 @@ import numpy as np
 
 from infer.chunking import Chunk
 from infer.f0 import F0_RATE, HOP_LENGTH, F0Method
+from infer.f0.contour import median_f0
 from infer.f0.curve import Curve, write_curve
 
 
@@ -17,9 +18,12 @@ class Melody:
     def __init__(self, source: F0Method | Curve) -> None:
         self._source = source
         self._cores: dict[int, np.ndarray] = {}  # f0 by the chunk's start: one may come again
+        self._ahead: dict[tuple[int, int], np.ndarray] = {}  # by place, of chunks that come again
 
     def f0(self, chunk: Chunk) -> np.ndarray:
         """Return (N // 160,) frames of chunk.audio, which is high-passed."""
+        if chunk.place in self._ahead:
+            return self._ahead.pop(chunk.place)
         first, count = (chunk.start - chunk.left) // HOP_LENGTH, len(chunk.audio) // HOP_LENGTH
         if isinstance(self._source, Curve):
             f0 = self._source.frames(first, count)
@@ -28,6 +32,16 @@ class Melody:
         left, right = chunk.left // HOP_LENGTH, (len(chunk.audio) - chunk.right) // HOP_LENGTH
         self._cores[chunk.start] = f0[left:right]
         return f0
+
+    def look_ahead(self, chunk: Chunk) -> np.ndarray:
+        """Return the same for a chunk that will come again: it is not measured again then."""
+        self._ahead[chunk.place] = f0 = self.f0(chunk)
+        return f0
+
+    @property
+    def median(self) -> float:
+        """Median in Hz of what was here so far, 0 if nothing is voiced."""
+        return median_f0(self._whole())
 
     def known(self) -> Melody:
         """Return the same melody, no longer measured, once all chunks were here."""

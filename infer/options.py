@@ -22,7 +22,12 @@ class RenderOptions(Options):
     """Render a voice: what recordings, songs and live speech are converted with."""
 
     voice: Path = option("voice model, e.g. assets/lite/demo.pth")
-    semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
+    semitones: float | None = option(
+        "shift of the melody, 12 = one octave up; auto brings it to where the voice speaks",
+        None,
+        within=(-48, 48),
+        none="auto",
+    )
     f0_method: str = option("how the melody is found", default_f0_method, choices=F0_METHODS)
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
     index_rate: float = option("share of features taken from the index", 0.5, within=(0, 1))
@@ -113,6 +118,7 @@ class StreamOptions(RenderOptions):
 
     MODULE = "tools.live.server"
 
+    semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
     mode: str = option("fast answers soonest, best sounds best", "balanced", choices=STREAM_MODES)
     block_seconds: float | None = option(
         "converted at once; without it as the mode says", None, within=(0.02, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +32,20 @@ F0_METHODS = {
 
 
 RMVPE_FILES = ("rmvpe/rmvpe.pt", "rmvpe/rmvpe.onnx")  # in assets/downloads/, the first is better
+
+FITTING_SEMITONES = 24  # a melody is moved to a voice by at most so much
+
+
+def fitting_semitones(source_hz: float, voice_hz: float, is_singing: bool = False) -> int:
+    """Return the shift that brings one median f0 to another, 0 where one is not known (0 Hz).
+
+    Singing is shifted by whole octaves, so that it stays in tune with its music.
+    """
+    if source_hz <= 0 or voice_hz <= 0:
+        return 0
+    octaves = math.log2(voice_hz / source_hz)
+    semitones = 12 * round(octaves) if is_singing else round(12 * octaves)
+    return max(-FITTING_SEMITONES, min(FITTING_SEMITONES, semitones))
 
 
 class F0Method(Protocol):

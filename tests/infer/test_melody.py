@@ -10,10 +10,14 @@ import pytest
 import soundfile
 
 from errors import UserError
+from infer.audio.filters import high_pass
 from infer.audio.reader import load
 from infer.converter import VoiceConverter
+from infer.f0 import fitting_semitones
+from infer.f0.contour import median_f0
 from infer.f0.curve import read_curve, write_curve
 from infer.options import ConvertOptions
+from infer.voice.checkpoint import load_voice_model, save_voice_model
 from tests.infer.standard_voices import install_contentvec, write_voice
 
 
@@ -114,3 +118,45 @@ def test_a_voice_without_pitch_takes_no_melody_and_a_folder_not_one(
         assert main([str(o) for o in [*options, "--save-f0", tmp_path / "c.csv"]]) == 1
         assert said in capsys.readouterr().err
         assert not output.exists() and not (tmp_path / "c.csv").exists()
+
+
+def test_fitting_is_exact_for_speech_and_whole_octaves_for_singing() -> None:
+    assert fitting_semitones(109, 190) == 10
+    assert fitting_semitones(109, 190, is_singing=True) == 12
+    assert fitting_semitones(200, 190, is_singing=True) == 0
+    assert fitting_semitones(20, 1000) == 24
+    assert fitting_semitones(0, 190) == fitting_semitones(190, 0) == 0
+
+
+def test_an_automatic_shift_is_that_of_the_recordings_melody_and_is_measured_once(
+    untrained_voice: Path, english: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from tools.cmd import infer_cli, voices
+
+    model = load_voice_model(untrained_voice)
+    model.f0_median[0] = 400.0
+    voice = tmp_path / "high.pth"
+    save_voice_model(voice, model)
+    assert voices.main(["show", "--file", str(voice)]) == 0
+    assert "below 400 Hz" in capsys.readouterr().out
+    converter, measured = VoiceConverter(voice, "cpu"), []
+    method = converter.f0_method("swift")
+    converter.f0_method = lambda name: lambda audio: measured.append(1) or method(audio)
+    options = ConvertOptions(
+        voice=voice, input=english, output=tmp_path / "o.wav", index_rate=0.0, f0_method="swift",
+        x_pad=0.5, x_query=1.0, x_center=3.0, x_max=4.0,
+    )  # fmt: skip
+    done = converter.convert_file(options)
+    whole = median_f0(method(high_pass(load(english, 16000)[0], 16000)))
+    assert done.semitones == fitting_semitones(whole, 400.0) != 0
+    pieces = len(measured)
+    made = options.output.read_bytes()
+    converter.convert_file(replace(options, semitones=done.semitones))
+    assert len(measured) == 2 * pieces and options.output.read_bytes() == made
+    write_curve(tmp_path / "c.csv", np.full(600, 100.0))
+    argv = ["--voice", voice, "--input", english, "--output", options.output, "--index-rate", "0"]
+    argv += ["--semitones", "auto", "--f0-file", tmp_path / "c.csv"]
+    assert infer_cli.main([str(each) for each in argv]) == 0
+    assert "+24 semitones" in capsys.readouterr().out
+    assert infer_cli.main([str(each) for each in [*argv, "--semitones", "-1.5"]]) == 0
+    assert "-1.5 semitones" in capsys.readouterr().out

@@ -118,7 +118,7 @@ def _summary(result: Conversion) -> str:
     index = f"index {result.index}" if result.index else "no index"
     return (
         f"{result.audio_seconds:.1f} s of audio in {spent:.1f} s ({stages}), {index}, "
-        f"{result.sample_rate} Hz"
+        f"{result.semitones:+g} semitones, {result.sample_rate} Hz"
     )
 
 

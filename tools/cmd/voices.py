@@ -72,6 +72,9 @@ def _show(options: ShowOptions) -> None:
     for name in SHOWN:
         if value := getattr(header, name):
             print(f"  {name}: {value}")
+    for speaker, hz in sorted(header.f0_median.items()):
+        whose = f" of speaker {speaker}" if len(header.f0_median) > 1 else ""
+        print(f"  pitch{whose}: half of its speech is below {hz:.0f} Hz, half above")
     for name, value in header.noted.items():
         if name not in SHOWN:
             print(f"  {name}: {value}")

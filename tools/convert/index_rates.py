@@ -82,7 +82,6 @@ def compare_index_rates(
     source = _listen(converter, options.input, index, f0_method)
     training = _training_timbre(index, options.speaker)
     rows = [Row(options.input, None, source.to_index, None, _distance(source.timbre, training))]
-    wanted = transpose(source.f0, options.semitones)
     with ExitStack() as undo:  # stopped, or failed: half a comparison is none
         for number, rate in enumerate(RATES):
 
@@ -94,14 +93,14 @@ def compare_index_rates(
                 options.output / f"{options.input.stem}_index{rate:.2f}.{options.format or 'wav'}"
             )
             settings = {**vars(options), "index": index, "index_rate": rate, "output": target}
-            converter.convert_file(ConvertOptions(**settings), tell)
+            done = converter.convert_file(ConvertOptions(**settings), tell)
             undo.callback(target.unlink, missing_ok=True)
             made = _listen(converter, target, index, f0_method)
             rows.append(
                 Row(
                     target, rate, made.to_index,
                     _distance(made.timbre, source.timbre), _distance(made.timbre, training),
-                    *_melody(wanted, made.f0),
+                    *_melody(transpose(source.f0, done.semitones), made.f0),
                 )
             )  # fmt: skip
         undo.pop_all()

@@ -139,6 +139,7 @@ def sing(options: SingOptions) -> None:
         convert = ConvertOptions(
             voice=options.voice, index=options.index, rms_mix_rate=options.rms_mix_rate,
             input=Path(folder) / "song.wav", output=Path(folder) / "made.wav", f0_method="swift",
+            semitones=0.0,
             **CHUNKS,
         )  # fmt: skip
         soundfile.write(convert.input, song.audio, RATE)

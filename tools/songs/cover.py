@@ -18,6 +18,7 @@ from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
 from infer.audio.denoise import denoise
 from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
+from infer.f0 import fitting_semitones, load_f0_method
 from infer.options import ConvertOptions
 from infer.retrieval import find_index
 from infer.voice.header import VoiceHeader, read_header
@@ -211,8 +212,6 @@ def _semitones(options: CoverOptions, vocals: Sound, header: VoiceHeader, stages
         return options.transpose
 
     def listen(folder: Path, on_progress: OnProgress) -> None:
-        from infer.f0 import load_f0_method
-
         found = lead.median_f0(vocals.path, load_f0_method(options.f0_method))
         (folder / "melody.json").write_text(json.dumps({"f0_median": found}), encoding="ascii")
 
@@ -221,7 +220,7 @@ def _semitones(options: CoverOptions, vocals: Sound, header: VoiceHeader, stages
     )
     source_hz = json.loads(melody.path.read_text(encoding="ascii"))["f0_median"]
     source_hz *= 2 ** (options.transpose / 12)
-    return lead.octaves(source_hz, voice_hz) + options.transpose
+    return fitting_semitones(source_hz, voice_hz, is_singing=True) + options.transpose
 
 
 def _convert(

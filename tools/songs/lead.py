@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from tools.songs.loudness import ABSOLUTE_GATE, HOPS_PER_SECOND, Meter, db_to_ga
 
 LISTENED_SECONDS = 10.0  # at a time
 LISTENED_PARTS = 6  # the loudest ones of the song tell where its melody lies
-OCTAVE = 12  # semitones
 
 # phrases
 SUNG_BELOW_DB = 25.0  # below the vocals' loudness nobody sings
@@ -33,13 +31,6 @@ def median_f0(vocals: Path, f0_method: F0Method) -> float:
                 heapq.heappop(parts)
     f0 = np.concatenate([f0_method(block) for _, _, block in parts])
     return float(np.median(f0[f0 > 0])) if (f0 > 0).any() else 0.0
-
-
-def octaves(source_hz: float, voice_hz: float) -> int:
-    """Semitones, whole octaves, that bring a melody nearest to a voice; 0 where one is unknown."""
-    if source_hz <= 0 or voice_hz <= 0:
-        return 0
-    return OCTAVE * round(math.log2(voice_hz / source_hz))
 
 
 def phrase_gains(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -29,9 +29,10 @@ class CoverOptions(RenderOptions):
     weights: Path | None = option("weights of the separator, without it the fetched ones", None)
     denoise: bool = option("take noise from the vocals before they are converted", False)
     semitones: float | None = option(
-        "shift of the lead alone; without it the octaves that suit the voice",
+        "shift of the lead alone; auto moves it by the octaves that suit the voice",
         None,
         within=(-48, 48),
+        none="auto",
     )
     transpose: float = option("shift of the whole song in semitones", 0.0, within=(-12, 12))
     lead_db: float = option("dB by which the lead is louder than it was", 0.0, within=(-24, 24))

@@ -178,13 +178,6 @@ def test_every_format_is_in_step(asked: CoverOptions, tmp_path: Path) -> None:
         assert abs(len(mix) - len(before)) < RATE / 100
 
 
-def test_octaves_bring_a_melody_to_the_voice_and_keep_it_in_tune() -> None:
-    assert lead.octaves(109, 190) == 12
-    assert lead.octaves(220, 190) == 0
-    assert lead.octaves(440, 120) == -24
-    assert lead.octaves(0, 190) == lead.octaves(190, 0) == 0
-
-
 def test_a_phrase_gets_one_gain_and_a_breath_does_not_end_it() -> None:
     sung = np.full(10, 0.01)
     wanted = np.concatenate([sung, np.zeros(2), sung, np.zeros(10), sung / 100])

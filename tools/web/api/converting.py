@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from infer.f0 import fitting_semitones
 from infer.options import ConvertOptions
 from options import default_of
 from tools.convert.client import Session
@@ -27,7 +28,7 @@ from tools.web.api.endpoint import (
     textbox,
     uploaded,
 )
-from tools.web.tabs.convert_settings import OPTIONS, fitting_semitones, speakers_of
+from tools.web.tabs.convert_settings import OPTIONS, speakers_of
 
 MEASURED_WITH = "swift"  # f0 method that is always there
 

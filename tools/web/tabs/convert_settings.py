@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from infer.f0 import FITTING_SEMITONES, fitting_semitones
 from infer.options import AUDIO_FORMATS, ConvertOptions
 from options import default_of
 from tools.machine import hardware
@@ -24,7 +24,6 @@ NAMES = (  # of the settings, in the order in which their widgets stand
     "semitones", "f0_method", "index", "index_rate", "protect", "rms_mix_rate", "resample_rate",
     "format", "speaker", "device", "seed",
 )  # fmt: skip
-SEMITONES = 24  # the slider's reach; the command takes more
 RATES = (16000, 22050, 24000, 32000, 40000, 44100, 48000)  # Hz
 SPEECH, SINGING, BY_HAND = PITCHES = ("speech", "singing", "hand")  # ways to the shift
 PRIVATE = {"api_visibility": "private"}
@@ -41,7 +40,7 @@ class SettingsPanel:
             label=frame.text("pitch"), elem_classes="chips",
         )  # fmt: skip
         self.widgets: dict[str, gr.components.Component] = {
-            "semitones": self._slider("semitones", -SEMITONES, SEMITONES, 1)
+            "semitones": self._slider("semitones", -FITTING_SEMITONES, FITTING_SEMITONES, 1)
         }
         self.fitting = gr.HTML(translate("suggestion_empty"), elem_classes="quiet")
         self.automatic = gr.State(SPEECH)  # the way of before, where the number was set by hand
@@ -112,7 +111,7 @@ class SettingsPanel:
 
     def _slider(self, name: str, lowest: float, highest: float, step: float) -> gr.Slider:
         label, info = self._text(name), self._text(f"{name}_info")
-        default = default_of(OPTIONS[name])
+        default = default_of(OPTIONS[name]) or 0.0  # the page itself finds the automatic shift
         return gr.Slider(lowest, highest, default, step=step, label=label, info=info)
 
     def _dropdown(
@@ -217,16 +216,6 @@ def options_of(values: Sequence[Any], voice: Path, source: Path, output: Path) -
     for name in ("resample_rate", "speaker", "seed"):
         settings[name] = int(settings[name] or 0)
     return ConvertOptions(voice=voice, input=source, output=output, **settings)
-
-
-def fitting_semitones(source_hz: float, voice_hz: float, is_singing: bool = False) -> int:
-    """Return the shift that brings one median pitch to the other, within the slider's reach.
-
-    Singing is shifted by whole octaves, so that it stays in tune with its music.
-    """
-    octaves = math.log2(voice_hz / source_hz)
-    semitones = 12 * round(octaves) if is_singing else round(12 * octaves)
-    return max(-SEMITONES, min(SEMITONES, semitones))
 
 
 def speakers_of(facts: dict[str, Any]) -> list[int]:

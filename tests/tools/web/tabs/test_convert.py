@@ -19,7 +19,6 @@ from tests.tools.conftest import WAIT_MS, wait_until
 from tests.tools.web.conftest import STAGE, Opens, settle, start_browser, watched
 from tools.convert.listen import listen
 from tools.web.tabs.convert_compare import checked_results
-from tools.web.tabs.convert_settings import fitting_semitones
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -152,13 +151,6 @@ def test_what_was_being_converted_is_found_again_and_another_page_waits_its_turn
     page.reload()
     page.get_by_text("Made while the page was reloaded").first.wait_for()
     other.get_by_text("of audio, made in").first.wait_for()
-
-
-def test_fitting_is_exact_for_speech_and_whole_octaves_for_singing() -> None:
-    assert fitting_semitones(109, 190) == 10
-    assert fitting_semitones(109, 190, is_singing=True) == 12
-    assert fitting_semitones(200, 190, is_singing=True) == 0
-    assert fitting_semitones(20, 1000) == 24
 
 
 def test_the_last_two_results_are_compared_equally_loud_with_their_settings(
