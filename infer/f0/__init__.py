@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16000  # Hz; of f0 methods and content encoders
 HOP_LENGTH = 160
 F0_RATE = SAMPLE_RATE // HOP_LENGTH  # 100 frames per second
-F0_MIN = 50.0  # Hz; between these two lie the synthesizer's pitch bins, and most methods search
+F0_MIN = 50.0  # Hz; between these two lie the synthesizer's pitch bins, and some methods search
 F0_MAX = 1100.0  # Hz
 
 F0_METHODS = {
@@ -52,8 +52,8 @@ class F0Method(Protocol):
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """audio: (N,) float32 at 16 kHz -> f0: (N // 160,) float32 in Hz, 0 where unvoiced.
 
-        Frame i is centred at sample 160 i. Values are kept as the method finds them; most
-        search in F0_MIN..F0_MAX, RMVPE finds notes outside.
+        Frame i is centred at sample 160 i. Values are kept as the method finds them, outside of
+        F0_MIN..F0_MAX too; docs/f0.md has what each can find.
         """
 
 

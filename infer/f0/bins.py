@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infer.f0 import F0_MAX, F0_MIN
-
 PITCH_BINS = 360
 CENTS_REFERENCE = 10.0  # Hz at 0 cents
 CENTS_FIRST, CENTS_STEP = 1997.3794084376191, 20.0  # of the bins of CREPE and RMVPE
@@ -36,13 +34,3 @@ def mean_around(salience: Tensor, cents: Tensor) -> tuple[Tensor, Tensor]:
     around = around.clamp(0, salience.shape[1] - 1)
     weights = salience.gather(1, around) * inside
     return (weights * cents[around]).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9), height
-
-
-def decode_bins(salience: Tensor, cents: Tensor) -> tuple[Tensor, Tensor]:
-    """Frequency by mean_around of the bins within 50..1100 Hz.
-
-    Returns f0 (T,) Hz and the salience of the highest bin (T,).
-    """
-    hz = cents_to_hz(cents)
-    mean, height = mean_around(salience * ((hz >= F0_MIN) & (hz <= F0_MAX)), cents)
-    return cents_to_hz(mean), height

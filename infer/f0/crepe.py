@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from infer.f0 import HOP_LENGTH
-from infer.f0.bins import PITCH_BINS, bin_cents, decode_bins
+from infer.f0.bins import PITCH_BINS, bin_cents, cents_to_hz, mean_around
 from infer.f0.windows import packaged_file, track
 
 FRAME_LENGTH = 1024  # samples the network sees around each frame
@@ -74,8 +74,9 @@ class CrepeF0:
 
     @torch.inference_mode()
     def _estimate(self, window: np.ndarray) -> np.ndarray:
-        f0, confidence = decode_bins(self.salience(window), self.cents)
-        return torch.where(confidence >= self.voicing_threshold, f0, 0).cpu().numpy()
+        cents, confidence = mean_around(self.salience(window), self.cents)
+        f0 = torch.where(confidence >= self.voicing_threshold, cents_to_hz(cents), 0)
+        return f0.cpu().numpy()
 
     def salience(self, window: np.ndarray) -> Tensor:
         """(M,) -> (M // 160, 360) in 0..1."""

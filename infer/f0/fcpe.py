@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from infer.audio.mel import mel_filters
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
-from infer.f0.bins import PITCH_BINS, decode_bins
+from infer.f0.bins import PITCH_BINS, cents_to_hz, mean_around
 from infer.f0.windows import gain_to_peak, mono, packaged_file, split_windows, track
 
 N_FFT = 1024
@@ -113,8 +113,9 @@ class FcpeF0:
 
     def _estimate(self, window: np.ndarray, mean: Tensor, deviation: Tensor) -> np.ndarray:
         salience = self.network(self.mel(window), mean, deviation)[0]
-        f0, confidence = decode_bins(salience, self.cents)
-        return torch.where(confidence >= self.voicing_threshold, f0, 0).cpu().numpy()
+        cents, confidence = mean_around(salience, self.cents)
+        f0 = torch.where(confidence >= self.voicing_threshold, cents_to_hz(cents), 0)
+        return f0.cpu().numpy()
 
     def mel(self, window: np.ndarray) -> Tensor:
         """(M,) -> natural log of the mel magnitudes (1, 128, M // 160)."""

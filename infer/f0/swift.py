@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from infer.f0 import F0_MAX, F0_MIN, HOP_LENGTH
+from infer.f0 import F0_MIN, HOP_LENGTH
 from infer.f0.contour import resample_contour
 from infer.f0.onnx import OnnxNetwork
 from infer.f0.windows import gain_to_peak, packaged_file, track
 
 NETWORK_HOP = 256  # samples
-RANGE = {"fmin": np.asarray(F0_MIN, np.float32), "fmax": np.asarray(F0_MAX, np.float32)}
+HIGHEST = 2000.0  # Hz; in the network's bins above it, sibilants pass for notes
+RANGE = {"fmin": np.asarray(F0_MIN, np.float32), "fmax": np.asarray(HIGHEST, np.float32)}
 PEAK = 0.5  # the network finds less and less voice in quieter audio
 VOICING_THRESHOLD = 0.35
 

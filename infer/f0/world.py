@@ -12,6 +12,7 @@ class WorldF0:
     """A WORLD f0 estimator; the device is ignored."""
 
     estimator: str
+    highest = F0_MAX  # Hz
 
     def __init__(self, device: str = "cpu") -> None:
         import pyworld
@@ -26,13 +27,13 @@ class WorldF0:
     def _estimate(self, window: np.ndarray) -> np.ndarray:
         signal = window.astype(np.float64)
         f0, seconds = self._estimator(
-            signal, SAMPLE_RATE, f0_floor=F0_MIN, f0_ceil=F0_MAX, frame_period=1000 / F0_RATE
+            signal, SAMPLE_RATE, f0_floor=F0_MIN, f0_ceil=self.highest, frame_period=1000 / F0_RATE
         )
         return self._refine(signal, f0, seconds, SAMPLE_RATE)[: len(window) // HOP_LENGTH]
 
 
 class HarvestF0(WorldF0):
-    """WORLD's Harvest: slow, few gaps."""
+    """WORLD's Harvest: slow, few gaps; above some 1050 Hz it misses notes whatever the ceiling."""
 
     estimator = "harvest"
 
@@ -41,3 +42,4 @@ class DioF0(WorldF0):
     """WORLD's DIO: fast, less robust to noise."""
 
     estimator = "dio"
+    highest = SAMPLE_RATE / 12  # what StoneMask refines
