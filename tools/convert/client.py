@@ -100,8 +100,13 @@ class Session:
     @property
     def is_converting(self) -> bool:
         """Whether a conversion is being made or waits."""
+        return bool(self.outputs)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files that are being made or wait for it."""
         with self._lock:
-            return any(request.output is not None for request in self._requests.values())
+            return [each.output for each in self._requests.values() if each.output is not None]
 
     def cancel(self, number: int) -> None:
         """Give up a request; one that is over already is no error."""

@@ -31,7 +31,7 @@
     const said = say(element.dataset.english);
     element.dataset.said = said;
     if (said !== label) element.setAttribute("aria-label", said);
-    if (element.matches("button") && !element.innerText.trim()) element.title = said;
+    if (element.matches("button") && (element.dataset.act || !element.innerText.trim())) element.title = said;
   };
   const entitle = (element) => {
     const text = element.firstChild;

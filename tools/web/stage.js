@@ -132,6 +132,7 @@ const hear = (side) => {
 const other = () => hear(heard === "a" ? "b" : "a");
 
 // ---- reading
+const addressOf = (file) => file.url || `${window.gradio_config?.root || ""}/gradio_api/file=${file.path}`;
 const load = async (side, track) => {
   const before = tracks[side];
   if (!track || before?.file.path === track.file.path) {
@@ -139,8 +140,7 @@ const load = async (side, track) => {
     return;
   }
   tracks[side] = track;
-  const root = window.gradio_config?.root || "";
-  const answer = await fetch(track.file.url || `${root}/gradio_api/file=${track.file.path}`);
+  const answer = await fetch(addressOf(track.file));
   const rate = track.seconds > 900 ? 16000 : 48000; // hours would not fit into a phone
   const audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await answer.arrayBuffer());
   if (tracks[side]?.file.path !== track.file.path) return; // another one came meanwhile
@@ -162,6 +162,7 @@ const seen = (audio) => {
   }
   return { audio, peaks, low, top: peaks.reduce((most, each) => Math.max(most, each), 0.001) };
 };
+let played = "", asked = ""; // what was done already
 const take = async () => {
   const value = props.value || {};
   const isNew = (side) => value[side] && value[side].file.path !== tracks[side]?.file.path;
@@ -176,6 +177,18 @@ const take = async () => {
   if (!present(heard)) heard = present("a") ? "a" : "b";
   picture = null;
   show();
+  if (value.play && value.play !== played) {
+    played = value.play;
+    hear("b");
+    seek(0);
+    play();
+  }
+  if (value.asked && value.asked !== asked) {
+    asked = value.asked;
+    const link = document.createElement("a");
+    [link.href, link.download] = [addressOf(value.download), value.download.orig_name];
+    link.click();
+  }
 };
 
 // ---- drawing
@@ -385,7 +398,7 @@ const show = () => {
   const download = find(".stage-download"), file = tracks[heard]?.file;
   download.hidden = !file;
   if (file) {
-    download.href = file.url || "";
+    download.href = addressOf(file);
     download.download = file.orig_name || "";
     name(download, say("stage_download", { name: labelOf(heard) }));
   }

@@ -22,7 +22,6 @@ from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_batch import BatchPanel
-from tools.web.tabs.convert_compare import ComparePanel, checked_results, result_of
 from tools.web.tabs.convert_settings import (
     BY_HAND,
     NAMES,
@@ -31,12 +30,11 @@ from tools.web.tabs.convert_settings import (
     options_of,
     speakers_of,
 )
+from tools.web.tabs.convert_takes import MEASURED_WITH, TakesPanel
 from tools.web.units import clock_text, duration_text
 from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 
 EXAMPLES = config.ASSETS / "examples"
-POLL_SECONDS = 1.0
-MEASURED_WITH = "swift"  # f0 method of suggestion and curve: comes along, and quick on any CPU
 
 
 class ConvertTab:
@@ -47,7 +45,7 @@ class ConvertTab:
         self._text = frame.text
         self.facts = gr.State(None)  # of the voice, as the conversion process describes it
         self.measured = gr.State(None)  # of the recording, as tools.convert.listen describes it
-        self.last = gr.State(None)  # the newest result
+        self.last = gr.State(None)  # name of the newest take
         self.running = gr.State(None)  # number of the request that this page waits for
         with gr.Row():
             with gr.Column():
@@ -67,7 +65,7 @@ class ConvertTab:
             with gr.Column():
                 with gr.Column() as single_side:
                     self._build_result()
-                    self.compare = ComparePanel(frame)
+                    self.tray = TakesPanel(frame, self.stage)
                     self._build_command()
                 with gr.Column(visible=False) as batch_side:
                     self.batch.build_results()
@@ -110,9 +108,6 @@ class ConvertTab:
 
     def _build_start(self) -> None:
         text = self._text
-        # secret fixed so that it outlives a restart of the program
-        self.pending = gr.BrowserState(None, storage_key="rvc-pending", secret="pending")
-        self.timer = gr.Timer(POLL_SECONDS, active=False)
         self.start = gr.Button(text("convert"), variant="primary", scale=3, min_width=120)
         self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
 
@@ -181,39 +176,14 @@ class ConvertTab:
                 self.running,
                 self.last,
                 self.queued,
-                self.pending,
             ],
             show_progress_on=self.summary,
             concurrency_limit=None,  # the conversion process works on one after the other
             **PRIVATE,
-        ).success(
-            self.compare.add,
-            [self.compare.made, self.last],
-            self.compare.made,
-            **PRIVATE,
-        ).then(self.draw, [self.measured, self.last], self.stage, show_progress="hidden", **PRIVATE)
-        self.compare.connect(
-            self.voice,
-            self.source,
-            settings.values,
-            {
-                "running": self.running,
-                "stop": self.stop,
-                "command": self.command,
-                "summary": self.summary,
-            },
+        ).then(**self.tray.refreshed).then(
+            self.draw, [self.measured, self.last], self.stage, show_progress="hidden", **PRIVATE
         )
-        recover = {
-            "fn": self.recover,
-            "inputs": [self.pending, self.running],
-            "outputs": [
-                self.stage, self.summary, self.last, self.queued, self.pending, self.timer
-            ],
-            "show_progress": "hidden",
-            **PRIVATE,
-        }  # fmt: skip
-        self.pending.change(**recover)  # the browser remembers one, after the page's load
-        self.timer.tick(**recover)
+        self.tray.follow(self.voice, settings, describe)
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
         self.batch.connect(self.voice, settings.values)
 
@@ -286,11 +256,12 @@ class ConvertTab:
             options = options_of(values, path, Path(source), output)
         except ValueError as error:
             raise page_error(error) from error
+        settings = dict(zip(NAMES, values, strict=True))
+        self.tray.takes.begin(output, str(voice), source, settings=settings)
         is_queued = self._session.is_converting
         started = time.monotonic()
         request = self._session.convert(options)
         yield {
-            self.pending: result_of(options),
             self.queued: translate("result_queued") if is_queued else "",
             self.running: request.number,
             self.stop: gr.update(interactive=True),
@@ -300,13 +271,14 @@ class ConvertTab:
             self.running: None,
             self.stop: gr.update(interactive=False),
             self.queued: "",
-            self.pending: None,
         }
         try:
             outcome = request.result(progress)
         except ConversionCancelled:
+            self.tray.takes.forget(output.name)
             yield {**over, self.summary: translate("result_stopped")}
         except ConversionError as error:
+            self.tray.takes.forget(output.name)
             yield over
             raise page_error(error.rename(Path(source), Path(source).name)) from error
         else:
@@ -320,32 +292,15 @@ class ConvertTab:
                 **over,
                 self.stage: _staged(measured, config.ROOT / output),
                 self.summary: said,
-                self.last: result_of(options),
+                self.last: output.name,
             }
 
-    def recover(self, pending: Any, running: int | None) -> list[Any]:
-        """Find what was being converted when the page was reloaded."""
-        waits = [gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()]
-        if running is not None or pending is None:
-            return [*waits, gr.Timer(active=False)]
-        if found := checked_results([pending]):
-            (made,) = found
-            said = translate("result_found", file=choices.from_root(Path(made["path"])))
-            return [_staged(None, Path(made["path"])), said, made, "", None, gr.Timer(active=False)]
-        if self._session.is_converting:
-            return [*waits[:3], translate("result_pending"), gr.skip(), gr.Timer(active=True)]
-        return [*waits[:3], "", None, gr.Timer(active=False)]
-
-    def draw(self, measured: dict[str, Any] | None, last: dict[str, str] | None) -> Any:
-        """Put the melody and the loudness of the newest result on the stage."""
+    def draw(self, measured: dict[str, Any] | None, last: str | None) -> Any:
+        """Put the melody and the loudness of the newest take on the stage."""
         if not last:
             return gr.skip()
-        path = Path(last["path"])
-        try:
-            heard = self._session.listen(path, MEASURED_WITH).result()
-        except ConversionError:
-            return gr.skip()  # too short to be measured; it can be heard all the same
-        return _staged(measured, path, heard)
+        take = self.tray.measured(self.tray.takes.find(last), measured)
+        return _staged(measured, self.tray.takes.path(take), take.heard.get("b"))
 
     def cancel(self, running: int | None) -> None:
         """Give up the conversion that this page waits for."""

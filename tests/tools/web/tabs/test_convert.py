@@ -16,9 +16,8 @@ import soundfile
 
 from infer.f0 import load_f0_method
 from tests.tools.conftest import WAIT_MS, wait_until
-from tests.tools.web.conftest import STAGE, Opens, settle, start_browser, watched
+from tests.tools.web.conftest import STAGE, Opens, start_browser, watched
 from tools.convert.listen import listen
-from tools.web.tabs.convert_compare import checked_results
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -149,71 +148,8 @@ def test_what_was_being_converted_is_found_again_and_another_page_waits_its_turn
     other.get_by_text("Another conversion is being made").first.wait_for()
     expect(button(other, "Stop")).to_be_enabled()
     page.reload()
-    page.get_by_text("Made while the page was reloaded").first.wait_for()
+    page.get_by_text("demo, from long").first.wait_for()
     other.get_by_text("of audio, made in").first.wait_for()
-
-
-def test_the_last_two_results_are_compared_equally_loud_with_their_settings(
-    opened: Opens, root: Path, made: list[Path], tmp_path: Path
-) -> None:
-    page = opened()
-    button(page, "English, a woman").click()
-    page.get_by_text(re.compile("0:06")).first.wait_for()
-    convert(page, root)
-    page.get_by_label("Semitones").first.fill("-5")
-    convert(page, root)
-    page.get_by_text("Compare the last results").click()
-    expect(page.get_by_text(re.compile("^semitones -5"))).to_be_visible()
-    expect(page.get_by_label("Download").filter(visible=True)).to_have_count(3)
-    levels = []
-    for number in (1, 2):  # the downloads of A and B come after that of the stage
-        with page.expect_download() as download:
-            page.get_by_label("Download").nth(number).click()
-        copy = tmp_path / f"{number}.wav"
-        download.value.save_as(copy)
-        levels.append(listen(copy, load_f0_method("pm"))["loudness_db"])
-    assert levels[0] == pytest.approx(levels[1], abs=0.3)
-
-
-def test_index_rates_are_compared_and_found_again_after_a_reload(
-    opened: Opens, data: Path, made: list[Path]
-) -> None:
-    page = opened()
-    page.get_by_text("speaks around").first.wait_for()
-    button(page, "English, a woman").click()
-    page.get_by_text(re.compile("0:06")).first.wait_for()
-    button(page, "Compare index rates").click()
-    rows = page.locator("table.batch tbody tr:visible")
-    for is_again in (False, True):
-        if is_again:
-            settle(page)
-            page.reload()
-            page.get_by_text("Compare the last results").click()
-        expect(rows).to_have_count(6)
-        cells = [row.split() for row in rows.all_inner_texts()]
-        assert [row[0] for row in cells] == ["recording", "0", "0.25", "0.5", "0.75", "1"]
-        to_index = [float(row[1]) for row in cells]
-        assert to_index == sorted(to_index, reverse=True)
-        assert all(0 < float(row[2]) < 12 and float(row[4]) < 20 for row in cells[1:])
-        expect(page.get_by_text(re.compile("^index rate 1(,| ·|$)"))).to_be_visible()
-        expect(page.get_by_text(re.compile("^index rate 0(,| |$)"))).to_be_visible()
-    (folder,) = {path.parent for path in (data / "results").glob("*/english_index1.00.wav")}
-    assert len(list(folder.iterdir())) == 5
-
-
-def test_a_browser_is_only_believed_what_this_program_made(
-    data: Path, tmp_path: Path, english: Path
-) -> None:
-    secret = tmp_path / "secret.wav"
-    shutil.copy(english, secret)
-    result = {"name": "x", "path": str(english), "source": "", "settings": "", "group": ""}
-    assert checked_results([result]) == [result]
-    (data / "results").mkdir(exist_ok=True)
-    (data / "other.wav").touch()
-    for path in (secret, data / "results/../other.wav", data / "results", "", 5, None):
-        assert checked_results([{**result, "path": path if path in (5, None) else str(path)}]) == []
-    for forged in (None, "text", {"path": "x"}, [5], [{"path": str(english)}]):
-        assert checked_results(forged) == []
 
 
 def test_presets_are_kept_for_the_voice(opened: Opens, data: Path) -> None:

@@ -1,0 +1,122 @@
+"""Takes: results with how they were made beside them, so that they are found and heard again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import config
+from config import replacing
+from errors import UserError
+from tools.records import record
+
+NOTES, TRASH = ".takes", "trash"  # in results/, and in there
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Take:
+    """One result in results/. voice, source: files as they were then, perhaps gone.
+
+    settings: option names and values; made: seconds since 1970; part: the seconds that were made
+    again, of the result `into`; heard: melody and loudness, as `tools.convert.listen` describes
+    them, of the recording ("a") and of the result ("b"), once they are known.
+    """
+
+    name: str
+    voice: str
+    source: str
+    settings: dict[str, Any]
+    made: float
+    is_starred: bool = False
+    part: tuple[float, float] | None = None
+    into: str = ""
+    heard: dict[str, Any] = field(default_factory=dict)
+
+
+class Takes:
+    """The takes of a folder; a note is written when a take is begun, so a kill loses none."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Without a folder that of this machine's results."""
+        self.folder = folder or config.RESULTS
+        self._notes = self.folder / NOTES
+        self._trash = self._notes / TRASH
+
+    def begin(self, output: Path, voice: str, source: str, **more: Any) -> Take:
+        """Note what is about to be made."""
+        take = Take(output.name, voice, source, made=time.time(), **more)
+        self._write(take)
+        return take
+
+    def path(self, take: Take) -> Path:
+        """Where a take's sound is."""
+        return self.folder / take.name
+
+    def all(self) -> list[Take]:
+        """Every take whose sound is there, the newest first."""
+        return sorted(self._found(self._notes, self.folder), key=lambda each: -each.made)
+
+    def find(self, name: str) -> Take:
+        """The take of a file name. UserError."""
+        return self._pick(self.all(), name)
+
+    def change(self, name: str, **values: Any) -> Take:
+        """Note something else of a take; returns it as it is now. UserError."""
+        take = replace(self.find(name), **values)
+        self._write(take)
+        return take
+
+    def forget(self, name: str) -> None:
+        """Drop the note of what was not made after all."""
+        if not (self.folder / name).exists():
+            self._note(name).unlink(missing_ok=True)
+
+    def trash(self, name: str) -> Take:
+        """Move a take to the trash. UserError."""
+        take = self.find(name)
+        self._trash.mkdir(exist_ok=True)
+        self.path(take).rename(self._trash / take.name)
+        self._note(name).rename(self._trash / f"{name}{SUFFIX}")
+        return take
+
+    def trashed(self) -> list[Take]:
+        """What lies in the trash, the newest take first."""
+        return sorted(self._found(self._trash, self._trash), key=lambda each: -each.made)
+
+    def restore(self, name: str) -> Take:
+        """Bring a take back. UserError."""
+        take = self._pick(self.trashed(), name)
+        (self._trash / f"{name}{SUFFIX}").rename(self._note(name))
+        (self._trash / name).rename(self.path(take))
+        return take
+
+    def _found(self, notes: Path, sounds: Path) -> Iterator[Take]:
+        for note in notes.glob(f"*{SUFFIX}"):
+            if not (sounds / note.stem).is_file():
+                continue  # not made yet, or thrown away by hand
+            try:
+                take = record(Take, json.loads(note.read_text(encoding="utf-8")))
+            except (ValueError, OSError):
+                continue  # of another version, or damaged: the sound itself is there
+            if take.name == note.stem:
+                yield take
+
+    def _pick(self, takes: list[Take], name: str) -> Take:
+        for take in takes:
+            if take.name == name:
+                return take
+        raise UserError("no_take", name=name)
+
+    def _note(self, name: str) -> Path:
+        return self._notes / f"{name}{SUFFIX}"
+
+    def _write(self, take: Take) -> None:
+        self._notes.mkdir(parents=True, exist_ok=True)
+        with replacing(self._note(take.name)) as temporary:
+            text = json.dumps(asdict(take), ensure_ascii=False, indent=1)
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,150 @@
+"""The tray of takes: everything that was converted here, to hear, compare, star and throw away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from errors import UserError
+from tools.convert.client import ConversionError
+from tools.jobs.takes import Take, Takes
+from tools.web.errors import page_error
+from tools.web.frame import Frame
+from tools.web.i18n import translate
+from tools.web.tabs.convert_settings import BY_HAND, NAMES, PRIVATE, SettingsPanel
+from tools.web.views.stage import Track, track
+from tools.web.views.take_cards import PRESSED, take_cards, take_label
+
+SHOWN = 8  # cards, until all are asked for
+POLL_SECONDS = 1.0
+MEASURED_WITH = "swift"  # f0 method of suggestion and curve: comes along, and quick on any CPU
+NOTHING = {"deleted": "", "all": False, "making": []}
+
+
+class TakesPanel:
+    """Cards of the takes on disk, and of what is being made; one that is pressed goes on stage."""
+
+    def __init__(self, frame: Frame, stage: gr.HTML) -> None:
+        self._session = frame.session
+        self._stage = stage
+        self.takes = Takes()
+        gr.HTML(f'<h2 class="step-head">{translate("takes")}</h2>')
+        self.cards = gr.HTML(elem_id="takes", js_on_load=PRESSED)
+        self._view = gr.State(NOTHING)
+        self._wanted = gr.State(None)  # take whose settings are asked for, and when
+        self._timer = gr.Timer(POLL_SECONDS, active=False)
+        self.refreshed = {
+            "fn": self.refresh,
+            "inputs": [self._view, stage],
+            "outputs": [self.cards, self._view, self._timer, stage],
+            "show_progress": "hidden",
+            **PRIVATE,
+        }
+        frame.page.load(**self.refreshed)
+        self._timer.tick(**self.refreshed)
+        self.cards.select(
+            self.act, [self._view, stage], [self.cards, self._view, stage, self._wanted],
+            show_progress="hidden", **PRIVATE,
+        )  # fmt: skip
+
+    def follow(
+        self, voice: gr.components.Component, settings: SettingsPanel, describe: dict[str, Any]
+    ) -> None:
+        """Let the settings of a take be set again; describe: what follows the choice of a voice."""
+        self._wanted.change(
+            lambda wanted: self.takes.find(wanted[0]).voice if wanted else gr.skip(),
+            self._wanted, voice, **PRIVATE,
+        ).then(**describe).then(
+            self.settings_of, self._wanted, [*settings.values, settings.pitch], **PRIVATE
+        )  # fmt: skip
+
+    def refresh(self, view: dict[str, Any], staged: dict[str, Any] | None) -> list[Any]:
+        """Look again at what is there; what was being made when the page came goes on stage."""
+        making = [path.name for path in self._session.outputs]
+        takes = {take.name: take for take in self.takes.all()}
+        ready = [takes[name] for name in view["making"] if name not in making and name in takes]
+        shown = gr.skip()
+        if ready and not (staged or {}).get("b"):
+            shown = {**self.staged(ready[0]), "play": ""}
+        view = {**view, "making": making}
+        return [self._html(view), view, gr.Timer(active=bool(making)), shown]
+
+    def act(
+        self, view: dict[str, Any], staged: dict[str, Any] | None, event: gr.EventData
+    ) -> Iterator[list[Any]]:
+        """Do what a card's button says."""
+        try:
+            yield from self._act(view, staged or {}, event.act, event.name)
+        except (UserError, OSError) as error:
+            raise page_error(error) from error
+
+    def _act(
+        self, view: dict[str, Any], staged: dict[str, Any], act: str, name: str
+    ) -> Iterator[list[Any]]:
+        nothing = [gr.skip()] * 4
+        if act in ("play", "compare", "download"):
+            take = self.takes.find(name)
+            for known in (take, self.measured(take)) if "b" not in take.heard else (take,):
+                if act == "play":
+                    yield [*nothing[:2], self.staged(known), gr.skip()]
+                elif act == "compare":
+                    yield [*nothing[:2], {**staged, "a": self._track(known)}, gr.skip()]
+            if act == "download":
+                asked = {"download": self._track(take)["file"], "asked": f"{name} {time.time()}"}
+                yield [*nothing[:2], {**staged, **asked}, gr.skip()]
+            return
+        wanted = gr.skip()
+        if act == "star":
+            self.takes.change(name, is_starred=not self.takes.find(name).is_starred)
+        elif act == "settings":
+            self.takes.find(name)
+            wanted = (name, time.time())
+        elif act == "delete":
+            view = {**view, "deleted": self.takes.trash(name).name}
+        elif act == "undo":
+            self.takes.restore(name)
+            view = {**view, "deleted": ""}
+        elif act == "more":
+            view = {**view, "all": True}
+        yield [self._html(view), view, gr.skip(), wanted]
+
+    def settings_of(self, wanted: tuple[str, float] | None) -> list[Any]:
+        """Give the widgets the settings of a take."""
+        if not wanted:
+            return [gr.skip()] * (len(NAMES) + 1)
+        settings = self.takes.find(wanted[0]).settings
+        gr.Info(translate("takes_set"))
+        return [*(settings.get(name, gr.skip()) for name in NAMES), BY_HAND]
+
+    def measured(self, take: Take, source: dict[str, Any] | None = None) -> Take:
+        """Measure a take, and its recording where it is not measured yet; the note keeps it."""
+        heard = dict(take.heard)
+        if source:
+            heard["a"] = source
+        for side, path in (("a", Path(take.source)), ("b", self.takes.path(take))):
+            if side in heard or not path.is_file():
+                continue
+            try:
+                heard[side] = self._session.listen(path, MEASURED_WITH).result()
+            except ConversionError:
+                continue  # too short to be measured; it can be heard all the same
+        return self.takes.change(take.name, heard=heard)
+
+    def staged(self, take: Take) -> dict[str, Any]:
+        """Return the stage's value: a take and its recording, if that is still there."""
+        heard = take.heard.get("a", {})
+        source = Path(heard.get("heard", take.source))
+        a = track(source, heard) if source.is_file() else None
+        return {"a": a, "b": self._track(take), "play": f"{take.name} {time.time()}"}
+
+    def _track(self, take: Take) -> Track:
+        return track(self.takes.path(take), take.heard.get("b"), take_label(take))
+
+    def _html(self, view: dict[str, Any]) -> str:
+        takes = sorted(self.takes.all(), key=lambda take: not take.is_starred)
+        more = 0 if view["all"] or len(takes) <= SHOWN else len(takes)
+        return take_cards(takes[:SHOWN] if more else takes, view["making"], view["deleted"], more)
