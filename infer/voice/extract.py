@@ -77,13 +77,16 @@ def _find_params(path: Path, weights: Mapping[str, Tensor], num_speakers: int) -
         except UserError as error:
             raise CheckpointError("unusable", file=path, reason=error) from error
     shapes = generator_names(shapes)
-    beside = _read_beside(path)
+    beside, phone = _read_beside(path), shapes.get("enc_p.emb_phone.weight")
     found = []
     for version, groups in _candidates(beside):
         try:
             params = FAMILIES[version].params.from_groups(groups, **changes)
         except (KeyError, TypeError, ValueError):
             continue  # no pitch to leave out, or a config.json that other hands changed
+        first = None if TRAITS[version].own_table else (params.hidden_dim, params.content_dim)
+        if phone != first:
+            continue  # seen without building the network
         if (version, params) not in found and _shapes(version, params, has_posterior) == shapes:
             found.append((version, params))
             if groups is beside:

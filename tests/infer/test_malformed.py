@@ -1,4 +1,4 @@
-"""Hundreds of damaged files for every reader: one line each, soon, and nothing is left behind.
+"""Three hundred damaged files for every reader: one line each, soon, and nothing is left behind.
 
 They are read in processes of their own, with 1 GB of memory to allocate beside what is loaded: a
 reader that dies, hangs or takes too much fails.
@@ -21,6 +21,16 @@ from tests.infer.voice.odd_files import lite_content, odd_voices, saved, spoiled
 ROOT = Path(__file__).resolve().parents[2]
 TINY_HUBERT = ROOT / "tests/golden/hubert_tiny.pt"
 SECONDS = 5.0
+COUNT = 300
+LISTS = [  # of files and addresses, named as sound
+    b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\ngood.wav\n",
+    b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n",
+    b"ffconcat version 1.0\nfile good.wav\n",
+    b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+    b"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'></MPD>",
+    b"[playlist]\nFile1=good.wav\nNumberOfEntries=1\n",
+    b"RTSPtext\r\nrtsp://127.0.0.1/",
+]
 
 READ_ALL = """
 import json, logging, sys, time
@@ -97,19 +107,19 @@ def files(reader: str, folder: Path) -> dict[str, bytes]:
         }
         good = [saved(lite_content()), saved(standard_content())]
         good.append(saved(lite_content(), _use_new_zipfile_serialization=False))
-        return made | {f"{s}.pth": spoiled(good[s % 3], s) for s in range(90)}
+        return made | {f"{s}.pth": spoiled(good[s % 3], s) for s in range(COUNT - len(made))}
     if reader == "state":
         state = saved({"model": standard_content()["weight"], "iteration": 3})
-        return {f"{s}.pth": spoiled(state, s) for s in range(24)}
+        return {f"{s}.pth": spoiled(state, s) for s in range(COUNT)}
     if reader == "hubert":
-        return {f"{s}.pt": spoiled(TINY_HUBERT.read_bytes(), s) for s in range(24)}
+        return {f"{s}.pt": spoiled(TINY_HUBERT.read_bytes(), s) for s in range(COUNT)}
     if reader == "index":
         kinds = ("Flat", "IVF4,Flat", "IVF4,SQ8", "IDMap,Flat", "HNSW8", "PCA8,Flat")
         good = [good_index(folder, kind) for kind in kinds]
-        return {f"{s}.index": spoiled(good[s % len(good)], s // 6) for s in range(120)}
+        return {f"{s}.index": spoiled(good[s % len(good)], s // 6) for s in range(COUNT)}
     good = [(suffix, good_audio(folder, suffix)) for suffix in ENCODERS]
-    made = {}
-    for seed in range(90):
+    made = {f"list{i}{s}": text for i, text in enumerate(LISTS) for s in (".mp3", ".wav", ".m3u8")}
+    for seed in range(COUNT - len(made)):
         suffix, content = good[seed % len(good)]
         made[f"{seed}{suffix}"] = spoiled(content, seed // len(good))
     return made
