@@ -27,6 +27,7 @@ EXPERIMENT_HELP = "experiment folder, e.g. logs/mi"
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 DEFAULT_MINUTES = 15.0
 LAUNCHER = "torch.distributed.run"  # torchrun
+RESTARTS = 100  # of all processes, when one of them or its machine died
 DEVICE_HELP = "torch device: auto, cpu, cuda:0, mps"
 
 
@@ -102,6 +103,12 @@ class TrainOptions(Options):
         within=(0, 1e6),
     )
     batch_size: int = option("clips per step", 8, within=(1, 4096))
+    total_batch: int = option(
+        "clips per step of all processes together, so that they may come and go; 0 = each of them "
+        "takes --batch-size",
+        0,
+        within=(0, 2**20),
+    )
     save_minutes: float = option("minutes between saved states", 2.0, within=(0, 1e6))
     voice_epochs: int = option(
         "keep a voice every so many epochs as <voice>_e<epoch>_s<step>.pth, 0 = only the last",
@@ -125,16 +132,24 @@ class TrainOptions(Options):
         return 0.0 if self.steps or self.epochs else DEFAULT_MINUTES
 
 
-def train_command(options: TrainOptions, processes: int = 0) -> list[str]:
+def train_command(
+    options: TrainOptions, processes: int = 0, machines: str = "", first: str = ""
+) -> list[str]:
     """Return the argv that trains with these options; several processes share the work by torchrun.
 
-    processes: 0 = one for each device that is named.
+    processes: of a machine; 0 = one for each device that is named. machines: how many may take
+    part, e.g. 1:4; then the same line is started on each of them, and first is the address of one
+    of them with a free port, e.g. 10.0.0.1:29400.
     """
     argv = command(options)
     processes = processes or len(options.device.split(","))
-    if processes == 1:
+    if processes == 1 and not machines:
         return argv
-    return [argv[0], "-m", LAUNCHER, "--nproc-per-node", str(processes), *argv[1:]]
+    elastic = [] if not machines else [
+        "--nnodes", machines, "--max-restarts", str(RESTARTS), "--rdzv-backend", "c10d",
+        "--rdzv-endpoint", first, "--rdzv-id", options.experiment.name,
+    ]  # fmt: skip
+    return [argv[0], "-m", LAUNCHER, *elastic, "--nproc-per-node", str(processes), *argv[1:]]
 
 
 @dataclass(frozen=True, kw_only=True)

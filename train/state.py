@@ -51,6 +51,7 @@ class TrainState:
     best_step: int = 0
     clips: str = ""  # which clips in which batches, as a check number
     saved_step: int = -1  # the step on the disk
+    in_step: bool = False  # the networks are being changed
     pairs: list[int] = field(default_factory=list)  # steps of ours on the disk, the newest last
     scaler: torch.amp.GradScaler | None = None  # of float16 gradients
     learning_rate: float = 0.0  # as configured

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,12 +71,14 @@ def _train(options: TrainOptions) -> Path:
             curves.losses(run.state.step, losses)
 
         def keep() -> None:
+            if run.state.in_step:
+                return  # an error, and a stop that came after it: one network is a step ahead
             if run.state.step != run.state.saved_step or not voice.exists():
                 _keep(run, experiment, voice, curves)
 
         try:
             _loop(run, options, voice, note, keep)
-        except KeyboardInterrupt:  # it stops between steps; an error may stop in one: not saved
+        except KeyboardInterrupt:  # it stops between steps; an error is not saved
             keep()
             raise
         keep()
@@ -84,6 +87,10 @@ def _train(options: TrainOptions) -> Path:
 
 def _open(experiment: Experiment, options: TrainOptions) -> Training:
     """Open the run of an experiment, after its list of clips is written."""
+    size = options.total_batch or options.batch_size * processes.count()
+    if size < processes.count():
+        raise WorkerError("few_clips", size=size, processes=processes.count())
+    options = replace(options, batch_size=size)
     groups = experiment.read_config()
     way, model = recipe(groups["version"]), groups["model"]
     if processes.count() > 1 and not way.averages_gradients:
@@ -102,7 +109,19 @@ def _open(experiment: Experiment, options: TrainOptions) -> Training:
         line = printable(train_command(replace(options, device="auto"), gpus))
         logger.info("%d GPUs are here; this uses all of them: %s", gpus, line)
     torch.manual_seed(options.seed)
-    return way.open(experiment, groups, clips, options, device)
+    run = way.open(experiment, groups, clips, options, device)
+    if processes.count() > 1 and not processes.agree(_check_number(run.state)):
+        raise WorkerError("states_differ", folder=experiment.root)
+    return run
+
+
+def _check_number(state: TrainState) -> int:
+    """A number that two processes have in common when they go on from the same state."""
+    number = state.step
+    for network in (state.synthesizer, state.discriminators):
+        for weights in network.parameters():
+            number = zlib.crc32(weights.detach().cpu().contiguous().numpy(), number)
+    return number
 
 
 def _keep(run: Training, experiment: Experiment, voice: Path, curves: Curves) -> None:
@@ -225,7 +244,10 @@ def _batches(run: Training) -> Iterator[Any]:
 def _step(run: Training, batch: Any, options: TrainOptions) -> dict[str, torch.Tensor | float]:
     """Update both networks; WorkerError where the memory does not suffice for it."""
     try:
-        return run.train_step(batch)
+        run.state.in_step = True
+        losses = run.train_step(batch)
+        run.state.in_step = False
+        return losses
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -77,13 +77,16 @@ class Utterances:
 
 @dataclass
 class UtteranceSet:
-    """The clips of an experiment; batches are shared by processes, this one is number rank."""
+    """The clips of an experiment; batches are shared by processes, this one is number rank.
+
+    The batches are the same for any number of processes.
+    """
 
     clips: list[Clip]
     params: StandardParams
     spectrogram: SpectrogramParams
     segment_frames: int
-    batch_size: int  # of one process
+    batch_size: int  # of all processes together
     seed: int
     processes: int = 1
     rank: int = 0
@@ -116,18 +119,17 @@ class UtteranceSet:
     @property
     def check(self) -> str:
         """A number that changes when an epoch has other batches."""
-        size = self.batch_size * self.processes
-        return f"{zlib.crc32(repr((self.seed, size, [c.name for c in self.clips])).encode()):08x}"
+        told = self.seed, self.batch_size, [clip.name for clip in self.clips]
+        return f"{zlib.crc32(repr(told).encode()):08x}"
 
     @property
     def steps_per_epoch(self) -> int:
-        size = self.batch_size * self.processes
-        return sum(-(-len(bucket) // size) for bucket in self._buckets.values())
+        return sum(-(-len(bucket) // self.batch_size) for bucket in self._buckets.values())
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The clips of each batch of an epoch, by number; a bucket's last batch is filled up."""
         random = np.random.default_rng([self.seed, 1, epoch])
-        size, batches = self.batch_size * self.processes, []
+        size, batches = self.batch_size, []
         for _, bucket in sorted(self._buckets.items()):
             shuffled = random.permutation(bucket)
             batches += np.array_split(

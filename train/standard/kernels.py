@@ -15,12 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from infer.models.ops import Kernel
+from train import processes
 
 
 @contextmanager
 def prepared_kernels(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Let the convolutions of a network use kernels of a type, computed on entry."""
-    convolutions = [module for module in network.modules() if hasattr(module, "prepared")]
+    """Let the convolutions of a network use kernels of a type, computed on entry.
+
+    Their gradients come together at the end; those of several processes part by part, to be sent.
+    """
+    parts = processes.parts_of(network) if processes.count() > 1 else [network]
+    prepared = [module for part in parts for module in _prepare(part, dtype)]
+    try:
+        yield
+    finally:
+        for module in prepared:
+            module.prepared = None
+
+
+def _prepare(part: nn.Module, dtype: torch.dtype) -> list[nn.Module]:
+    """Give the convolutions of a part their kernels; returns the convolutions."""
+    convolutions = [module for module in part.modules() if hasattr(module, "prepared")]
     tensors: list[Tensor] = []
     for module in convolutions:
         tensors += [module.weight_v, module.weight_g] if hasattr(module, "weight_v") else [
@@ -32,11 +47,7 @@ def prepared_kernels(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     weights = [next(made) for _ in convolutions]
     for module, weight in zip(convolutions, weights, strict=True):
         module.prepared = Kernel(weight, None if module.bias is None else next(made))
-    try:
-        yield
-    finally:
-        for module in convolutions:
-            module.prepared = None
+    return convolutions
 
 
 class _Kernels(torch.autograd.Function):

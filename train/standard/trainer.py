@@ -48,16 +48,22 @@ class StandardTrainer:
     device: torch.device
     dtype: torch.dtype  # of the networks' products; losses and weights are float32
     parts: int = 1  # that a batch is computed in, to fit the memory
+    batch_size: int = 0  # of all processes together, 0 = this is the only one
     gradient_norms: dict[str, Tensor] = field(default_factory=dict)
     mel: MelSpectrogram = field(init=False)
+    sums: dict[str, processes.GradientSums] = field(init=False)
 
     def __post_init__(self) -> None:
         self.mel = MelSpectrogram(self.spectrogram, self.device)
+        self.sums = {
+            name: processes.GradientSums(getattr(self.state, name))
+            for name in ("discriminators", "synthesizer")
+        }
 
     def train_step(self, batch: Utterances) -> dict[str, Tensor | float]:
         """Update both networks; returns the weighted losses by name, of no dimension."""
         state, batch = self.state, batch.to(self.device)
-        items = len(batch) * processes.count()  # each process has as many
+        items = self.batch_size or len(batch)
         frames = processes.total(batch.lengths.sum())
         rate = self.settings["learning_rate"] * self.settings["lr_decay"] ** state.epoch
         losses: dict[str, Tensor] = {}
@@ -107,6 +113,7 @@ class StandardTrainer:
         networks = self.state.discriminators
         networks.zero_grad(set_to_none=True)
         kept, terms, is_whole = [], [], self.parts == 1
+        self.sums["discriminators"].begin(is_whole)
         for part in batch.parts(self.parts):
             with torch.set_grad_enabled(is_whole):
                 output = self._synthesize(part)
@@ -133,6 +140,7 @@ class StandardTrainer:
         """Leave the synthesizer's gradient; fake: what discriminator_step returned."""
         weights, networks = self.settings["loss_weights"], self.state.discriminators
         self.state.synthesizer.zero_grad(set_to_none=True)
+        self.sums["synthesizer"].begin(is_whole=self.parts == 1)
         names = ("mel", "kl", "feature_matching", "adversarial")
         sums = []
         networks.requires_grad_(False)
@@ -188,7 +196,7 @@ class StandardTrainer:
     ) -> None:
         """Step an optimiser; a gradient that is not finite is left out."""
         scaler = self.state.scaler
-        processes.sum_gradients(network.parameters())
+        self.sums[name].finish()
         if scaler is not None:
             scaler.unscale_(optimizer)
         gradients = [p.grad for p in network.parameters() if p.grad is not None]

@@ -107,7 +107,10 @@ def open_training(
     options: TrainOptions,
     device: torch.device,
 ) -> StandardTraining:
-    """Networks and state: continued, else from a base model, else new."""
+    """Networks and state: continued, else from a base model, else new.
+
+    options.batch_size: of all processes together.
+    """
     version, settings = groups["version"], groups["train"]
     kind, spectrogram = family(version), SpectrogramParams.from_data(groups["data"])
     params = kind.params.from_groups(groups)
@@ -120,7 +123,8 @@ def open_training(
     if dtype == torch.float16:
         state.scaler = torch.amp.GradScaler(device.type)
     if device.type == "cuda":
-        _report_memory(device, options.batch_size, dtype, params.sample_rate)
+        share = -(-options.batch_size // processes.count())
+        _report_memory(device, share, dtype, params.sample_rate)
     if not resume(state, experiment, utterances.steps_per_epoch):
         _start(state, options, kind.base, params)
     if state.epoch_step and state.clips != utterances.check:
@@ -128,8 +132,9 @@ def open_training(
         state.epoch_step = 0
     state.clips = utterances.check
     trainer = StandardTrainer(
-        state, settings, spectrogram, utterances.steps_per_epoch, device, dtype
-    )
+        state, settings, spectrogram, utterances.steps_per_epoch, device, dtype,
+        batch_size=options.batch_size,
+    )  # fmt: skip
     return StandardTraining(trainer, utterances, params, version)
 
 
@@ -193,7 +198,7 @@ def _check_kept_spectrograms(experiment: Experiment, params: SpectrogramParams) 
         for file in folder.glob("*.spec.pt")
     ]
     for file in stale:
-        file.unlink()
+        file.unlink(missing_ok=True)  # another machine that shares the folder was faster
     if stale:
         logger.info("%d spectrograms had other constants and are computed anew", len(stale))
     write_json(path, wanted)

@@ -76,8 +76,9 @@ def test_a_batch_is_aligned_and_padded_behind_the_end(experiment: Experiment) ->
 
 def test_processes_share_a_batch_with_its_random_numbers(experiment: Experiment) -> None:
     whole = utterances(experiment, 4).batch(2, 1, 9)
-    shares = [utterances(experiment, 2, processes=2, rank=rank).batch(2, 1, 9) for rank in (0, 1)]
-    crops = sorted([*shares[0].crop.tolist(), *shares[1].crop.tolist()])
+    shares = [utterances(experiment, 4, processes=3, rank=rank).batch(2, 1, 9) for rank in range(3)]
+    assert [len(share) for share in shares] == [2, 1, 1]
+    crops = sorted(crop for share in shares for crop in share.crop.tolist())
     assert crops == sorted(whole.crop.tolist()) and len(set(crops)) == 4
 
 

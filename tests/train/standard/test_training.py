@@ -140,32 +140,6 @@ def test_precision_is_what_the_device_can_do() -> None:
         pick_precision("fp16", cpu)
 
 
-def test_two_processes_have_the_gradients_of_one_with_both_batches(
-    experiment: Experiment, root: Path
-) -> None:
-    """torchrun with Gloo: each takes half of every batch; one process takes all of it."""
-    states = []
-    for processes, batch_size in ((1, 4), (2, 2)):
-        voice = experiment.root / "voice.pth"
-        options = tiny_options(experiment, steps=1, batch_size=batch_size, voice=voice)
-        argv = train_command(options, processes)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        ran = subprocess.run(argv, cwd=root, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.count("train 1/1") >= 1
-        paths = experiment.generator_state(1), experiment.discriminator_state(1)
-        moments = [torch.load(path, weights_only=True)["optimizer"]["state"] for path in paths]
-        # after one step the first moment is a fifth of the gradient
-        states.append([m["exp_avg"] for state in moments for m in state.values()])
-        for path in [*paths, voice]:
-            path.unlink()
-    assert len(states[0]) > 300
-    for joined, averaged in zip(*states, strict=True):
-        size = float(joined.abs().max())
-        assert torch.allclose(joined, averaged, rtol=1e-3, atol=1e-6 + 1e-4 * size)
-    assert any(float(gradient.abs().max()) > 1e-3 for gradient in states[0])
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 def test_two_processes_stop_between_the_same_steps_and_go_on(
