@@ -24,7 +24,7 @@ class Source:
 
     number: first part of its clips' names. clips: how many were written, None = not finished yet.
     reason: why it (or a part of it) is left out, "" = nothing to say. clip_seconds: that it was cut
-    to.
+    to. denoise: whether its noise was taken out.
     """
 
     path: str
@@ -36,6 +36,7 @@ class Source:
     seconds: float = 0.0
     reason: str = ""
     clip_seconds: float = CLIP_SECONDS  # in older files too, which do not say it
+    denoise: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,9 @@ class PreprocessOptions(Options):
         None,
     )
     use_f0: bool = option("the voice follows the melody; only v1 and v2 can do without", True)
+    denoise: bool = option(
+        "take noise out of the recordings first; needs requirements-songs.txt", False
+    )
     reuse: Path | None = option(
         "experiment whose f0 and features are copied for the clips that are the same", None
     )

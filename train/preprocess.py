@@ -19,6 +19,8 @@ import soundfile
 
 from config import replacing
 from errors import UserError
+from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
+from infer.audio.denoise import denoise_to
 from infer.audio.filters import high_pass_causal
 from infer.audio.reader import AudioError, AudioReader
 from infer.audio.resampling import resample
@@ -94,7 +96,7 @@ def cut_recording(source: Source, options: PreprocessOptions) -> Source:
     left_out: Counter[str] = Counter()
     num_clips, num_samples = 0, 0
     try:
-        for raw, filtered in _sections(Path(source.path), rate):
+        for raw, filtered in _sections(Path(source.path), rate, options.denoise):
             for start, length in _clips(filtered, rate, options.clip_seconds):
                 clip = filtered[start : start + length]
                 if reason := find_fault(clip, raw[start : start + length], rate):
@@ -141,12 +143,15 @@ def _clips(audio: np.ndarray, sample_rate: int, clip_seconds: float) -> Iterator
             yield start + offset, clip_length
 
 
-def _sections(path: Path, sample_rate: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _sections(
+    path: Path, sample_rate: int, without_noise: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield a recording in sections of SECTION_SECONDS: (N,) as it is, and high-passed."""
     blocks: list[np.ndarray] = []
     lead = np.zeros(0, np.float32)
-    with AudioReader(path, sample_rate) as reader:
-        for block in reader.blocks():
+    with AudioReader(path, DENOISE_RATE if without_noise else sample_rate) as reader:
+        read = reader.blocks()
+        for block in denoise_to(read, sample_rate) if without_noise else read:
             blocks.append(block)
             if sum(map(len, blocks)) >= SECTION_SECONDS * sample_rate:
                 raw = np.concatenate(blocks)
@@ -242,7 +247,7 @@ def _plan(
         size, modified = _size_and_time(path)
         fresh = Source(
             str(path), 0, size, modified,
-            speaker=options.speaker, clip_seconds=options.clip_seconds,
+            speaker=options.speaker, clip_seconds=options.clip_seconds, denoise=options.denoise,
         )  # fmt: skip
         known = sources.get(str(path))
         if known and (known.size, known.modified) != (size, modified):
@@ -250,10 +255,11 @@ def _plan(
             experiment.forget_source(known)
             known = None
         is_cut = known and known.clips and str(known.number) in on_disk
-        if is_cut and known.clip_seconds == options.clip_seconds:
+        cut_as = (known.clip_seconds, known.denoise) if known else None
+        if is_cut and cut_as == (options.clip_seconds, options.denoise):
             finished.append(replace(known, speaker=options.speaker))
             continue
-        if known:  # stopped half-way, of no use last time, or cut to another length
+        if known:  # stopped half-way, of no use last time, or cut in another way
             experiment.remove_clips(known.number)
             todo.append(replace(fresh, number=known.number))
         else:

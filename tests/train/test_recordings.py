@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from infer.audio.resampling import resample
 from train.experiment import Experiment
 from train.options import PreprocessOptions
 from train.preprocess import preprocess
@@ -142,3 +144,29 @@ def test_another_clip_length_cuts_again(tmp_path: Path) -> None:
     times = [experiment.target_wav(clip).stat().st_mtime_ns for clip in experiment.clips()]
     preprocess(replace(options, clip_seconds=1.5))
     assert times == [experiment.target_wav(c).stat().st_mtime_ns for c in experiment.clips()]
+
+
+def test_noise_is_taken_out_before_cutting_and_another_choice_cuts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(5), RATE)
+    options = PreprocessOptions(experiment=tmp_path / "mi", dataset=tmp_path / "a.wav")
+    experiment, heard = Experiment(options.experiment), []
+
+    def fake(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        for block in blocks:
+            heard.append(len(block))
+            yield resample(block, 48000, rate) * np.hanning(len(block) // 2).astype(np.float32)
+
+    monkeypatch.setattr("train.preprocess.denoise_to", fake)
+
+    def cut(denoise: bool) -> list[bytes]:
+        preprocess(replace(options, denoise=denoise))
+        return [experiment.target_wav(clip).read_bytes() for clip in experiment.clips()]
+
+    plain = cut(False)
+    assert not heard
+    clean = cut(True)
+    assert sum(heard) == 5 * 48000 and clean != plain
+    assert cut(True) == clean and sum(heard) == 5 * 48000  # done already
+    assert cut(False) == plain

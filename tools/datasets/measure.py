@@ -235,6 +235,13 @@ class _Bands:
         return fingerprint(np.concatenate(self._print_bands))
 
 
+def snr_of(audio: np.ndarray) -> float:
+    """Speech over noise in dB of (N,) samples at 16 kHz."""
+    bands = _Bands()
+    bands.push(audio, len(audio) // HOP_LENGTH)
+    return bands.snr()
+
+
 def signal_to_noise(power: np.ndarray) -> float:
     """Speech over noise in dB, from (T, bands) power; 0 where there is nothing to hear.
 

@@ -39,6 +39,7 @@ class Settings:
     lite is trained for minutes, v1 and v2 for epochs. device: as torch names it, several with
     commas. parent: experiment that this one branches from, "" = a base model; parent_step: which of
     its saved states, 0 = the newest. embedder: content encoder of v1 and v2, "" = the usual one.
+    denoise: take noise out of the recordings first.
     """
 
     kind: str = "lite 24k"
@@ -53,6 +54,7 @@ class Settings:
     parent: str = ""
     parent_step: int = 0
     embedder: str = ""
+    denoise: bool = False
 
     @property
     def version(self) -> str:
@@ -151,6 +153,7 @@ def commands(experiment: Experiment, settings: Settings) -> list[Options]:
             version=settings.version,
             sample_rate=settings.sample_rate,
             processes=settings.processes,
+            denoise=settings.denoise,
             embedder=(traits(settings.version).takes_embedders and settings.embedder) or None,
         ),
         ExtractF0Options(experiment=folder, method=settings.f0_method, device=device),

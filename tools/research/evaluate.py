@@ -53,6 +53,7 @@ class EvaluateOptions(Options):
         "loudness: 0 = the source's, 1 = the voice's", ConvertOptions.rms_mix_rate, within=(0, 1)
     )
     f0_method: str = option("f0 method of the conversion", default_f0_method)
+    denoise: bool = option("take noise out of the sources first", False)
     limit: int = option("clips of each folder, evenly spaced", 16, within=(1, 10_000))
     memory: Path = option("what the judges said of recordings", config.LOGS / "judgements.json")
     threads: int = option("CPU threads, 0 = torch's own choice", 1, within=(0, 1024))
@@ -140,6 +141,7 @@ def _conversion(
         index_rate=options.index_rate,
         rms_mix_rate=options.rms_mix_rate,
         f0_method=options.f0_method,
+        denoise=options.denoise,
     )
 
 

@@ -10,6 +10,7 @@ import soundfile
 
 from infer.f0 import load_f0_method
 from tools.convert.listen import LOUDNESS_RATE, PLOT_POINTS, listen, loudness_db, match_loudness_of
+from tools.web.tabs.convert_settings import SettingsPanel
 
 
 def tone(seconds: float, hertz: float, rate: int, level: float = 1.0) -> np.ndarray:
@@ -64,3 +65,17 @@ def test_copies_of_a_loud_and_a_quiet_recording_are_equally_loud(
     assert changes[0] == 0 and changes[1] < -15
     levels = [listen(path, load_f0_method("pm"))["loudness_db"] for path in targets]
     assert levels[0] == pytest.approx(levels[1], abs=0.2)
+
+
+def test_a_noisy_recording_is_measured_and_the_page_offers_to_take_the_noise_out(
+    english: Path, tmp_path: Path
+) -> None:
+    speech, rate = soundfile.read(english)
+    noise = np.random.default_rng(0).normal(0, speech.std() * 10 ** (-10 / 20), len(speech))
+    soundfile.write(tmp_path / "noisy.wav", 0.5 * (speech + noise), rate)
+    method, panel = load_f0_method("pm"), SettingsPanel.__new__(SettingsPanel)
+    clean, noisy = (listen(path, method) for path in (english, tmp_path / "noisy.wav"))
+    assert noisy["snr"] == pytest.approx(10, abs=3) and clean["snr"] > 25
+    facts = {"f0_median": {"0": 190.0}}
+    said = [panel.fit_pitch(facts, heard, 0, "speech")[0] for heard in (clean, noisy)]
+    assert "noise" not in said[0] and "Take noise out first" in said[1]

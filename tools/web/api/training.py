@@ -46,6 +46,7 @@ class TrainEndpoints:
         parent: str = DEFAULTS.parent,
         parent_step: int = DEFAULTS.parent_step,
         embedder: str = DEFAULTS.embedder,
+        denoise: bool = DEFAULTS.denoise,
     ) -> dict[str, Any]:
         """Train a voice from recordings, index and test included; gives how far it is.
 
@@ -65,12 +66,13 @@ class TrainEndpoints:
             parent: experiment that this one branches from
             parent_step: which of its saved states, 0 = the newest
             embedder: content encoder of v1 and v2, empty = the usual one
+            denoise: take noise out of the recordings first
         """
         settings = Settings(
             kind=kind, dataset=dataset, minutes=float(minutes), epochs=int(epochs), device=device,
             batch_size=int(batch_size), processes=int(processes), f0_method=f0_method,
             save_minutes=float(save_minutes), parent=parent, parent_step=int(parent_step),
-            embedder=embedder,
+            embedder=embedder, denoise=bool(denoise),
         )  # fmt: skip
         if kind not in kinds():
             raise UserError("choice", flag="kind", value=repr(kind), known=kinds())

@@ -12,6 +12,7 @@ import gradio as gr
 from infer.f0 import FITTING_SEMITONES, fitting_semitones
 from infer.options import AUDIO_FORMATS, ConvertOptions
 from options import default_of
+from tools.datasets.report import NOISY_SNR
 from tools.machine import hardware
 from tools.voices import choices
 from tools.voices.presets import delete_preset, read_presets, save_preset
@@ -22,7 +23,7 @@ from tools.web.i18n import translate
 OPTIONS = {item.name: item for item in fields(ConvertOptions)}
 NAMES = (  # of the settings, in the order in which their widgets stand
     "semitones", "f0_method", "index", "index_rate", "protect", "rms_mix_rate", "resample_rate",
-    "format", "speaker", "device", "seed",
+    "format", "denoise", "speaker", "device", "seed",
 )  # fmt: skip
 RATES = (16000, 22050, 24000, 32000, 40000, 44100, 48000)  # Hz
 SPEECH, SINGING, BY_HAND = PITCHES = ("speech", "singing", "hand")  # ways to the shift
@@ -93,6 +94,9 @@ class SettingsPanel:
         rates = [(text("rate_own"), 0), *((f"{rate / 1000:g} kHz", rate) for rate in RATES)]
         widgets["resample_rate"] = self._dropdown("resample_rate", rates, 0)
         widgets["format"] = self._dropdown("format", AUDIO_FORMATS[1:], "wav")
+        widgets["denoise"] = gr.Checkbox(
+            default_of(OPTIONS["denoise"]), label=text("denoise"), info=text("denoise_info")
+        )
         widgets["speaker"] = self._dropdown("speaker", [("0", 0)], 0, visible=False)
         widgets["device"] = self._dropdown("device", ["auto", "cpu"], default_of(OPTIONS["device"]))
         widgets["seed"] = gr.Number(
@@ -158,8 +162,21 @@ class SettingsPanel:
     ) -> tuple[str, Any]:
         """Set the shift that brings the recording to the voice, unless it was set by hand.
 
-        way: of PITCHES. Returns what is said of it and the slider's update.
+        way: of PITCHES. Returns what is said of it, and of the recording's noise, and the slider's
+        update.
         """
+        said, shift = self._fitted(facts, measured, speaker, way)
+        if measured and measured["snr"] < NOISY_SNR:
+            said += " " + translate("suggestion_denoise", snr=round(measured["snr"]))
+        return said, shift
+
+    def _fitted(
+        self,
+        facts: dict[str, Any] | None,
+        measured: dict[str, Any] | None,
+        speaker: int,
+        way: str,
+    ) -> tuple[str, Any]:
         source_hz = measured["f0_median"] if measured else 0
         voice_hz = facts["f0_median"].get(str(speaker), 0) if facts else 0
         if measured and not source_hz:

@@ -58,7 +58,7 @@ class TrainTab:
         self.settings = [
             self.kind, self.dataset, self.minutes, self.epochs, self.device, self.batch_size,
             self.processes, self.f0_method, self.save_minutes, self.parent, self.parent_step,
-            self.embedder,
+            self.embedder, self.denoise,
         ]  # fmt: skip
         self._connect(frame)
 
@@ -85,6 +85,9 @@ class TrainTab:
         self.added = gr.HTML(elem_classes="quiet")
         self.check = gr.Button(text("check_dataset"), size="sm")
         self.report = gr.HTML()
+        self.denoise = gr.Checkbox(
+            DEFAULTS.denoise, label=text("train_denoise"), info=text("train_denoise_info")
+        )
 
     def _build_training(self) -> None:
         text = self._text
