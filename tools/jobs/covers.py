@@ -42,10 +42,11 @@ class CoverJob:
 
     @property
     def parts(self) -> dict[str, Path]:
-        """What can be heard, by name."""
+        """What can be heard, by name; a stage may have made room for others."""
         parts = self.made.get("parts", {})
         assert isinstance(parts, dict)
-        return {name: config.ROOT / path for name, path in parts.items()}
+        found = {name: config.ROOT / path for name, path in parts.items()}
+        return {name: path for name, path in found.items() if path.is_file()}
 
 
 class Covers:

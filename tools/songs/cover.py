@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from infer.retrieval import find_index
 from infer.voice.header import VoiceHeader, read_header
 from tools.songs import lead
 from tools.songs.effects import Compressor, DeEsser, Effect, HighPass, Limiter, Reverb, through
+from tools.songs.kept import forget_oldest
 from tools.songs.loudness import ABSOLUTE_GATE, Meter, db_to_gain, decibels
 from tools.songs.options import CoverOptions
 from tools.songs.pitch import PitchShifter
@@ -39,6 +41,7 @@ from tools.songs.stages import (
 )
 from tools.songs.video import VIDEO_SUFFIXES, VideoWriter
 
+DRY_STEMS = ("dry", "noreverb", "no_reverb", "no reverb")  # names of vocals without their room
 PEAK_DB = -1.0  # true peaks of a cover stay below, so that players and coders do not clip
 OnProgress = Callable[[float], None]
 
@@ -89,12 +92,14 @@ def make_cover(options: CoverOptions, tell: Tell | None = None) -> Cover:
     if header.problem:
         raise CheckpointError("not_a_voice", file=options.voice, reason=header.problem)
 
-    clean = _denoised(song.vocals, stages) if options.denoise else song.vocals
+    clean = _dereverbed(options, song.vocals, stages) if options.dereverb else song.vocals
+    clean = _denoised(clean, stages) if options.denoise else clean
     semitones = _semitones(options, clean, header, stages)
     converted = _convert(options, clean, voice, header, semitones, stages)
     accompaniment = _transposed(options, song, stages)
     placed, levels = _place(options, song, converted, stages)
     accompaniment_lufs = _mix(options, song, accompaniment, placed, levels, tell)
+    forget_oldest(options.keep_gb, stages.used)
     return Cover(
         options.output, stages.folder,
         {
@@ -142,6 +147,8 @@ def _separate(options: CoverOptions, folder: Path, on_progress: OnProgress) -> N
 
     assert options.input is not None
     separator = load_separator(options.separator, options.weights, options.device)
+    if "vocals" not in separator.stems:
+        raise UserError("no_stem", stem="vocals", known=list(separator.stems))
     device, rate = config.pick_device(options.device), separator.sample_rate
     number = separator.stems.index("vocals")
     drums = separator.stems.index("drums") if "drums" in separator.stems else None
@@ -155,7 +162,7 @@ def _separate(options: CoverOptions, folder: Path, on_progress: OnProgress) -> N
         for stems in separate(
             separator,
             map(song.add, reader.blocks()),
-            lambda: memory.give_back(device),
+            partial(memory.give_back, device),
             memory.is_out_of_memory,
         ):
             whole = song.take(stems.shape[1])
@@ -183,6 +190,36 @@ class _Waiting:
         """Return the next ones, fewer where there are no more."""
         taken, self._held = self._held[:count], self._held[count:]
         return taken
+
+
+def _dereverbed(options: CoverOptions, vocals: Sound, stages: Stages) -> Sound:
+    """The vocals without their room, in stereo."""
+    assert options.dereverb is not None
+
+    def work(folder: Path, on_progress: OnProgress) -> None:
+        from infer import memory
+        from tools.songs.separation import load_separator
+        from tools.songs.separation.overlap import separate
+
+        separator = load_separator("roformer", options.dereverb, options.device)
+        dry = [name for name in DRY_STEMS if name in separator.stems]
+        if not dry:
+            raise UserError("no_stem", stem=DRY_STEMS[0], known=list(separator.stems))
+        number, rate, done = separator.stems.index(dry[0]), separator.sample_rate, 0
+        device = config.pick_device(options.device)
+        with (
+            AudioReader(vocals.path, rate, channels=2) as reader,
+            float_wav(folder / "vocals.wav", rate) as file,
+        ):
+            give_back = partial(memory.give_back, device)
+            for stems in separate(separator, reader.blocks(), give_back, memory.is_out_of_memory):
+                file.write(stems[number])
+                done += stems.shape[1]
+                if reader.seconds:
+                    on_progress(done / rate / reader.seconds)
+
+    sources = [vocals, open_sound(options.dereverb)]
+    return stages.make("dereverb", sources, {}, ["vocals.wav"], work)[0]
 
 
 def _denoised(vocals: Sound, stages: Stages) -> Sound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,9 @@ class CoverOptions(RenderOptions):
     stems: Path | None = option("folder for the cover's stems: voice and accompaniment", None)
     separator: str = option("what separates a song", DEFAULT_SEPARATOR, choices=SEPARATORS)
     weights: Path | None = option("weights of the separator, without it the fetched ones", None)
+    dereverb: Path | None = option(
+        "weights of a RoFormer that takes the room from the vocals before they are converted", None
+    )
     denoise: bool = option("take noise from the vocals before they are converted", False)
     semitones: float | None = option(
         "shift of the lead alone; auto moves it by the octaves that suit the voice",
@@ -43,6 +47,11 @@ class CoverOptions(RenderOptions):
     de_ess: float = option("how much sharp s sounds are softened", 0.0, within=(0, 1))
     compress: float = option("how much loud and soft notes are evened out", 0.0, within=(0, 1))
     reverb: float = option("how much room is added to the lead", 0.0, within=(0, 1))
+    keep_gb: float = option(
+        "GB that stages of all songs may take in results/; those not used for longest go",
+        10.0,
+        within=(0, math.inf),
+    )
     report: Path | None = option("also write what was made to this file, as JSON", None)
     loudness: float | None = option(
         "loudness of the cover in LUFS, without it the song's own", None, within=(-40, -6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +48,7 @@ class Stages:
         self.folder = folder
         self._tell = tell
         self.made: list[str] = []  # names of the stages that had to be made
+        self.used: list[Path] = []  # folders of all
 
     def make(
         self,
@@ -62,8 +64,11 @@ class Stages:
         folder = self.folder / f"{name}-{key}"
         if not folder.is_dir():
             self._make(name, folder, work)
-        elif self._tell:
-            self._tell(name, 1.0)
+        else:
+            os.utime(folder)  # those not used for longest are the first to go
+            if self._tell:
+                self._tell(name, 1.0)
+        self.used.append(folder)
         return [Sound(folder / file, f"{key}/{file}") for file in files]
 
     def _make(

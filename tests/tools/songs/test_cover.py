@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,58 +13,16 @@ import soundfile
 
 import config
 from errors import UserError
-from infer.audio.reader import AudioReader, load
+from tests.tools.songs.song import RATE, delay_ms, loudness, stereo, write_stems
 from tools.cmd import cover as command_line
-from tools.songs import lead
+from tools.songs import kept, lead
 from tools.songs.cover import make_cover
-from tools.songs.loudness import Meter
 from tools.songs.options import CoverOptions
-
-RATE = 44100
-SECONDS = 6.0
-
-
-def stereo(path: Path, rate: int = RATE) -> np.ndarray:
-    """Read a file, (n, 2)."""
-    with AudioReader(path, rate, channels=2) as reader:
-        return np.concatenate(list(reader.blocks()))
-
-
-def loudness(audio: np.ndarray) -> float:
-    meter = Meter(RATE)
-    meter.push(audio)
-    return meter.loudness()
-
-
-def delay_ms(sound: np.ndarray, original: np.ndarray) -> float:
-    """By how much a sound is late, by the peak of the correlation."""
-    size = len(sound) + len(original)
-    spectra = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(original, size))
-    place = int(np.argmax(np.fft.irfft(spectra, size)))
-    return 1000 * (place if place < size / 2 else place - size) / RATE
 
 
 @pytest.fixture(scope="session")
-def stems(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Speech that was laid out as vocals in stereo, and chords with beats."""
-    folder = tmp_path_factory.mktemp("song")
-    speech, _ = load(config.ASSETS / "examples" / "english.flac", RATE)
-    speech = 0.5 * np.tile(speech, 2)[: round(SECONDS * RATE)]
-    speech[round(2.5 * RATE) : round(3.2 * RATE)] = 0  # two phrases
-    room = 0.1 * np.roll(speech, 900)
-    soundfile.write(
-        folder / "vocals.wav", np.stack([speech + room, speech - room], axis=1), RATE, "PCM_24"
-    )
-    seconds = np.arange(len(speech)) / RATE
-    random = np.random.default_rng(0)
-    music = np.zeros((len(speech), 2))
-    for number, hz in enumerate((110, 138.6, 164.8, 220)):
-        music[:, number % 2] += 0.08 * np.sin(2 * np.pi * hz * seconds)
-    beat = np.exp(-np.arange(4000) / 400) * random.normal(size=4000) * 0.3
-    for start in range(0, len(music) - 4000, RATE // 2):
-        music[start : start + 4000] += beat[:, None]
-    soundfile.write(folder / "accompaniment.wav", music, RATE, "PCM_24")
-    return folder / "vocals.wav", folder / "accompaniment.wav"
+def stems(tmp_path_factory: pytest.TempPathFactory, english: Path) -> tuple[Path, Path]:
+    return write_stems(tmp_path_factory.mktemp("song"), english, 6.0)
 
 
 @pytest.fixture(scope="session")
@@ -105,22 +65,20 @@ def test_a_cover_is_in_step_and_its_lead_as_loud_as_the_original(asked: CoverOpt
     assert np.corrcoef(*np.log(np.add(envelopes, 1e-7)))[0, 1] > 0.8
     assert [name for name, share in told if share == 1.0][-1] == "mix"
     assert all(0 <= share <= 1 for _, share in told)
-
-
-def test_a_stage_is_made_once_and_again_when_what_it_is_made_of_changes(
-    asked: CoverOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(config, "RESULTS", tmp_path / "results")
-    first = make_cover(asked)
-    assert first.made == ("listen", "convert", "voice")
-    assert all(path.is_file() for path in first.parts.values())
-    assert make_cover(asked).made == ()
+    # each stage was made once, and is made again when what it is made of changes
+    assert cover.made == ("listen", "convert", "voice")
+    assert all(path.is_file() for path in cover.parts.values())
     assert make_cover(replace(asked, lead_db=3.0)).made == ()
     assert make_cover(replace(asked, reverb=0.3)).made == ("voice",)
-    assert make_cover(replace(asked, seed=1)).made == ("convert", "voice")
     asked.vocals.write_bytes(asked.vocals.read_bytes())  # as old as new: the content counts
     assert make_cover(asked).made == ()
-    assert not list(first.folder.glob(".*"))
+    assert not list(cover.folder.glob(".*"))
+
+
+def test_another_seed_is_another_lead(asked: CoverOptions, untrained_voice: Path) -> None:
+    asked = replace(asked, voice=untrained_voice)
+    assert make_cover(asked).made == ("convert", "voice")  # its pitch is not known: no listening
+    assert make_cover(replace(asked, seed=1)).made == ("convert", "voice")
 
 
 def test_a_cover_that_was_stopped_goes_on_where_it_was(asked: CoverOptions) -> None:
@@ -147,8 +105,8 @@ def test_the_song_can_be_made_louder_and_the_lead_too(asked: CoverOptions) -> No
     assert abs(loudness(voice) - loudness(music) - before - 6) < 0.3
 
 
-def test_the_song_is_transposed_with_its_lead(asked: CoverOptions) -> None:
-    cover = make_cover(replace(asked, transpose=2.0, sides=0.0))
+def test_the_song_is_transposed_with_its_lead(asked: CoverOptions, untrained_voice: Path) -> None:
+    cover = make_cover(replace(asked, voice=untrained_voice, transpose=2.0, sides=0.0))
     assert cover.semitones % 12 == 2
     music = stereo(asked.stems / "accompaniment.wav")
     before = stereo(asked.accompaniment)
@@ -160,10 +118,12 @@ def test_the_song_is_transposed_with_its_lead(asked: CoverOptions) -> None:
     assert len(music) == len(before)
 
 
-def test_drums_keep_their_pitch_and_place(asked: CoverOptions, tmp_path: Path) -> None:
+def test_drums_keep_their_pitch_and_place(
+    asked: CoverOptions, untrained_voice: Path, tmp_path: Path
+) -> None:
     drums = tmp_path / "drums.wav"
     soundfile.write(drums, stereo(asked.accompaniment), RATE, "PCM_24")  # nothing but drums
-    make_cover(replace(asked, transpose=3.0, drums=drums))
+    make_cover(replace(asked, voice=untrained_voice, transpose=3.0, drums=drums))
     music = stereo(asked.stems / "accompaniment.wav")
     assert np.abs(music - stereo(drums)).max() < 1e-4
 
@@ -206,10 +166,32 @@ def test_what_is_missing_or_too_much_is_said(asked: CoverOptions, tmp_path: Path
 def test_the_command_makes_it_and_says_what_it_made(
     asked: CoverOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = f"--vocals {asked.vocals} --accompaniment {asked.accompaniment} --voice {asked.voice}"
     output = tmp_path / "out.flac"
-    assert command_line.main([*argv.split(), "--output", str(output), "--device", "cpu"]) == 0
+    argv = ["--vocals", asked.vocals, "--accompaniment", asked.accompaniment]
+    argv += ["--voice", asked.voice, "--output", output, "--device", "cpu"]
+    assert command_line.main([str(each) for each in argv]) == 0
     told = capsys.readouterr().out
     assert output.is_file()
     assert "convert 100/100 (100%)" in told
     assert "mix 100/100 (100%)" in told
+
+
+def test_stages_beyond_the_limit_go_the_one_not_used_for_longest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "RESULTS", tmp_path)
+    folders = []
+    for hours, song in ((9, "a-1"), (7, "b-2"), (5, "b-2"), (0.1, "c-3")):
+        folders.append(tmp_path / song / f"voice-{len(folders):012x}")
+        folders[-1].mkdir(parents=True)
+        (folders[-1] / "voice.wav").write_bytes(bytes(1000))
+        times = time.time() - 3600 * hours
+        os.utime(folders[-1], (times, times))
+    own = tmp_path / "a-1/voice-of mine"
+    own.mkdir()
+    assert kept.size_of(kept.stage_folders()) == 4000
+    assert kept.forget_oldest(4000e-9, []) == 4000
+    assert kept.forget_oldest(2500e-9, [folders[1]]) == 2000
+    assert [folder.is_dir() for folder in folders] == [False, True, False, True]
+    assert kept.forget_oldest(0, []) == 1000  # what was used within the hour stays
+    assert not (tmp_path / "b-2").exists() and folders[3].is_dir() and own.is_dir()

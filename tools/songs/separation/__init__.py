@@ -11,7 +11,10 @@ from errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-SEPARATORS = {"demucs": "tools.songs.separation.demucs:Demucs"}
+SEPARATORS = {
+    "demucs": "tools.songs.separation.demucs:Demucs",
+    "roformer": "tools.songs.separation.roformer:Roformer",
+}
 DEFAULT_SEPARATOR = "demucs"
 REQUIREMENTS = "requirements-songs.txt"  # what they need beside the program's own packages
 
@@ -19,8 +22,8 @@ REQUIREMENTS = "requirements-songs.txt"  # what they need beside the program's o
 class Separator(Protocol):
     """A network that takes a piece of a song apart.
 
-    sample_rate: Hz it hears. stems: names of what it gives, "vocals" among them. segment: samples
-    it takes at once; least_segment: fewer make no sense.
+    sample_rate: Hz it hears. stems: names of what it gives. segment: samples it takes at once;
+    least_segment: fewer make no sense.
     """
 
     sample_rate: int

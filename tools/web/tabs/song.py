@@ -12,18 +12,19 @@ from errors import UserError
 from infer.options import AUDIO_FORMATS
 from options import default_of
 from tools.jobs.covers import CoverJob, Covers
+from tools.songs.kept import size_of, stage_folders
 from tools.songs.options import CoverOptions
 from tools.songs.video import VIDEO_SUFFIXES
 from tools.voices import choices
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
-from tools.web.units import duration_text
+from tools.web.units import duration_text, size_text
 
 POLL_SECONDS = 1.0
 PRIVATE = {"api_visibility": "private"}
 OPTIONS = {item.name: item for item in CoverOptions.__dataclass_fields__.values()}
-STAGES = ("separate", "denoise", "listen", "convert", "transpose", "voice", "mix")
+STAGES = ("separate", "dereverb", "denoise", "listen", "convert", "transpose", "voice", "mix")
 HEARD = ("vocals", "voice", "accompaniment")  # parts of a cover, in this order
 AUTOMATIC, OCTAVES = "auto", (-24, -12, 0, 12, 24)
 SETTINGS = (
@@ -263,7 +264,9 @@ def _status(job: CoverJob) -> str:
     if job.can_resume:
         return f"<p>{translate('song_stopped')}</p>"
     if not job.is_running:
-        return f"<p>{translate('song_made', **_told(job))}</p>"
+        size, limit = size_text(size_of(stage_folders())), f"{default_of(OPTIONS['keep_gb']):g} GB"
+        kept = translate("song_kept", size=size, limit=limit)
+        return f"<p>{translate('song_made', **_told(job))}</p><p>{kept}</p>"
     if not job.stage:
         return f"<p>{translate('song_waiting')}</p>"
     number = STAGES.index(job.stage) if job.stage in STAGES else 0

@@ -8,35 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 
-from infer.audio.reader import AudioReader, load
+from tests.tools.songs.song import delay_ms, loudness, stereo, write_stems
 from tests.tools.web.conftest import Opens
-from tools.songs.loudness import Meter
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
 
 pytestmark = pytest.mark.usefixtures("shipped_voice")
 
-RATE = 44100
-
 
 @pytest.fixture
 def stems(tmp_path: Path, english: Path) -> tuple[Path, Path]:
-    """Speech as the vocals of a song, and chords with beats below."""
-    speech, _ = load(english, RATE)
-    vocals = 0.5 * np.stack([speech, speech], axis=1)
-    seconds = np.arange(len(speech)) / RATE
-    music = np.stack([0.1 * np.sin(2 * np.pi * hz * seconds) for hz in (110, 164.8)], axis=1)
-    beat = 0.3 * np.exp(-np.arange(4000) / 400) * np.random.default_rng(0).normal(size=4000)
-    for start in range(0, len(music) - 4000, RATE // 2):
-        music[start : start + 4000] += beat[:, None]
-    for name, sound in (("my vocals", vocals), ("the rest", music)):
-        soundfile.write(tmp_path / f"{name}.wav", sound, RATE, "PCM_24")
-    return tmp_path / "my vocals.wav", tmp_path / "the rest.wav"
+    return write_stems(tmp_path, english, 6.0)
 
 
 @pytest.fixture
@@ -47,24 +32,6 @@ def results(data: Path) -> Iterator[Path]:
     yield folder
     for path in set(folder.glob("*")) - before:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def stereo(path: Path) -> np.ndarray:
-    with AudioReader(path, RATE, channels=2) as reader:
-        return np.concatenate(list(reader.blocks()))
-
-
-def loudness(audio: np.ndarray) -> float:
-    meter = Meter(RATE)
-    meter.push(audio)
-    return meter.loudness()
-
-
-def delay_ms(sound: np.ndarray, original: np.ndarray) -> float:
-    size = len(sound) + len(original)
-    spectra = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(original, size))
-    place = int(np.argmax(np.fft.irfft(spectra, size)))
-    return 1000 * (place if place < size / 2 else place - size) / RATE
 
 
 def open_songs(opened: Opens, language: str = "en-US", name: str = "Songs") -> Any:
