@@ -92,6 +92,10 @@ class Session:
         """Measure melody and loudness of a recording, see tools.convert.listen."""
         return self._ask({"do": "listen", "path": str(path), "f0_method": f0_method})
 
+    def melody(self, path: Path, f0_method: str) -> Request:
+        """Measure the melody of a whole recording, see tools.convert.listen."""
+        return self._ask({"do": "melody", "path": str(path), "f0_method": f0_method})
+
     def match(self, paths: Sequence[Path], targets: Sequence[Path]) -> Request:
         """Write copies of recordings, all as loud as the quietest."""
         names = [[str(path) for path in listed] for listed in (paths, targets)]

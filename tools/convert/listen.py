@@ -51,6 +51,13 @@ def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
     }
 
 
+def melody(path: Path, f0_method: F0Method) -> list[float]:
+    """Return f0 of a whole recording in Hz, 100 a second, 0 = unvoiced. Raises AudioError."""
+    with AudioReader(path, SAMPLE_RATE) as reader:
+        audio = np.concatenate(list(reader.blocks()))
+    return [round(float(hz), 1) for hz in f0_method(high_pass(audio, SAMPLE_RATE))]
+
+
 def loudness_db(audio: np.ndarray) -> float:
     """Loudness in LUFS of (N,) samples at LOUDNESS_RATE, gated, as ITU-R BS.1770 measures it."""
     weighted = sosfilt(K_WEIGHTING, audio.astype(np.float64))

@@ -5,6 +5,7 @@ Requests, one a line on standard input:
   {"id": 2, "do": "convert", "arguments": [...]}  arguments of tools.cmd.infer_cli
   {"id": 2, "do": "index_rates", "arguments": [...]}  arguments of tools.cmd.index_rates
   {"id": 3, "do": "listen", "path": PATH, "f0_method": NAME}      melody and loudness
+  {"id": 3, "do": "melody", "path": PATH, "f0_method": NAME}      melody of the whole, 100 a second
   {"id": 4, "do": "match", "paths": [...], "targets": [...]}     copies of the same loudness
   {"id": 2, "do": "cancel"}                       give up request 2, waiting or running
 Replies, one a line on what was standard output: {"id": 2, "progress": 0..1}, any number of times,
@@ -91,12 +92,14 @@ class Worker:
 
     def _work(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
         from tools.convert.index_rates import compare_index_rates
-        from tools.convert.listen import listen, match_loudness_of
+        from tools.convert.listen import listen, match_loudness_of, melody
 
         if request["do"] == "load":
             return _describe(self._voice(Path(request["voice"]), "auto"))
         if request["do"] == "listen":
             return listen(Path(request["path"]), _f0_method(request["f0_method"]))
+        if request["do"] == "melody":
+            return {"f0": melody(Path(request["path"]), _f0_method(request["f0_method"]))}
         if request["do"] == "match":
             paths, targets = ([Path(path) for path in request[key]] for key in ("paths", "targets"))
             return {"changes_db": match_loudness_of(paths, targets)}

@@ -9,20 +9,24 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import config
 from config import replacing
 from errors import UserError
+from infer.f0.curve import write_curve
 from tools.records import record
 
 NOTES, TRASH = ".takes", "trash"  # in results/, and in there
-SUFFIX = ".json"
+SUFFIX, CURVE = ".json", ".csv"
 
 
 @dataclass(frozen=True)
 class Take:
     """One result in results/. voice, source: files as they were then, perhaps gone.
 
-    settings: option names and values; made: seconds since 1970; part: the seconds that were made
+    settings: option names and values; made: seconds since 1970; is_drawn: whether its melody was
+    drawn by hand; part: the seconds that were made
     again, of the result `into`; heard: melody and loudness, as `tools.convert.listen` describes
     them, of the recording ("a") and of the result ("b"), once they are known.
     """
@@ -33,6 +37,7 @@ class Take:
     settings: dict[str, Any]
     made: float
     is_starred: bool = False
+    is_drawn: bool = False
     part: tuple[float, float] | None = None
     into: str = ""
     heard: dict[str, Any] = field(default_factory=dict)
@@ -52,6 +57,12 @@ class Takes:
         take = Take(output.name, voice, source, made=time.time(), **more)
         self._write(take)
         return take
+
+    def write_curve(self, name: str, melody: str) -> Path:
+        """Keep a melody, Hz at 100 frames/s; returns its file. ValueError: no numbers."""
+        file = self._notes / f"{name}{CURVE}"
+        write_curve(file, np.array(melody.split(), np.float32))
+        return file
 
     def path(self, take: Take) -> Path:
         """Where a take's sound is."""
@@ -82,7 +93,7 @@ class Takes:
         self._trash.mkdir(exist_ok=True)
         self.path(take).rename(self._trash / take.name)
         self._note(name).rename(self._trash / f"{name}{SUFFIX}")
-        return take
+        return take  # its melody stays: a command that was printed may name it
 
     def trashed(self) -> list[Take]:
         """What lies in the trash, the newest take first."""

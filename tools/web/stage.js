@@ -1,6 +1,8 @@
 // The stage: a recording (a) and what was made of it (b) on one axis of time, heard one at a time.
 // gr.HTML runs this with element, props, trigger and watch. props.value: {a, b}, each null or
-// {file, label, seconds, f0, f0_step, f0_median, loudness_db}; props.words: {language: {name: text}}.
+// {file, label, take, into, seconds, f0, f0_step, f0_median, loudness_db}; play, asked: told once, to
+// play b and to download; curve: the melody of a, to be edited. What is read back: edited, part.
+// props.words: {language: {name: text}}.
 
 const WAVE = 64, PITCH = 150, AXIS = 18, LEFT = 34; // heights of the lanes and room for names, pixels
 const FADE = 0.008; // seconds; a switch clicks if it is shorter
@@ -28,11 +30,16 @@ element.innerHTML = `<section class="stage" hidden>
     </div>
     <span class="stage-time"></span>
     <span class="stage-tools">
+      <button type="button" data-do="edit"></button>
       <button type="button" data-do="out">−</button><button type="button" data-do="in">+</button>
       <a class="stage-download" download>⤓</a>
     </span>
   </div>
   <div class="stage-view" role="slider" tabindex="0" aria-valuemin="0"><canvas></canvas></div>
+  <div class="stage-row stage-edit" role="toolbar" hidden>${["up", "down", "smooth", "unvoiced", "undo", "reset"]
+    .map((each) => `<button type="button" data-edit="${each}"></button>`).join("")}</div>
+  <div class="stage-row stage-part"><span></span><button type="button" data-do="again"></button>
+    <button type="button" data-do="back"></button></div>
   <p class="stage-legend"><span data-legend="a"></span><span data-legend="b"></span></p>
   <p class="stage-note quiet" role="status"></p>
 </section>`;
@@ -166,7 +173,7 @@ let played = "", asked = ""; // what was done already
 const take = async () => {
   const value = props.value || {};
   const isNew = (side) => value[side] && value[side].file.path !== tracks[side]?.file.path;
-  if (isNew("a") || !value.a) pause(), ([rest, part] = [0, null]);
+  if (isNew("a") || !value.a) pause(), ([rest, part] = [0, null]), leave();
   if (isNew("b") && heard === "b") pause();
   root.hidden = !value.a && !value.b;
   const note = find(".stage-note");
@@ -177,6 +184,12 @@ const take = async () => {
   if (!present(heard)) heard = present("a") ? "a" : "b";
   picture = null;
   show();
+  if (value.curve && isEditing && !curve) {
+    measured = Float32Array.from(value.curve.split(" "), Number);
+    curve = measured.slice();
+    hear("a");
+  }
+  keep();
   if (value.play && value.play !== played) {
     played = value.play;
     hear("b");
@@ -189,6 +202,102 @@ const take = async () => {
     [link.href, link.download] = [addressOf(value.download), value.download.orig_name];
     link.click();
   }
+};
+
+// ---- the melody that is sung: of the recording, in Hz, as it was measured or changed by hand
+const FRAMES = 100; // a second
+const LOWEST = 40, HIGHEST = 1600; // Hz
+let isEditing = false, measured = null, curve = null;
+const before = []; // what undo brings back
+
+const isEdited = () => Boolean(curve) && before.length > 0;
+const keep = () => { // so that Convert reads it
+  const { edited, part: _, ...rest } = props.value || {};
+  const now = isEdited() ? Array.from(curve, (hz) => Math.round(hz * 10) / 10).join(" ") : undefined;
+  if (now !== edited) props.value = now === undefined ? rest : { ...rest, edited: now };
+};
+const leave = () => {
+  [isEditing, measured, curve] = [false, null, null];
+  before.length = 0;
+};
+const touch = () => before.push(curve.slice());
+const region = () => (part ? [Math.floor(part[0] * FRAMES), Math.ceil(part[1] * FRAMES)] : [0, curve.length]);
+const each = (change) => {
+  const [from, to] = region(), was = curve.slice();
+  for (let i = from; i < Math.min(to, curve.length); i++)
+    if (was[i] > 0) curve[i] = clamp(change(was, i), LOWEST, HIGHEST);
+};
+const shift = (semitones) => each((was, i) => was[i] * 2 ** (semitones / 12));
+const smooth = (was, i) => { // the mean of its voiced neighbours, on the scale of notes
+  let sum = 0, count = 0;
+  for (const way of [-1, 1])
+    for (let k = way < 0 ? 0 : 1; k < 8 && was[i + way * k] > 0; k++) sum += Math.log(was[i + way * k]), count++;
+  return Math.exp(sum / count);
+};
+const EDITS = {
+  up: () => shift(12),
+  down: () => shift(-12),
+  smooth: () => each(smooth),
+  unvoiced: () => curve.fill(0, ...region()),
+};
+const edit = (name) => {
+  if (!curve) return;
+  if (name === "undo") curve = before.pop() || curve;
+  else if (name === "reset") (curve = measured.slice()), (before.length = 0);
+  else if (name === "unvoiced" && !part) return void (find(".stage-note").textContent = say("stage_part_first"));
+  else touch(), EDITS[name]();
+  changed();
+};
+const changed = () => {
+  keep();
+  picture = null;
+  show();
+};
+const nudge = (semitones) => {
+  if (!curve) return;
+  touch();
+  shift(semitones);
+  changed();
+};
+const editing = () => {
+  if (isEditing) leave(), keep();
+  else {
+    isEditing = true;
+    find(".stage-note").textContent = say("stage_measuring");
+    trigger("measure");
+  }
+  picture = null;
+  show();
+};
+// With the pointer: a drag draws, where something is voiced, with Shift everywhere; inside a part that is chosen it moves the part up and down.
+let stroke = null; // {last: [frame, note]} or {base, note}
+const noteAt = (event) => {
+  const [low, high] = stroke?.range || range();
+  const y = event.clientY - view.getBoundingClientRect().top;
+  return low + (clamp(WAVE + PITCH - y, 0, PITCH) / PITCH) * (high - low);
+};
+const beginStroke = (event) => {
+  const second = secondAt(event), shown = range();
+  touch();
+  const isInside = part && second >= part[0] && second <= part[1];
+  stroke = { range: shown, note: noteAt(event), base: isInside ? curve.slice() : null, last: null };
+  goOn(event);
+};
+const goOn = (event) => {
+  const note = noteAt(event), frame = Math.round(secondAt(event) * FRAMES);
+  if (stroke.base) {
+    curve.set(stroke.base);
+    shift(note - stroke.note);
+  } else {
+    const [from, start] = stroke.last || [frame, note], count = Math.abs(frame - from);
+    for (let k = 0; k <= count; k++) {
+      const i = from + Math.sign(frame - from) * k;
+      if (curve[i] > 0 || (event.shiftKey && i >= 0 && i < curve.length)) curve[i] = clamp(hzOf(start + ((note - start) * k) / (count || 1)), LOWEST, HIGHEST);
+    }
+    stroke.last = [frame, note];
+  }
+  picture = null;
+  draw();
 };
 
 // ---- drawing
@@ -204,7 +313,9 @@ const xOf = (second) => LEFT + ((second - span[0]) / (span[1] - span[0])) * (wid
 const secondOf = (x) => span[0] + ((x - LEFT) / (width() - LEFT)) * (span[1] - span[0]);
 const curveOf = (side) => tracks[side]?.f0 || [];
 const range = () => { // lowest and highest pitch shown, as notes
-  const notes = SIDES.flatMap((side) => curveOf(side).filter((hz) => hz > 0).map(noteOf)).sort((x, y) => x - y);
+  if (stroke) return stroke.range;
+  const curves = [...SIDES.map(curveOf), Array.from(curve || []).filter((_, i) => i % 5 === 0)];
+  const notes = curves.flatMap((f0) => f0.filter((hz) => hz > 0).map(noteOf)).sort((x, y) => x - y);
   if (!notes.length) return [43, 67];
   const low = notes[Math.floor(notes.length * 0.01)] - 3, high = notes[Math.ceil(notes.length * 0.99) - 1] + 3;
   const missing = Math.max(0, 18 - (high - low)) / 2;
@@ -215,8 +326,8 @@ const hzOf = (note) => 440 * 2 ** ((note - 69) / 12);
 const colours = () => {
   const dark = document.body.classList.contains("dark");
   return dark
-    ? { a: "#a8b5c7", b: "#2dd4bf", line: "#334155", text: "#cbd5e1", ink: [148, 163, 184], head: "#f8fafc", part: "rgba(45,212,191,.16)" }
-    : { a: "#64748b", b: "#0d9488", line: "#e2e8f0", text: "#475569", ink: [71, 85, 105], head: "#0f172a", part: "rgba(13,148,136,.14)" };
+    ? { a: "#a8b5c7", b: "#2dd4bf", hand: "#fbbf24", line: "#334155", text: "#cbd5e1", ink: [148, 163, 184], head: "#f8fafc", part: "rgba(45,212,191,.16)" }
+    : { a: "#64748b", b: "#0d9488", hand: "#d97706", line: "#e2e8f0", text: "#475569", ink: [71, 85, 105], head: "#0f172a", part: "rgba(13,148,136,.14)" };
 };
 
 // Radix-2 transform in place; lengths are powers of two.
@@ -319,6 +430,7 @@ const drawStill = (scale) => {
   pen.rect(LEFT, WAVE, width() - LEFT, PITCH);
   pen.clip();
   for (const side of SIDES) if (tracks[side]?.f0) drawCurve(pen, curveOf(side), tracks[side].f0_step, notes, colour[side], side === heard ? 2.2 : 1.4);
+  if (curve) drawCurve(pen, curve, 1 / FRAMES, notes, colour.hand, 2.6);
   pen.restore();
   pen.textAlign = "center";
   const length = span[1] - span[0], most = Math.max(2, Math.floor((width() - LEFT) / 70));
@@ -391,6 +503,25 @@ const show = () => {
     legend.textContent = hertz ? say("stage_around", { name: labelOf(side), hertz }) : "";
   }
   name(find(".stage-sides"), say("stage_sides"));
+  const pencil = buttonOf("edit");
+  pencil.textContent = say("stage_edit");
+  pencil.setAttribute("aria-pressed", String(isEditing));
+  pencil.hidden = !present("a") || Boolean(tracks.a.take);
+  const tools = find(".stage-edit");
+  tools.hidden = !curve;
+  name(tools, say("stage_edit"));
+  tools.title = "";
+  for (const button of tools.children) {
+    button.textContent = say(`stage_edit_${button.dataset.edit}`);
+    button.disabled = (button.dataset.edit === "undo" || button.dataset.edit === "reset") && !before.length;
+  }
+  if (curve && !before.length) find(".stage-note").textContent = say("stage_edit_info");
+  else if (curve) find(".stage-note").textContent = say("stage_edited");
+  find(".stage-part span").textContent = part ? `${clock(part[0])} – ${clock(part[1])}` : "";
+  buttonOf("again").textContent = say("stage_again");
+  buttonOf("again").hidden = !part || !tracks.b?.take || Boolean(tracks.a?.take);
+  buttonOf("back").hidden = !tracks.b?.into;
+  buttonOf("back").textContent = say("stage_back");
   name(view, say("stage_position"));
   view.title = "";
   view.setAttribute("aria-valuemax", seconds().toFixed(1));
@@ -417,7 +548,13 @@ element.addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.side) hear(button.dataset.side);
   else if (button.dataset.do === "play") playing ? pause() : play();
-  else if (button.dataset.do === "in") zoom(0.5);
+  else if (button.dataset.edit) edit(button.dataset.edit);
+  else if (button.dataset.do === "edit") editing();
+  else if (button.dataset.do === "back") trigger("back");
+  else if (button.dataset.do === "again") {
+    props.value = { ...props.value, part: [...part] };
+    trigger("again");
+  } else if (button.dataset.do === "in") zoom(0.5);
   else if (button.dataset.do === "out") zoom(2);
 });
 view.addEventListener("wheel", (event) => {
@@ -431,21 +568,25 @@ let pressed = null; // second at which the pointer went down
 const secondAt = (event) => clamp(secondOf(event.clientX - view.getBoundingClientRect().left), 0, seconds());
 view.addEventListener("pointerdown", (event) => {
   if (event.button) return;
-  pressed = { second: secondAt(event), x: event.clientX };
   view.setPointerCapture(event.pointerId);
+  const isPitch = event.clientY - view.getBoundingClientRect().top > WAVE;
+  if (curve && isPitch) return beginStroke(event);
+  pressed = { second: secondAt(event), x: event.clientX };
 });
 view.addEventListener("pointermove", (event) => {
+  if (stroke) return goOn(event);
   if (!pressed || Math.abs(event.clientX - pressed.x) < 5) return;
   select(pressed.second, secondAt(event));
 });
 view.addEventListener("pointerup", (event) => {
+  if (stroke) return (stroke = null), changed();
   if (pressed && Math.abs(event.clientX - pressed.x) < 5) {
     part = null;
     seek(pressed.second);
   } else if (part) seek(part[0]);
   pressed = null;
 });
-view.addEventListener("pointercancel", () => { pressed = null; });
+view.addEventListener("pointercancel", () => { [pressed, stroke] = [null, null]; });
 const select = (from, to) => {
   part = from === to ? null : [Math.min(from, to), Math.max(from, to)];
   show();
@@ -461,6 +602,8 @@ const KEYS = {
   Home: () => seek(0),
   End: () => seek(seconds()),
   Escape: () => select(0, 0),
+  ArrowUp: () => nudge(1),
+  ArrowDown: () => nudge(-1),
 };
 let anchor = null; // where a selection by keys began
 const move = (direction, event) => {
@@ -474,6 +617,7 @@ const move = (direction, event) => {
 document.addEventListener("keydown", (event) => {
   const run = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   const isHere = element.contains(event.target), isFree = event.target === document.body;
+  if (isHere && curve && event.ctrlKey && event.key === "z") return event.preventDefault(), edit("undo");
   if (!run || event.ctrlKey || event.metaKey || !root.checkVisibility() || !(isHere || isFree)) return;
   if (event.key === " " && event.target.closest("button, a")) return; // it presses that
   if (isFree && event.key !== " " && event.key.toLowerCase() !== "x") return;
@@ -486,6 +630,7 @@ const stage = { // what others, and tests, may ask
   state: () => ({
     isPlaying: Boolean(playing), heard, position: position(), seconds: seconds(), part,
     clock: context?.currentTime || 0,
+    melody: curve && Array.from(curve), edited: props.value?.edited,
     curves: Object.fromEntries(SIDES.map((side) => [side, curveOf(side).length])),
     gains: Object.fromEntries(SIDES.map((side) => [side, playing?.gains[side]?.gain.value])),
   }),

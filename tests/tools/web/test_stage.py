@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -114,3 +115,70 @@ def test_the_stage_is_used_with_keys_and_pointer_and_read_out(opened: Opens) -> 
     expect(page.get_by_text("录音，约", exact=False)).to_be_visible()
     page.get_by_role("button", name="换一个录音").click()
     expect(page.locator(".stage")).to_be_hidden()
+
+
+def test_the_pitch_is_drawn_by_hand_and_a_part_is_made_again(
+    opened: Opens, data: Path, made: None
+) -> None:
+    page = opened()
+    page.get_by_role("button", name="Italian, a man").click()
+    page.get_by_text("shifted by").first.wait_for()
+    page.get_by_label("Semitones").first.fill("0")
+    page.get_by_role("button", name="Convert", exact=True).click()
+    wait_for(page, "curves.b > 0")
+    page.get_by_role("button", name="Edit pitch").click()
+    wait_for(page, "melody")
+    measured = state(page)["melody"]
+    voiced = [hz for hz in measured if hz > 0]
+    assert len(voiced) > 200 and min(voiced) > 50
+
+    slider = page.get_by_role("slider", name="Position")
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.30, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.50, box["y"] + 20, steps=3)
+    page.mouse.up()
+    first, last = (round(second, 3) for second in state(page)["part"])
+    page.get_by_role("button", name="Octave up").click()
+    slider.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Control+z")
+    now = state(page)["melody"]
+    for i, (before, after) in enumerate(zip(measured, now, strict=True)):
+        inside = first + 0.02 < i / 100 < last - 0.02
+        if inside or not first - 0.02 < i / 100 < last + 0.02:
+            assert after == pytest.approx(before * (2 if inside else 1), rel=1e-5), i
+    page.get_by_role("button", name="Do this part again").click()
+    page.get_by_text("pitch by hand").first.wait_for()
+    page.get_by_text("The same from a terminal").click()
+    command = page.locator(".command textarea").first.input_value()
+    assert "--f0-file" in command and f"--from {first} --to {last}" in command
+    old, new = sorted((data / "results").glob("*.wav"), key=lambda path: path.stat().st_mtime)
+    (one, rate), (other, _) = soundfile.read(old), soundfile.read(new)
+    changed = np.flatnonzero(one != other) / rate
+    assert first <= changed[0] and changed[-1] <= last  # not a bit beside the part
+    f0 = [np.array(listen(path, load_f0_method("swift"))["f0"]) for path in (old, new)]
+    inside = slice(round(100 * first) + 5, round(100 * last) - 5)
+    both = (f0[0][inside] > 0) & (f0[1][inside] > 0)
+    octave = np.median(np.log2(f0[1][inside][both] / f0[0][inside][both]))
+    assert octave == pytest.approx(1, abs=0.05)
+
+    page.get_by_role("button", name="Back to the take before").click()
+    expect(page.get_by_role("button", name="Back to the take before")).to_be_hidden()
+    page.get_by_role("button", name="As measured").click()
+    assert state(page)["melody"] == measured and state(page).get("edited") is None
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 100, steps=5)
+    page.mouse.up()  # drawn level, but only where something was voiced
+    pairs = zip(measured, state(page)["melody"], strict=True)
+    drawn = {round(after, 2) for before, after in pairs if after != before}
+    assert len(drawn) == 1
+    page.get_by_role("button", name="Convert", exact=True).click()
+    page.wait_for_function(
+        "document.querySelector('.command textarea').value.includes('--f0-file')"
+        " && !document.querySelector('.command textarea').value.includes('--into')"
+    )
+    page.get_by_text("pitch by hand").nth(1).wait_for()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 import config
+from infer.options import EXACT_SUFFIXES
 from options import command, printable
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs.results import new_result
 from tools.voices import choices
 from tools.voices.library import from_root
-from tools.web.errors import chosen_voice, error_html, page_error
+from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_batch import BatchPanel
@@ -158,31 +159,33 @@ class ConvertTab:
         # renewed first: what is set by hand while the recording is measured stays
         self.source.change(**renew).then(
             self.listen,
-            self.source,
+            [self.source, self.stage],
             [
                 self.measured, self.problem, self.stage, self.last,
                 self.source, self.chosen, self.chosen_name,
             ],
             **PRIVATE,
         ).then(**fit)  # fmt: skip
-        self.start.click(
-            self.convert,
-            inputs=[self.voice, self.source, self.measured, *settings.values],
-            outputs=[
-                self.stage,
-                self.summary,
-                self.command,
-                self.stop,
-                self.running,
-                self.last,
+        made = {
+            "outputs": [
+                self.stage, self.summary, self.command, self.stop, self.running, self.last,
                 self.queued,
             ],
-            show_progress_on=self.summary,
-            concurrency_limit=None,  # the conversion process works on one after the other
+            "show_progress_on": self.summary,
+            "concurrency_limit": None,  # the conversion process works on one after the other
             **PRIVATE,
-        ).then(**self.tray.refreshed).then(
-            self.draw, [self.measured, self.last], self.stage, show_progress="hidden", **PRIVATE
-        )
+        }  # fmt: skip
+        given = [self.voice, self.stage, self.source, self.measured, *settings.values]
+        for event, function in (
+            (self.start.click, self.convert), (self.stage.again, self.convert_part)
+        ):  # fmt: skip
+            event(function, given, **made).then(**self.tray.refreshed).then(
+                self.draw, [self.last, self.stage], self.stage, show_progress="hidden", **PRIVATE
+            )
+        self.stage.measure(
+            self.measure_curve, [self.stage, self.source, settings.widgets["f0_method"]],
+            [self.stage, self.source], show_progress="hidden", **PRIVATE,
+        )  # fmt: skip
         self.tray.follow(self.voice, settings, describe)
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
         self.batch.connect(self.voice, settings.values)
@@ -205,7 +208,7 @@ class ConvertTab:
                 said = f'<span class="alert">{error_html(error)}</span>'
         return [said, facts, *self.settings.fit(facts, voice)]
 
-    def listen(self, source: str | None) -> Iterator[dict[Any, Any]]:
+    def listen(self, source: str | None, staged: dict[str, Any] | None) -> Iterator[dict[Any, Any]]:
         """Measure a recording and put it on the stage; one that cannot be read says why."""
         shown = {
             self.source: gr.update(visible=not source), self.chosen: gr.update(visible=bool(source))
@@ -214,6 +217,8 @@ class ConvertTab:
         if not source:
             yield {**shown, **empty}
             return
+        if source == _recording(staged):  # it came from the stage
+            del empty[self.stage], empty[self.last]
         path = Path(source)
         name = f"<strong>{escape(path.name)}</strong>"
         yield {**shown, **empty, self.chosen_name: name}
@@ -225,11 +230,13 @@ class ConvertTab:
             yield {self.problem: f'<p class="alert" role="alert">{said}</p>'}
         else:
             length = clock_text(measured["seconds"] or 0)
-            yield {
+            shown = {
                 self.measured: measured,
                 self.chosen_name: f"{name} <span class='quiet'>{length}</span>",
-                self.stage: _staged(measured),
             }
+            if self.stage in empty:
+                shown[self.stage] = {"a": track(Path(measured["heard"]), measured), "b": None}
+            yield shown
 
     def _playable(self, path: Path) -> Path:
         """Return the recording, or a copy of it that every browser plays."""
@@ -239,9 +246,22 @@ class ConvertTab:
         self._session.match([path], [copy / f"{path.stem}.wav"]).result()
         return copy / f"{path.stem}.wav"
 
+    def measure_curve(
+        self, staged: dict[str, Any] | None, source: str | None, f0_method: str
+    ) -> dict[Any, Any]:
+        """Measure the melody of the recording on stage, to be edited; Convert takes that one."""
+        path = _recording(staged)
+        try:
+            melody = self._session.melody(Path(path), f0_method).result()["f0"]
+        except ConversionError as error:
+            raise page_error(error.rename(Path(path), Path(path).name)) from error
+        shown = {self.stage: {**(staged or {}), "curve": " ".join(map(str, melody))}}
+        return shown if source else {**shown, self.source: path}
+
     def convert(
         self,
         voice: str | None,
+        staged: dict[str, Any] | None,
         source: str | None,
         measured: dict[str, Any] | None,
         progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
@@ -251,13 +271,60 @@ class ConvertTab:
         path = chosen_voice(voice)
         if not source:
             raise gr.Error(translate("source_missing"), print_exception=False)
-        output = Path(from_root(new_result(Path(source), path, values[NAMES.index("format")])))
+        format = values[NAMES.index("format")]
+        output = Path(from_root(new_result(Path(source), path, format)))
+        edited = None
+        if _recording(staged) in (source, (measured or {}).get("heard")):
+            edited = (staged or {}).get("edited")
+        note = {"source": source, "heard": {"a": measured} if measured else {}}
+        yield from self._make(str(voice), values, output, edited, note, {}, progress)
+
+    def convert_part(
+        self,
+        voice: str | None,
+        staged: dict[str, Any] | None,
+        source: str | None,
+        measured: dict[str, Any] | None,
+        progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
+        *values: Any,
+    ) -> Iterator[dict[Any, Any]]:
+        """Convert the part that is chosen on stage again, into a new take beside the one before."""
+        path, staged = chosen_voice(voice), staged or {}
+        with shown_errors():
+            before = self.tray.on_stage(staged)
+            first, last = (round(float(second), 3) for second in staged["part"])
+        if not Path(before.source).is_file():
+            raise gr.Error(translate("part_missing"), print_exception=False)
+        into = self.tray.takes.path(before)
+        format = into.suffix[1:] if into.suffix in EXACT_SUFFIXES else "wav"
+        output = Path(from_root(new_result(Path(before.source), path, format)))
+        note = {"source": before.source, "heard": {"a": before.heard["a"]} if before.heard else {},
+                "into": before.name, "part": (first, last)}  # fmt: skip
+        more = {"into": Path(from_root(into)), "from_": first, "to": last}
+        yield from self._make(
+            str(voice), values, output, staged.get("edited"), note, more, progress
+        )
+
+    def _make(
+        self,
+        voice: str,
+        values: Sequence[Any],
+        output: Path,
+        edited: str | None,
+        note: dict[str, Any],
+        more: dict[str, Any],
+        progress: gr.Progress,
+    ) -> Iterator[dict[Any, Any]]:
+        """Make a take. edited: the melody in Hz, if it was drawn; more: options beside the form."""
+        takes, source = self.tray.takes, Path(note["source"])
         try:
-            options = options_of(values, path, Path(source), output)
-        except ValueError as error:
+            if edited:
+                more = {**more, "f0_file": Path(from_root(takes.write_curve(output.name, edited)))}
+            options = options_of(values, chosen_voice(voice), source, output, **more)
+            settings = dict(zip(NAMES, values, strict=True))
+            takes.begin(output, voice, settings=settings, is_drawn=bool(edited), **note)
+        except (ValueError, OSError) as error:
             raise page_error(error) from error
-        settings = dict(zip(NAMES, values, strict=True))
-        self.tray.takes.begin(output, str(voice), source, settings=settings)
         is_queued = self._session.is_converting
         started = time.monotonic()
         request = self._session.convert(options)
@@ -275,12 +342,12 @@ class ConvertTab:
         try:
             outcome = request.result(progress)
         except ConversionCancelled:
-            self.tray.takes.forget(output.name)
+            takes.forget(output.name)
             yield {**over, self.summary: translate("result_stopped")}
         except ConversionError as error:
-            self.tray.takes.forget(output.name)
+            takes.forget(output.name)
             yield over
-            raise page_error(error.rename(Path(source), Path(source).name)) from error
+            raise page_error(error.rename(source, source.name)) from error
         else:
             said = translate(
                 "took",
@@ -290,17 +357,17 @@ class ConvertTab:
             )
             yield {
                 **over,
-                self.stage: _staged(measured, config.ROOT / output),
+                self.stage: self.tray.staged(takes.find(output.name), is_new=True),
                 self.summary: said,
                 self.last: output.name,
             }
 
-    def draw(self, measured: dict[str, Any] | None, last: str | None) -> Any:
-        """Put the melody and the loudness of the newest take on the stage."""
-        if not last:
+    def draw(self, last: str | None, staged: dict[str, Any] | None) -> Any:
+        """Put the melody and the loudness of the newest take on the stage, if it is there still."""
+        if not last or ((staged or {}).get("b") or {}).get("take") != last:
             return gr.skip()
-        take = self.tray.measured(self.tray.takes.find(last), measured)
-        return _staged(measured, self.tray.takes.path(take), take.heard.get("b"))
+        take = self.tray.measured(self.tray.takes.find(last))
+        return self.tray.staged(take, is_new=True)
 
     def cancel(self, running: int | None) -> None:
         """Give up the conversion that this page waits for."""
@@ -308,14 +375,9 @@ class ConvertTab:
             self._session.cancel(running)
 
 
-def _staged(
-    measured: dict[str, Any] | None, result: Path | None = None, heard: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """The stage's value: a recording that `listen` measured, and its result."""
-    return {
-        "a": track(Path(measured["heard"]), measured) if measured else None,
-        "b": track(result, heard) if result else None,
-    }
+def _recording(staged: dict[str, Any] | None) -> str:
+    """The file of the recording that is on stage, which gradio knows to be one of its own."""
+    return (((staged or {}).get("a") or {}).get("file") or {}).get("path", "")
 
 
 def _about(facts: dict[str, Any]) -> str:

@@ -225,14 +225,19 @@ class SettingsPanel:
         return [*values, BY_HAND if "semitones" in preset else gr.skip()]
 
 
-def options_of(values: Sequence[Any], voice: Path, source: Path, output: Path) -> ConvertOptions:
-    """Return the options that the widgets' values (in the order of NAMES) stand for. ValueError."""
+def options_of(
+    values: Sequence[Any], voice: Path, source: Path, output: Path, **more: Any
+) -> ConvertOptions:
+    """Return the options that the widgets' values (in the order of NAMES) stand for. ValueError.
+
+    more: options that have no widget.
+    """
     settings = dict(zip(NAMES, values, strict=True))
     settings["index"] = Path(settings["index"]) if settings["index"] else None
     del settings["format"]  # stands in the output's name
     for name in ("resample_rate", "speaker", "seed"):
         settings[name] = int(settings[name] or 0)
-    return ConvertOptions(voice=voice, input=source, output=output, **settings)
+    return ConvertOptions(voice=voice, input=source, output=output, **settings, **more)
 
 
 def speakers_of(facts: dict[str, Any]) -> list[int]:

@@ -12,7 +12,7 @@ import gradio as gr
 from errors import UserError
 from tools.convert.client import ConversionError
 from tools.jobs.takes import Take, Takes
-from tools.web.errors import page_error
+from tools.web.errors import page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import BY_HAND, NAMES, PRIVATE, SettingsPanel
@@ -51,6 +51,8 @@ class TakesPanel:
             show_progress="hidden", **PRIVATE,
         )  # fmt: skip
 
+        stage.back(self.back, stage, stage, show_progress="hidden", **PRIVATE)
+
     def follow(
         self, voice: gr.components.Component, settings: SettingsPanel, describe: dict[str, Any]
     ) -> None:
@@ -69,7 +71,7 @@ class TakesPanel:
         ready = [takes[name] for name in view["making"] if name not in making and name in takes]
         shown = gr.skip()
         if ready and not (staged or {}).get("b"):
-            shown = {**self.staged(ready[0]), "play": ""}
+            shown = self.staged(ready[0], is_new=True)
         view = {**view, "making": making}
         return [self._html(view), view, gr.Timer(active=bool(making)), shown]
 
@@ -120,11 +122,9 @@ class TakesPanel:
         gr.Info(translate("takes_set"))
         return [*(settings.get(name, gr.skip()) for name in NAMES), BY_HAND]
 
-    def measured(self, take: Take, source: dict[str, Any] | None = None) -> Take:
+    def measured(self, take: Take) -> Take:
         """Measure a take, and its recording where it is not measured yet; the note keeps it."""
         heard = dict(take.heard)
-        if source:
-            heard["a"] = source
         for side, path in (("a", Path(take.source)), ("b", self.takes.path(take))):
             if side in heard or not path.is_file():
                 continue
@@ -134,15 +134,32 @@ class TakesPanel:
                 continue  # too short to be measured; it can be heard all the same
         return self.takes.change(take.name, heard=heard)
 
-    def staged(self, take: Take) -> dict[str, Any]:
-        """Return the stage's value: a take and its recording, if that is still there."""
+    def staged(self, take: Take, is_new: bool = False) -> dict[str, Any]:
+        """Return the stage's value: a take and its recording, if that is still there.
+
+        is_new: it was just made, so it has no name yet and does not play by itself.
+        """
         heard = take.heard.get("a", {})
         source = Path(heard.get("heard", take.source))
         a = track(source, heard) if source.is_file() else None
-        return {"a": a, "b": self._track(take), "play": f"{take.name} {time.time()}"}
+        b = self._track(take)
+        if is_new:
+            return {"a": a, "b": {**b, "label": ""}}
+        return {"a": a, "b": b, "play": f"{take.name} {time.time()}"}
+
+    def on_stage(self, staged: dict[str, Any]) -> Take:
+        """Return the take that is the stage's result. UserError."""
+        return self.takes.find((staged.get("b") or {}).get("take", ""))
+
+    def back(self, staged: dict[str, Any] | None) -> dict[str, Any]:
+        """Put the take on stage that the one there was made from."""
+        with shown_errors():
+            take = self.takes.find(self.on_stage(staged or {}).into)
+        return {**self.staged(take), "play": ""}
 
     def _track(self, take: Take) -> Track:
-        return track(self.takes.path(take), take.heard.get("b"), take_label(take))
+        made = track(self.takes.path(take), take.heard.get("b"), take_label(take))
+        return {**made, "take": take.name, "into": take.into}
 
     def _html(self, view: dict[str, Any]) -> str:
         takes = sorted(self.takes.all(), key=lambda take: not take.is_starred)

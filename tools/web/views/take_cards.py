@@ -51,6 +51,8 @@ def settings_html(take: Take) -> str:
         if name in read_texts()["en"] and value not in (DEFAULTS.get(name), "", None)
         and name != "format"
     ]  # fmt: skip
+    if take.is_drawn:
+        changed.append(translate("takes_curve"))
     if take.part is not None:
         first, last = (f"{second:.1f}" for second in take.part)
         changed.append(translate("takes_part", first=first, last=last))
