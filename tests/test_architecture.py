@@ -38,7 +38,8 @@ HEIGHTS = {  # of the rooms of tools/; research may use them all, and nothing us
     "machine": 2,  # the doctor looks at the voices
     **dict.fromkeys(("songs", "live"), 3),
     **dict.fromkeys(("jobs", "convert"), 4),  # a job may make a cover
-    **dict.fromkeys(("cmd", "web"), 5),
+    "bulk": 5,
+    **dict.fromkeys(("cmd", "web"), 6),
 }
 PRODUCT = sorted(
     path
@@ -340,8 +341,8 @@ def is_forbidden(where: str, node: ast.AST) -> bool:
     if isinstance(node, ast.ExceptHandler):
         caught = "" if node.type is None else ast.unparse(node.type)
         return re.search(r"\b(Exception|BaseException)\b", caught or "Exception") is not None
-    if isinstance(node, ast.Call) and where != "infer-web.py":
-        # infer-web.py alone prepares its environment: gradio reads it when it is imported
+    if isinstance(node, ast.Call) and where not in ("infer-web.py", "tools/cmd/bulk.py"):
+        # these prepare their environment: gradio and ray read it when they are imported
         called = ast.unparse(node.func)
         changes = r"os\.(putenv|environ\.(update|setdefault|pop|clear)|chdir)"
         return re.fullmatch(changes, called) is not None

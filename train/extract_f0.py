@@ -52,8 +52,8 @@ def extract_f0(options: ExtractF0Options) -> int:
                 failed.append(clip)
             else:
                 assert f0.shape == (len(audio) // HOP_LENGTH,), (options.method, f0.shape)
-                _save(experiment.f0_hz_file(clip), f0.astype(np.float64))
-                _save(experiment.f0_coarse_file(clip), quantize(f0))
+                save_array(experiment.f0_hz_file(clip), f0.astype(np.float64))
+                save_array(experiment.f0_coarse_file(clip), quantize(f0))
             progress.advance()
     if failed:
         shown = ", ".join(failed[:5]) + (" ..." if len(failed) > 5 else "")
@@ -76,7 +76,8 @@ def _use_method(experiment: Experiment, method: str) -> None:
     write_json(experiment.f0_file, {"method": method})
 
 
-def _save(path: Path, array: np.ndarray) -> None:
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 

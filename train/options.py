@@ -27,7 +27,8 @@ EXPERIMENT_HELP = "experiment folder, e.g. logs/mi"
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 DEFAULT_MINUTES = 15.0
 LAUNCHER = "torch.distributed.run"  # torchrun
-RESTARTS = 100  # of all processes, when one of them or its machine died
+# a machine that joins later waits in vain for the address of the store that torchrun keeps
+FRESH_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
 DEVICE_HELP = "torch device: auto, cpu, cuda:0, mps"
 
 
@@ -141,18 +142,19 @@ def train_command(
     """Return the argv that trains with these options; several processes share the work by torchrun.
 
     processes: of a machine; 0 = one for each device that is named. machines: how many may take
-    part, e.g. 1:4; then the same line is started on each of them, and first is the address of one
-    of them with a free port, e.g. 10.0.0.1:29400.
+    part, e.g. 1:4; then the same line is started on each of them (not on Windows), and first is the
+    address of one of them with a free port, e.g. 10.0.0.1:29400.
     """
     argv = command(options)
     processes = processes or len(options.device.split(","))
     if processes == 1 and not machines:
         return argv
-    elastic = [] if not machines else [
-        "--nnodes", machines, "--max-restarts", str(RESTARTS), "--rdzv-backend", "c10d",
-        "--rdzv-endpoint", first, "--rdzv-id", options.experiment.name,
-    ]  # fmt: skip
-    return [argv[0], "-m", LAUNCHER, *elastic, "--nproc-per-node", str(processes), *argv[1:]]
+    launcher = [argv[0], "-m", LAUNCHER]
+    if machines:
+        launcher = ["env", FRESH_STORE, *launcher, "--nnodes", machines, "--max-restarts", "100"]
+        launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", first]
+        launcher += ["--rdzv-id", options.experiment.name]
+    return [*launcher, "--nproc-per-node", str(processes), *argv[1:]]
 
 
 @dataclass(frozen=True, kw_only=True)

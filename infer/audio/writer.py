@@ -228,3 +228,9 @@ OUTPUT_SUFFIXES = tuple(ENCODERS)
 def _next_rate(wanted: int, rates: tuple[int, ...]) -> int:
     """Choose the lowest of the rates that is not below the wanted one; no rates = any is good."""
     return min((rate for rate in rates if rate >= wanted), default=rates[-1] if rates else wanted)
+
+
+def result_suffix(source: Path, format: str) -> str:
+    """Return how the name of a result ends: in the format asked for, else as its recording."""
+    suffix = f".{format}" if format else source.suffix.lower()
+    return suffix if suffix in OUTPUT_SUFFIXES else ".wav"

@@ -49,18 +49,12 @@ def _convert(options: ConvertOptions) -> int:
 
 
 def _targets(root: Path, sources: list[Path], options: ConvertOptions) -> list[tuple[Path, Path]]:
-    """Each source with its output: same folders and names, another suffix; all different."""
-    from infer.audio.writer import OUTPUT_SUFFIXES
+    from infer.audio.writer import result_suffix
+    from tools.jobs.results import result_paths
 
-    targets: dict[Path, Path] = {}
-    for source in sources:
-        suffix = f".{options.format}" if options.format else source.suffix.lower()
-        suffix = suffix if suffix in OUTPUT_SUFFIXES else ".wav"
-        target = options.output / source.relative_to(root).with_suffix(suffix)
-        if target in targets:  # a.wav beside a.mp3
-            target = target.with_name(f"{source.name}{suffix}")
-        targets[target] = source
-    return [(source, target) for target, source in targets.items()]
+    return result_paths(
+        root, sources, options.output, lambda source: result_suffix(source, options.format)
+    )
 
 
 def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:

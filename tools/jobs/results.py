@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import config
@@ -29,6 +29,20 @@ def new_folder(voice: Path) -> Path:
 def unused_name(folder: Path, stem: str, format: str) -> Path:
     """Return the path of a file that the folder does not have yet."""
     return _unused(folder / f"{stem[:100]}.{format}")
+
+
+def result_paths(
+    root: Path, sources: Iterable[Path], output: Path, suffix_of: Callable[[Path], str]
+) -> list[tuple[Path, Path]]:
+    """Return each source with its result: same folders and names, other suffixes; all different."""
+    targets: dict[Path, Path] = {}
+    for source in sources:
+        suffix = suffix_of(source)
+        target = output / source.relative_to(root).with_suffix(suffix)
+        if target in targets:  # a.wav beside a.mp3
+            target = target.with_name(f"{source.name}{suffix}")
+        targets[target] = source
+    return [(source, target) for target, source in targets.items()]
 
 
 def zip_files(files: Iterable[Path], target: Path) -> Path:
