@@ -105,15 +105,15 @@ def tensors(found: Any) -> Iterator[torch.Tensor]:
 
 
 def run_processes(root: Path, options: TrainOptions, number: int, deaths: str = "") -> None:
-    """Paste the line that starts so many processes; some of them die."""
-    line = printable(train_command(options, number, "1", "localhost:0"))
-    line = line.replace("train.train", "tests.train.dying_worker") if deaths else line
+    """Start so many processes; some of them die, and the line for several machines is pasted."""
+    argv = train_command(options, number)
+    if deaths:
+        line = printable(train_command(options, number, "1", "localhost:0"))
+        argv = shlex.split(line.replace("train.train", "tests.train.dying_worker"))
     died = options.experiment.parent / "died"
     died.mkdir(exist_ok=True)
     environment = {**os.environ, "DEATHS": deaths, "DIED": str(died), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        shlex.split(line), cwd=root, env=environment, capture_output=True, text=True
-    )
+    ran = subprocess.run(argv, cwd=root, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert len(list(died.iterdir())) == len(list(filter(None, deaths.split(","))))
 
