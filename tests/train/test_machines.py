@@ -43,8 +43,8 @@ def test_machines_go_and_come_and_the_batches_stay_the_same(tmp_path: Path, root
     start = dict(torch.load(whole.generator_state(1), weights_only=True)["model"])
     train(options_of(whole, steps))
     with socket.create_server(("localhost", 0)) as free:
-        address = f"localhost:{free.getsockname()[1]}"
-    line = train_command(options_of(experiment, steps), 1, "2:3", address)
+        port = free.getsockname()[1]
+    line = train_command(options_of(experiment, steps), 1, "2:3", f"localhost:{port}")
 
     def start_machine() -> subprocess.Popen[bytes]:
         with (tmp_path / f"machine {len(list(tmp_path.glob('machine*')))}").open("wb") as log:
@@ -55,8 +55,17 @@ def test_machines_go_and_come_and_the_batches_stay_the_same(tmp_path: Path, root
     def newest() -> int:
         return max(experiment.saved_steps(), default=0)
 
-    machines = [start_machine() for _ in range(3)]
+    def is_open() -> bool:
+        try:
+            socket.create_connection(("localhost", port)).close()
+        except OSError:
+            return False
+        return True
+
+    machines = [start_machine()]
     try:
+        wait_for(is_open, "nobody keeps the list of the machines")  # who does must live
+        machines += [start_machine() for _ in range(2)]
         wait_for(lambda: newest() >= 4, "three machines do not train")
         lost = machines.pop()
         workers = children_of(lost.pid)
