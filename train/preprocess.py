@@ -22,6 +22,7 @@ from errors import UserError
 from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
 from infer.audio.denoise import denoise_to
 from infer.audio.filters import high_pass_causal
+from infer.audio.isolated import isolate, isolated
 from infer.audio.reader import AudioError, AudioReader
 from infer.audio.resampling import resample
 from infer.content import CONTENT_ENCODERS, DEFAULT_EMBEDDER, EMBEDDER_NAME, embedder_file
@@ -296,12 +297,13 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 def _cut_all(todo: list[Source], options: PreprocessOptions) -> Iterator[Source]:
     cut = partial(cut_recording, options=options)
     if options.processes == 1:
-        yield from map(cut, todo)
+        with isolated():
+            yield from map(cut, todo)
         return
     with ProcessPoolExecutor(
         options.processes,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_leave_stopping_to_parent,
+        initializer=_open_process,
     ) as pool:
         try:
             yield from pool.map(cut, todo)
@@ -309,8 +311,9 @@ def _cut_all(todo: list[Source], options: PreprocessOptions) -> Iterator[Source]
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_stopping_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _open_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a stop is the parent's
+    isolate()
 
 
 def _report(cut: list[Source], kept: list[Source], num_others: int, dataset: Path) -> int:

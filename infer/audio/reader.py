@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from errors import AudioError
+from infer.audio.isolated import open_recording
 from infer.audio.resampling import Resampler
-from infer.audio.sources import open_source
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class AudioReader:
         self.min_seconds = min_seconds
         self.channels = channels
         self.peak = 0.0
-        self._source = open_source(self.path)
+        self._source = open_recording(self.path)
         self.sample_rate: int = sample_rate or self._source.sample_rate
         self.seconds: float | None = self._source.seconds
 

@@ -59,18 +59,21 @@ def _targets(root: Path, sources: list[Path], options: ConvertOptions) -> list[t
 
 def _convert_all(jobs: list[tuple[Path, Path]], options: ConvertOptions) -> int:
     """Convert one file after the other; a bad one is named and does not stop the others."""
+    from contextlib import nullcontext
     from dataclasses import replace
 
+    from infer.audio.isolated import isolated
     from infer.converter import VoiceConverter
     from tools.jobs.outcomes import DONE, Outcome, read_outcomes
 
     converter, known = VoiceConverter(options.voice, options.device), read_outcomes(options.report)
     failed = 0
-    for source, target in jobs:
-        before = known.get(str(source), Outcome(str(source), str(target)))
-        if not (before.state == DONE and target.exists()):
-            one = replace(options, input=source, output=target)
-            failed += not _convert_one(converter, one, before)
+    with isolated() if len(jobs) > 1 else nullcontext():
+        for source, target in jobs:
+            before = known.get(str(source), Outcome(str(source), str(target)))
+            if not (before.state == DONE and target.exists()):
+                one = replace(options, input=source, output=target)
+                failed += not _convert_one(converter, one, before)
     if failed and len(jobs) > 1:
         print(f"{failed} of {len(jobs)} recordings could not be converted", file=sys.stderr)
     return 1 if failed else 0

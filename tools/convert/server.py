@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import config
 from errors import as_user_error
+from infer.audio.isolated import isolate
 from infer.f0 import F0Method, load_f0_method
 from infer.options import ConvertOptions
 from infer.retrieval import find_index
@@ -179,6 +180,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    isolate()  # a recording that crashes its decoder takes nothing else along
     Worker(sys.stdin, replies).serve()
 
 

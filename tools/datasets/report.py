@@ -17,6 +17,7 @@ import numpy as np
 import config
 from config import replacing
 from errors import AudioError, UserError
+from infer.audio.isolated import isolated
 from infer.f0 import load_f0_method
 from tools.datasets.measure import Measures, measure
 from tools.datasets.similar import find_duplicates, find_other_voices
@@ -115,13 +116,14 @@ def report_dataset(
     names = [path.relative_to(root).as_posix() for path in paths]
     f0_method = load_f0_method("swift")
     measured: list[Measures | AudioError] = []
-    for path in paths:
-        try:
-            measured.append(measure(path, f0_method))
-        except AudioError as error:
-            measured.append(error)
-        if on_progress is not None:
-            on_progress(len(measured), len(paths))
+    with isolated():
+        for path in paths:
+            try:
+                measured.append(measure(path, f0_method))
+            except AudioError as error:
+                measured.append(error)
+            if on_progress is not None:
+                on_progress(len(measured), len(paths))
     good = [i for i, each in enumerate(measured) if isinstance(each, Measures)]
     repeats = {
         good[pair.later]: names[good[pair.earlier]]
