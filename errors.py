@@ -49,7 +49,7 @@ class UserError(ValueError):
     def translate(self, language: str) -> str:
         """Return the error in one line of a language."""
         values = {key: translate_value(value, language) for key, value in self.values.items()}
-        return read_error_texts()[language][self.name].format(**values)
+        return shown(read_error_texts()[language][self.name].format(**values))
 
     def rename(self, path: Path, name: str) -> UserError:
         """Return the same error of a file by another name than its path."""
@@ -141,6 +141,12 @@ def read_error_texts() -> dict[str, dict[str, str]]:
     """Return the texts by language and name."""
     files = sorted(TEXTS.glob("*/errors.json"))
     return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def shown(text: str) -> str:
+    """Return a text as it can be written anywhere: what is no character, as in names that are no
+    UTF-8, is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def translate_value(value: Any, language: str) -> Any:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from errors import UserError
+from errors import UserError, shown
 from infer.voice.hparams import LiteParams, StandardParams, from_lite_table
 from infer.voice.public import read_public
 from infer.voice.traits import DEFAULT_VERSION, traits
@@ -47,7 +47,7 @@ def read_params(content: Mapping[str, Any], shapes: Shapes) -> tuple[str, dict[s
 def read_info(content: Mapping[str, Any]) -> str:
     """Return the line about the voice, "" where there is none."""
     info = content.get("info", "")
-    return str(info)[:LONGEST_INFO] if isinstance(info, str | int | float) else ""
+    return shown(str(info)[:LONGEST_INFO]) if isinstance(info, str | int | float) else ""
 
 
 def read_medians(content: Mapping[str, Any]) -> dict[int, float]:

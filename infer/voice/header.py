@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from errors import UserError
+from errors import UserError, shown
 from infer.voice.contents import read_info, read_medians, read_params
 from infer.voice.hparams import HIFIGAN, OWN_KEYS, VERSION_BY_CONTENT_DIM
 from infer.voice.outline import Shape, read_outline
@@ -79,7 +79,7 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
 def _noted(content: Mapping[str, Any]) -> dict[str, str]:
     """What is neither a table of weights nor a fact that has a field of its own."""
     return {
-        name: str(value)[:LONGEST_NOTE]
+        shown(name): shown(str(value)[:LONGEST_NOTE])
         for name, value in content.items()
         if isinstance(name, str) and name not in OWN_KEYS and value not in (None, "")
         and (isinstance(value, str | int | float) or name in NOTED_TABLES)

@@ -16,7 +16,7 @@ import numpy as np
 
 import config
 from config import replacing
-from errors import AudioError, UserError
+from errors import AudioError, UserError, shown
 from infer.audio.isolated import isolated
 from infer.f0 import load_f0_method
 from tools.datasets.measure import Measures, measure
@@ -113,7 +113,7 @@ def report_dataset(
     dataset = dataset.resolve()
     paths = find_recordings(dataset, leave_out=config.LOGS)
     root = dataset if dataset.is_dir() else dataset.parent
-    names = [path.relative_to(root).as_posix() for path in paths]
+    names = [shown(path.relative_to(root).as_posix()) for path in paths]
     f0_method = load_f0_method("swift")
     measured: list[Measures | AudioError] = []
     with isolated():

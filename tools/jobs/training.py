@@ -16,7 +16,7 @@ from infer.voice.traits import TRAITS, traits
 from options import Options
 from tools.jobs.run_command import run_command
 from tools.options import DatasetReportOptions, ExtractOptions, voice_command
-from tools.voices.library import from_root
+from tools.voices.library import from_root, is_plain
 from train.experiment import Experiment, plain_name, write_json
 from train.options import (
     BuildIndexOptions,
@@ -89,7 +89,7 @@ def kinds() -> list[str]:
 def experiments(logs: Path = config.LOGS) -> list[str]:
     """Names of all experiments, the last one worked on first."""
     times = {}
-    for folder in logs.glob("*/"):
+    for folder in filter(is_plain, logs.glob("*/")):
         experiment = Experiment(folder)
         marks = (experiment.settings_file, experiment.config_file, experiment.job_file)
         with suppress(OSError):  # a folder of someone else's

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import config
-from tools.voices.library import Library, from_root
+from tools.voices.library import Library, from_root, is_plain
 
 
 def voices() -> list[tuple[str, str]]:
     """Return (name shown, path) of every voice file that is there, see `Library.files`."""
-    return [(path.stem, from_root(path)) for path in Library().files() if path.is_file()]
+    return [
+        (path.stem, from_root(path))
+        for path in Library().files()
+        if path.is_file() and is_plain(path)
+    ]
 
 
 def indexes() -> list[tuple[str, str]]:
@@ -19,7 +23,12 @@ def indexes() -> list[tuple[str, str]]:
     found = {
         path for place in places for path in (*place.glob("*.index"), *place.glob("*/*.index"))
     }
-    searchable = [path for path in found if not path.name.startswith("trained_") and path.is_file()]
+    searchable = [
+        path
+        for path in found
+        if not path.name.startswith("trained_") and path.is_file()
+        and is_plain(path) and is_plain(path.parent)
+    ]  # fmt: skip
     return sorted((f"{path.parent.name}/{path.stem}", from_root(path)) for path in searchable)
 
 

@@ -7,8 +7,8 @@ A voice is weights/NAME.pth or .safetensors; what belongs to it lies beside it u
 from __future__ import annotations
 
 import errno
-import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -18,18 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import config
-from errors import CheckpointError, NoFile, UserError, as_user_error
+from errors import CheckpointError, NoFile, UserError, as_user_error, shown
 from infer.index_file import check_index_file
 from infer.retrieval import find_index
 from infer.voice.header import STATE, VOICE, VoiceHeader, read_header
 from infer.voice.safe_file import VOICE_SUFFIXES
 from tools.voices.presets import SUFFIX as PRESETS
+from tools.voices.presets import parse_presets
 from train.experiment import plain_name
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 INDEX = ".index"
 COMPANIONS = (INDEX, PRESETS, *PICTURES)
 TRASH = ".trash"  # in weights/
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 PICTURE_STARTS = {
     ".png": b"\x89PNG\r\n",
     ".jpg": b"\xff\xd8\xff",
@@ -61,7 +63,7 @@ class Voice:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return shown(self.path.stem)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Library:
         size, modified = _status(path)
         header, problem, index = VoiceHeader(""), None, None
         try:
+            if not is_plain(path):
+                raise LibraryError("odd_name", file=path.name)
             header = check_voice(path)
         except (UserError, OSError) as error:
             problem = as_user_error(error).rename(path, path.name)
@@ -168,7 +172,7 @@ class Library:
     def trashed(self) -> list[Trashed]:
         """What is in the trash, the newest first."""
         found = [
-            Trashed(path.parent.name, path.stem, path.parent.stat().st_mtime, path.suffix)
+            Trashed(path.parent.name, shown(path.stem), path.parent.stat().st_mtime, path.suffix)
             for path in (self.weights / TRASH).glob("*/*")
             if _is_voice(path)
         ]
@@ -236,7 +240,12 @@ def _status(path: Path) -> tuple[int, float]:
 
 def from_root(path: Path) -> str:
     """Return the path as a command in the program's folder would name it."""
-    return str(path.relative_to(config.ROOT)) if path.is_relative_to(config.ROOT) else str(path)
+    return shown(str(path.relative_to(config.ROOT) if path.is_relative_to(config.ROOT) else path))
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the page can name a file: its name is UTF-8, and one line."""
+    return path.name == shown(path.name) and not CONTROL.search(path.name)
 
 
 @dataclass(frozen=True)
@@ -295,10 +304,6 @@ def check_picture(path: Path) -> None:
 def check_presets(path: Path) -> None:
     """LibraryError if a file holds no presets."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        parse_presets(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise LibraryError("no_presets", file=path.name) from error
-    if not isinstance(content, dict) or not all(
-        isinstance(each, dict) for each in content.values()
-    ):
-        raise LibraryError("no_presets", file=path.name)

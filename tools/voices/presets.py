@@ -10,7 +10,7 @@ from typing import Any
 
 import config
 from config import replacing
-from errors import UserError
+from errors import UserError, as_user_error
 from infer.options import ConvertOptions
 
 SUFFIX = ".presets.json"
@@ -31,11 +31,21 @@ def read_presets(voice: Path) -> dict[str, Settings]:
     if not path.exists():
         return {}
     try:
-        presets = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError("preset_damaged", path=path, reason=str(error)) from error
+        return parse_presets(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise UserError("preset_damaged", path=path, reason=as_user_error(error)) from error
+
+
+def parse_presets(text: str) -> dict[str, Settings]:
+    """Return name -> settings of JSON; ValueError, RecursionError where it holds anything else."""
+    presets = json.loads(text)
+    json.dumps(presets, ensure_ascii=False).encode("utf-8")  # an escape may stand for no character
     if not isinstance(presets, dict) or not all(isinstance(v, dict) for v in presets.values()):
-        raise UserError("preset_damaged", path=path, reason=UserError("no_settings"))
+        raise UserError("no_settings")
+    if not all(
+        isinstance(x, str | int | float) for each in presets.values() for x in each.values()
+    ):
+        raise UserError("no_settings")
     return presets
 
 

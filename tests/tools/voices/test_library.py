@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import stat
 import struct
+import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import config
+from infer.voice.checkpoint import load_voice_model, save_voice_model
 from tools.cmd import voices as command
+from tools.jobs.training import experiments
+from tools.voices import choices
 from tools.voices.library import Library, LibraryError, TrainingStateError, check_index
 from tools.voices.zips import pack, take_in
 
@@ -352,3 +359,31 @@ def test_an_index_that_cannot_be_read_and_one_of_a_safetensors_voice_are_no_voic
 
     monkeypatch.setattr(Path, "open", open_or_refuse)
     assert [voice.index for voice in library.voices()] == [None] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_are_rows_and_the_page_can_show_the_others(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGS", "WEIGHTS"):
+        monkeypatch.setattr(config, name, getattr(library, name.lower()))
+    good = library.weights / "声 one.pth"
+    odd = [Path(os.fsdecode(os.fsencode(library.weights) + b"/\xff\xfe.pth"))]
+    odd += [library.weights / "line\nbreak.pth", Path(f"{odd[0]}".replace(".pth", ".index"))]
+    for path in odd:
+        shutil.copy(good, path)
+    model = load_voice_model(good)
+    strange = replace(model, info="\ud800 made", extra={"author": "\udcff"})
+    save_voice_model(library.weights / "strange.pth", strange)
+    (library.logs / os.fsdecode(b"\xff")).mkdir()
+    (library.logs / os.fsdecode(b"\xff") / "config.json").write_text("{}")
+    voices = {voice.name: voice for voice in library.voices()}
+    assert [name for name in voices if voices[name].problem] == ["line\nbreak", "\\udcff\\udcfe"]
+    assert "rename the file" in str(voices["\\udcff\\udcfe"].problem)
+    shown = [
+        *choices.voices(), *choices.indexes(), *experiments(library.logs),
+        *(f"{voice.name} {voice.header} {voice.problem}" for voice in voices.values()),
+    ]  # fmt: skip
+    assert json.dumps(shown, ensure_ascii=False).encode()
+    names = [name for name, _ in choices.voices()]
+    assert "strange" in names and "声 one" in names and "line\nbreak" not in names
