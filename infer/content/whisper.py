@@ -23,7 +23,31 @@ N_MELS = 80
 WINDOW = 500  # content frames encoded at once (10 s), as many positions as are shipped
 CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
 DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees
+SCALE = ".scale"  # of a matrix in 8 bits, behind its name
 QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as background, not amplified
+
+
+def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices in 8 bits with a scale for each row, which halves the file; the rest in float16."""
+    packed = {}
+    for name, value in tensors.items():
+        if value.dim() > 1 and name.endswith(".weight"):
+            scale = value.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+            packed[name + SCALE] = scale.float()
+            rows = scale.view(-1, *[1] * (value.dim() - 1))
+            packed[name] = (value / rows).round().to(torch.int8)
+        else:
+            packed[name] = value.half().contiguous()
+    return packed
+
+
+def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """All in float32, of what `pack` made or of plain numbers."""
+    scales = {name: tensors[name + SCALE] for name in tensors if name + SCALE in tensors}
+    plain = {name: x.float() for name, x in tensors.items() if not name.endswith(SCALE)}
+    for name, scale in scales.items():
+        plain[name] *= scale.view(-1, *[1] * (plain[name].dim() - 1))
+    return plain
 
 
 class Block(nn.Module):
@@ -75,7 +99,7 @@ class WhisperContent:
 
     def __init__(self, path: Path, num_heads: int, device: torch.device) -> None:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            tensors = unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         self.position_mean = tensors.pop("position_mean").to(device)  # (WINDOW, C)
         prior = [tensors.pop(f"prior_{name}").numpy() for name in ("mean", "std")]
         self.prior = Statistics(*prior)

@@ -10,7 +10,7 @@ from config import ASSETS
 from infer.audio.reader import load
 from infer.content import load_encoder
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import WhisperContent
+from infer.content.whisper import WhisperContent, pack, unpack
 from infer.content.windows import encode_windows
 
 
@@ -70,6 +70,24 @@ def test_long_audio_is_read_in_windows_that_agree(
     assert likeness(content[500:], alone[80:], encoder.prior) > 0.9
     steps = np.linalg.norm(np.diff(encoder.prior.normalize(content), axis=0), axis=1)
     assert steps[455:470].max() < steps.max()  # where windows meet nothing jumps
+
+
+def test_a_packed_matrix_is_a_quarter_as_large_and_within_a_half_step_of_each_row() -> None:
+    random = torch.Generator().manual_seed(0)
+    loud = torch.tensor([1.0, 100.0, 0.0]).view(-1, 1, 1)
+    tensors = {
+        "conv.weight": torch.randn(3, 40, 5, generator=random) * loud,
+        "conv.bias": torch.randn(3, generator=random),
+    }
+    packed = pack(tensors)
+    assert packed["conv.weight"].dtype == torch.int8
+    found = unpack(packed)
+    assert set(found) == set(tensors)
+    steps = tensors["conv.weight"].abs().amax((1, 2), keepdim=True) / 127
+    error = (found["conv.weight"] - tensors["conv.weight"]).abs()
+    assert (error <= 0.5001 * steps).all()
+    assert torch.equal(found["conv.bias"], tensors["conv.bias"].half().float())
+    assert all(torch.equal(unpack(found)[name], found[name]) for name in found)  # plain ones too
 
 
 def test_the_level_of_a_recording_does_not_matter(

@@ -21,7 +21,7 @@ from config import replacing
 from infer.audio.reader import load
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent
+from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent, pack
 from options import Options, option, parse_options
 
 SMOOTHING = 41  # frames; the position mean is smooth but for its first frames
@@ -43,7 +43,7 @@ class CutEncoderOptions(Options):
 
 
 def cut_encoder(options: CutEncoderOptions) -> None:
-    """Write the cut encoder in float16."""
+    """Write the cut encoder, its matrices in 8 bits."""
     tensors = {
         name: value
         for name, value in load_file(options.encoder).items()
@@ -114,7 +114,7 @@ def _statistics(encoder: WhisperContent, clips: list[np.ndarray]) -> Statistics:
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
     with replacing(path) as temporary:
-        save_file({name: value.half().contiguous() for name, value in tensors.items()}, temporary)
+        save_file(pack(tensors), temporary)
 
 
 if __name__ == "__main__":
