@@ -37,6 +37,9 @@ class Training(Protocol):
     def held_out_loss(self) -> float:
         """How far the voice is from clips that training does not see; nan where there are none."""
 
+    def words_kept(self) -> float:
+        """How well it says other people's words, 0..1; nan where the recipe rehearses none."""
+
     def sample(self) -> tuple[np.ndarray, np.ndarray, int]:
         """How one clip sounds and how it was recorded, (N,) float32 each, and their rate in Hz."""
 

@@ -132,7 +132,9 @@ def _keep(run: Training, experiment: Experiment, voice: Path, curves: Curves) ->
         state.best_loss, state.best_step = loss, state.step
         save_voice_model(voice, run.voice(loss))
     save_state(state, experiment)
-    append_metrics(experiment, step=state.step, seconds=state.seconds, held_out=loss)
+    append_metrics(
+        experiment, step=state.step, seconds=state.seconds, held_out=loss, words=run.words_kept()
+    )
     made, original, rate = run.sample()
     write_sample(experiment, state.step, made, rate)
     write_sample(experiment, None, original, rate)

@@ -126,7 +126,7 @@ class WhisperContent:
         frames = len(audio) // FRAME
         if frames == 0:
             return np.zeros((0, self.dim), np.float32)
-        mel, energy = self._mel(audio, frames)
+        mel, energy = self._mel(torch.from_numpy(audio).to(self.device), frames)
 
         def encode(start: int, end: int) -> Tensor:
             place = min(offset, WINDOW - (end - start))
@@ -137,9 +137,16 @@ class WhisperContent:
         hidden = encode_windows(frames, WINDOW, CONTEXT, encode)
         return torch.cat([hidden, energy[:, None]], 1).cpu().numpy()
 
-    def _mel(self, audio: np.ndarray, frames: int) -> tuple[Tensor, Tensor]:
+    def listen(self, wav: Tensor, offset: int = 0) -> Tensor:
+        """(B, N) at 16 kHz -> (B, N // 320, dim - 1) hidden states, for gradients to go through."""
+        frames = wav.shape[1] // FRAME
+        mel = torch.stack([self._mel(each, frames)[0] for each in wav])
+        with config.autocast(wav.device):
+            hidden = self.encoder(mel, offset).float()
+        return hidden - self.position_mean[offset : offset + frames]
+
+    def _mel(self, wav: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Whisper's log mel (80, 2 * frames) and the log10 energy (frames,) of 20 ms."""
-        wav = torch.from_numpy(audio).to(self.device)
         pad = N_FFT // 2
         spec = torch.stft(
             F.pad(wav, (pad, pad)), N_FFT, HOP_LENGTH, window=self.hann, center=False,

@@ -19,6 +19,7 @@ from train.lite.losses import (
     discriminator_loss,
     feature_matching_loss,
 )
+from train.lite.rehearsal import SHARE, Rehearsal
 from train.state import TrainState, optimizer_step
 
 
@@ -32,6 +33,7 @@ class Trainer:
     hop_length: int
     device: torch.device
     seed: int
+    rehearsal: Rehearsal | None = None
     spectral: SpectralLoss = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,11 +90,18 @@ class Trainer:
             adversarial, others = self.discriminator_step(seen, real, batch.bandwidth, crop)
             losses.update(others)
             gradients = [(spectral, 1 - share), (adversarial, share)]
+        waves = [(fake, balanced_gradient(gradients))]
+        if batch.said is not None:
+            wave = self.rehearsal.say(state.synthesizer, batch.said)
+            heard = wave.detach().requires_grad_()
+            losses["words"] = self.rehearsal.loss(heard, batch.said)
+            (words,) = torch.autograd.grad(losses["words"], heard)
+            waves.append((wave, balanced_gradient([(words, SHARE)])))
         self._update(
             "synthesizer",
             state.synthesizer,
             state.synthesizer_optimizer,
-            lambda: fake.backward(balanced_gradient(gradients)),
+            lambda: torch.autograd.backward(*zip(*waves, strict=True)),
             settings["learning_rate"],
         )
         self._average()

@@ -18,6 +18,7 @@ from infer.voice.tensors import load_weights
 from train.experiment import Experiment
 from train.filelist import Clip
 from train.lite.dataset import Batch, Dataset
+from train.lite.rehearsal import open_rehearsal
 from train.lite.trainer import Trainer, make_discriminators
 from train.options import TrainOptions
 from train.state import TrainState, base_files, new_state, resume, saved_files
@@ -46,7 +47,12 @@ class LiteTraining:
     def batch(self, step: int) -> Batch:
         """Return crops of one length, and the random numbers of the step."""
         batch = self.dataset.batch(step, self.trainer.settings["segment_frames"])
-        batch = replace(batch, draws=self.trainer.draw(batch, step))
+        rehearsal = self.trainer.rehearsal
+        batch = replace(
+            batch,
+            draws=self.trainer.draw(batch, step),
+            said=rehearsal and rehearsal.draw(step, self.trainer.seed),
+        )
         return batch.pinned() if self.trainer.device.type == "cuda" else batch
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -61,6 +67,11 @@ class LiteTraining:
     def held_out_loss(self) -> float:
         """Mean mel loss of the average on the held-out clips; nan where there are none."""
         return self.trainer.held_out_loss(self.dataset)
+
+    def words_kept(self) -> float:
+        """Share of other people's words that the average says; nan where nothing is rehearsed."""
+        rehearsal = self.trainer.rehearsal
+        return rehearsal.words_kept(self.state.average) if rehearsal else float("nan")
 
     def sample(self) -> tuple[np.ndarray, np.ndarray, int]:
         """A held-out clip as the average makes it and as it was recorded, (N,) each, and Hz."""
@@ -102,8 +113,14 @@ def open_training(
     )
     if not resume(state, experiment, dataset.steps_per_epoch):
         _start(state, options, kind)
-    trainer = Trainer(state, settings, params.sample_rate, params.hop_length, device, options.seed)
-    return LiteTraining(trainer, dataset, params, groups["version"], _f0_medians(clips))
+    f0_median = _f0_medians(clips)
+    rehearsal = None
+    if options.use_base:  # what it is rehearsed against forgetting
+        rehearsal = open_rehearsal(params.content_encoder, f0_median, params.sample_rate, device)
+    trainer = Trainer(
+        state, settings, params.sample_rate, params.hop_length, device, options.seed, rehearsal
+    )
+    return LiteTraining(trainer, dataset, params, groups["version"], f0_median)
 
 
 def _start(state: TrainState, options: TrainOptions, kind: Any) -> None:

@@ -68,6 +68,10 @@ class StandardTraining:
         """This recipe trains on every clip."""
         return float("nan")
 
+    def words_kept(self) -> float:
+        """This recipe rehearses nothing."""
+        return float("nan")
+
     def sample(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Return the first clip as the voice makes it and as it was recorded, (N,) each, and Hz."""
         clip = self.clips.clips[0]
