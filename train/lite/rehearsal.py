@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -125,6 +126,15 @@ def open_rehearsal(
     if encoder_name not in CONTENT_ENCODERS or not f0_median:
         logger.info("other people's speech is not rehearsed: it needs the shipped encoder and f0")
         return None
+    encoder, speech = _read_speech(encoder_name, device)
+    return Rehearsal(encoder, speech, f0_median, sample_rate)
+
+
+@cache  # seconds
+def _read_speech(
+    encoder_name: str, device: torch.device
+) -> tuple[WhisperContent, list[tuple[np.ndarray, np.ndarray]]]:
+    """The encoder, and normalised content and f0 of each person's speech."""
     encoder, f0_method = load_encoder(encoder_name, device), load_f0_method("swift")
     speech = []
     for path in sorted((config.ASSETS / "lite/rehearsal").glob("*.ogg")):
@@ -135,7 +145,7 @@ def open_rehearsal(
         frames = min(len(content), len(f0) // 2)
         normalized = statistics.result().normalize(content[:frames])
         speech.append((normalized.astype(np.float32), f0[: 2 * frames]))
-    return Rehearsal(encoder, speech, f0_median, sample_rate)
+    return encoder, speech
 
 
 def _over_time(x: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ def held_out_html(entries: Sequence[dict[str, float]]) -> str:
     )
     name, values = advice([entry["held_out"] for entry in saves])
     curve = curve_svg(points_of(saves, "held_out"), "held-out", translate("held_out"), best)
-    return f"{curve}<p>{caption} {translate(name, **values)}</p>"
+    words = curve_svg(points_of(saves, "words"), "words", translate("words_kept"))
+    return f'<div class="curves">{curve}{words}</div><p>{caption} {translate(name, **values)}</p>'
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
