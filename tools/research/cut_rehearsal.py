@@ -1,6 +1,6 @@
 """Make assets/lite/rehearsal: half a minute of each speaker of the corpus's train split.
 
-A maintainer's tool. Training a voice says it with other people's words (train/lite/rehearsal.py).
+A maintainer's tool. Training a voice says it with other people's words (train/rehearsal.py).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from train.filelist import Clip
-from train.lite.rehearsal import Said
+from train.rehearsal import Said
 
 BAND_EDGE_DB = -90.0  # below a clip's loudest bin; resampling leaves less than this above the band
 HELD_OUT_SHARE = 0.04

@@ -19,7 +19,7 @@ from train.lite.losses import (
     discriminator_loss,
     feature_matching_loss,
 )
-from train.lite.rehearsal import SHARE, Rehearsal
+from train.rehearsal import SHARE, Rehearsal
 from train.state import TrainState, optimizer_step
 
 

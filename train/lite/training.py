@@ -18,9 +18,9 @@ from infer.voice.tensors import load_weights
 from train.experiment import Experiment
 from train.filelist import Clip
 from train.lite.dataset import Batch, Dataset
-from train.lite.rehearsal import open_rehearsal
 from train.lite.trainer import Trainer, make_discriminators
 from train.options import TrainOptions
+from train.rehearsal import open_rehearsal
 from train.state import TrainState, base_files, new_state, resume, saved_files
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import torch
 from config import ASSETS
 from infer.converter import load_synthesizer
 from infer.models.lite.synthesizer import LiteSynthesizer
-from train.lite.rehearsal import CROP_FRAMES, CROPS, EVERY, Rehearsal, open_rehearsal
+from train.rehearsal import CROP_FRAMES, CROPS, EVERY, Rehearsal, open_rehearsal
 
 RATE = 24000
 CPU = torch.device("cpu")
