@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import secrets
+import sys
+import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +35,10 @@ WEIGHTS = DATA / "weights"  # voice models the user makes or drops in
 RESULTS = DATA / "results"  # what the page converted
 DOWNLOADS = DATA / "assets" / "downloads"  # weights that do not come with the program
 DOWNLOAD_COMMAND = "python -m tools.cmd.download_assets"  # fetches them
+
+BFLOAT16_FILE = DATA / ".bfloat16.json"  # how fast it was measured, by processor
+BFLOAT16_GAIN = 1.2  # from which it is worth its rounding
+BFLOAT16_ROUNDS = 6
 
 UNFINISHED = ".part"  # ends the names of files that are being written
 
@@ -114,18 +122,85 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def share_processors() -> None:
+    """Have threads that wait give their core to others, and be no more than a container may use.
+
+    Two that wait for each other in a loop, as is usual, take ten times as long beside other work.
+    OpenMP reads this when torch or faiss loads it, so packages call it before; what the
+    environment says already stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if sys.platform == "linux":
+        limit = processor_limit(Path("/sys/fs/cgroup/cpu.max"))
+        if limit is not None and limit < len(os.sched_getaffinity(0)):
+            os.environ.setdefault("OMP_NUM_THREADS", str(limit))
+
+
+def processor_limit(file: Path) -> int | None:
+    """The processors that a Linux container may keep busy, None = all that it sees."""
+    try:
+        quota, period = file.read_text(encoding="ascii").split()
+    except OSError:
+        return None
+    return None if quota == "max" else max(1, round(int(quota) / int(period)))
+
+
 def autocast(device: torch.device) -> torch.autocast:
-    """A context in which matrix products are bfloat16 where the device's hardware has it."""
+    """A context in which matrix products are bfloat16 where that is faster on the device."""
     import torch
 
     if device.type == "cuda":
         is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-        is_fast = device.type == "cpu" and bool(
-            capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-        )
+        is_fast = device.type == "cpu" and is_bfloat16_faster()
     return torch.autocast(device.type, torch.bfloat16, enabled=is_fast, cache_enabled=False)
+
+
+@cache
+def is_bfloat16_faster() -> bool:
+    """Whether this processor multiplies faster in bfloat16: measured once, then read from a file.
+
+    It takes a third of a second, and none where the hardware has no bfloat16.
+    """
+    import torch
+
+    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if not (found.get("avx512_bf16") or found.get("amx_bf16")):
+        return False
+    threads = torch.get_num_threads()
+    processor = f"{found.get('cpu_name')}, {threads} threads, torch {torch.__version__}"
+    known: dict[str, float] = {}
+    with suppress(OSError, ValueError):
+        known = dict(json.loads(BFLOAT16_FILE.read_text(encoding="utf-8")))
+    if not isinstance(known.get(processor), float):
+        known[processor] = _bfloat16_gain()
+        with suppress(OSError):  # a data root that cannot be written to
+            BFLOAT16_FILE.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(BFLOAT16_FILE) as temporary:
+                temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return known[processor] >= BFLOAT16_GAIN
+
+
+def _bfloat16_gain() -> float:
+    """How many times as fast as in float32 the encoder's largest layers are, casts included."""
+    import torch
+    from torch.nn import functional
+
+    random = torch.Generator().manual_seed(0)
+    shapes = (500, 512), (2048, 512), (512, 2048)  # 10 s, and the layers
+    x, inner, outer = (torch.randn(shape, generator=random) for shape in shapes)
+
+    def seconds(dtype: torch.dtype) -> float:
+        started = time.perf_counter()
+        is_cast = dtype != torch.float32
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, is_cast, False):
+            functional.linear(functional.gelu(functional.linear(x, inner)), outer)
+        return time.perf_counter() - started
+
+    # in turns, so that what else runs slows both; the first ones prepare kernels
+    rounds = [(seconds(torch.float32), seconds(torch.bfloat16)) for _ in range(BFLOAT16_ROUNDS)]
+    plain, cast = (min(times) for times in zip(*rounds, strict=True))
+    return plain / cast
 
 
 def pick_device(name: str = "auto") -> torch.device:

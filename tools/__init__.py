@@ -1,3 +1,5 @@
+import config
 import moved
 
+config.share_processors()
 moved.install()

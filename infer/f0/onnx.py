@@ -19,6 +19,7 @@ class OnnxNetwork:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # it would print what is raised
         damages = failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from infer.f0 import F0_MIN, HOP_LENGTH
+from infer.f0 import F0_MIN, HOP_LENGTH, windows
 from infer.f0.contour import resample_contour
 from infer.f0.onnx import OnnxNetwork
 from infer.f0.windows import gain_to_peak, packaged_file, track
@@ -28,7 +28,8 @@ class SwiftF0:
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""
         gain = gain_to_peak(audio, PEAK)
-        return track(audio, lambda window: self._estimate(window * gain))
+        # shorter windows than others have give the same f0 in half the memory
+        return track(audio, lambda window: self._estimate(window * gain), windows.WINDOW // 2)
 
     def _estimate(self, window: np.ndarray) -> np.ndarray:
         pitch, confidence = self.network(["pitch", "confidence"], {"audio": window[None], **RANGE})

@@ -19,11 +19,14 @@ SILENCE_PEAK = 2e-4  # -74 dBFS: below it lies dither, not a voice
 SILENCE_REACH = 3  # frames on either side of a frame that belong to it when looking for silence
 
 
-def split_windows(num_samples: int, context: int = CONTEXT) -> Iterator[tuple[slice, int, int]]:
+def split_windows(
+    num_samples: int, context: int = CONTEXT, window: int | None = None
+) -> Iterator[tuple[slice, int, int]]:
     """Windows over a signal: (samples, frames of context before, frames wanted)."""
-    for start in range(0, num_samples, WINDOW):
-        first, last = max(0, start - context), min(num_samples, start + WINDOW + context)
-        wanted = min(WINDOW, num_samples - start) // HOP_LENGTH
+    window = window or WINDOW
+    for start in range(0, num_samples, window):
+        first, last = max(0, start - context), min(num_samples, start + window + context)
+        wanted = min(window, num_samples - start) // HOP_LENGTH
         yield slice(first, last), (start - first) // HOP_LENGTH, wanted
 
 
@@ -53,13 +56,15 @@ def gain_to_peak(audio: np.ndarray, peak: float) -> np.float32:
     return np.float32(peak / (loudest(audio) or peak))
 
 
-def track(audio: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def track(
+    audio: np.ndarray, estimate: Callable[[np.ndarray], np.ndarray], window: int | None = None
+) -> np.ndarray:
     """Run an estimator over audio of any length in constant memory.
 
     audio: (N,) at 16 kHz. estimate: (M,) float32 -> (M // 160,) Hz, 0 where unvoiced, for M >= 160.
     Returns (N // 160,) float32 with silence unvoiced.
     """
-    return track_batches(audio, lambda windows: estimate(windows[0])[None])
+    return track_batches(audio, lambda windows: estimate(windows[0])[None], window=window)
 
 
 def track_batches(
@@ -67,19 +72,21 @@ def track_batches(
     estimate: Callable[[np.ndarray], np.ndarray],
     batch: int = 1,
     context: int = CONTEXT,
+    window: int | None = None,
 ) -> np.ndarray:
     """Like track, with up to that many windows of equal length at once.
 
-    estimate: (B, M) float32 -> (B, M // 160 or more) Hz. context: samples, a multiple of 160.
+    estimate: (B, M) float32 -> (B, M // 160 or more) Hz. context, window: samples, multiples of
+    160.
     """
     audio = mono(audio)
     f0 = np.zeros(len(audio) // HOP_LENGTH, np.float32)
     voiced = [
-        window
-        for window in split_windows(len(audio), context)
-        if loudest(audio[window[0]]) >= SILENCE_PEAK and window[2]
+        part
+        for part in split_windows(len(audio), context, window)
+        if loudest(audio[part[0]]) >= SILENCE_PEAK and part[2]
     ]
-    for _, equally_long in groupby(voiced, lambda window: window[0].stop - window[0].start):
+    for _, equally_long in groupby(voiced, lambda part: part[0].stop - part[0].start):
         group = list(equally_long)
         for members in (group[i : i + batch] for i in range(0, len(group), batch)):
             contours = estimate(np.stack([audio[samples] for samples, _, _ in members]))

@@ -51,6 +51,16 @@ MEASURED = (
     "else [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]; "
     "print('PEAK', peak[0]); sys.exit(code)"
 )
+# one warm conversion, timed; its threads wait as the environment says
+TIMED = (
+    "import sys, time; from infer.converter import VoiceConverter; "
+    "from infer.options import ConvertOptions; from options import parse_options; "
+    "options = parse_options(ConvertOptions, sys.argv[1:]); "
+    "converter = VoiceConverter(options.voice); converter.convert_file(options); "
+    "started, worked = time.perf_counter(), time.process_time(); converter.convert_file(options); "
+    "print('TIMES', time.perf_counter() - started, time.process_time() - worked)"
+)
+SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # how OpenMP waits untold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +73,10 @@ class BenchOptions(Options):
     speech: Path = option("recording that is repeated", config.ASSETS / "examples" / "english.flac")
     long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
     runs: int = option("conversions of each length, whose median memory counts", 3, within=(1, 100))
+    beside: int = option(
+        "measure conversions beside 0 to so many processes that are always busy instead", -1,
+        within=(-1, 64),
+    )  # fmt: skip
     standard: bool = option("measure the full-size v2 40k synthesizer instead", False)
     training: str = option(
         "measure training steps of this family's full-size networks instead",
@@ -95,6 +109,9 @@ def bench(options: BenchOptions) -> None:
                     left -= len(speech)
 
         write(WARM_SECONDS)
+        if options.beside >= 0:
+            _print_beside(convert, options.beside, options.runs)
+            return
         _print_stages(convert)
         write(COLD_SECONDS)
         started = time.perf_counter()
@@ -270,6 +287,41 @@ def _print_stages(options: ConvertOptions) -> None:
     index = "with index" if result.index else "no index"
     _print(f"all, 60 s clip, {index}", f"{total / WARM_SECONDS:.4f}", "0.10")
     _print("the same in processor time", f"{worked / WARM_SECONDS:.4f}", "")
+
+
+def _print_beside(options: ConvertOptions, most: int, runs: int) -> None:
+    """Seconds for one of audio beside busy processes, threads giving way, and spinning as before.
+
+    Both take turns, so that what else runs here slows both.
+    """
+    ways = {"giving way": {}, "spinning": SPINNING}
+    alone: dict[str, float] = {}
+    for count in range(most + 1):
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+        try:
+            rounds = [{way: _times(options, ways[way]) for way in ways} for _ in range(runs)]
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        for way in ways:
+            clock, worked = np.median([times[way] for times in rounds], axis=0) / WARM_SECONDS
+            ratio = clock / alone.setdefault(way, clock)
+            limit = "1.6 x" if way == "giving way" and count == 2 else ""
+            _print(f"beside {count} busy, {way}", f"{clock:.4f}", "")
+            _print("processor time", f"{worked:.4f}", "")
+            _print("to none busy", f"{ratio:.2f} x", limit)
+
+
+def _times(options: ConvertOptions, environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds by the clock and of the processor that a warm conversion takes."""
+    argv = [sys.executable, "-c", TIMED, *command(options)[3:]]
+    done = subprocess.run(
+        argv, cwd=config.ROOT, check=True, capture_output=True, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    clock, worked = done.stdout.rsplit("TIMES", 1)[1].split()
+    return float(clock), float(worked)
 
 
 def _peak(options: ConvertOptions) -> int:

@@ -36,6 +36,16 @@ def test_stages_add_up_to_the_whole(
 
 
 @pytest.mark.slow
+def test_conversions_beside_busy_processes_are_set_against_idle_ones(
+    untrained_voice: Path, english: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench(BenchOptions(voice=untrained_voice, speech=english, beside=1, runs=1))
+    table = figures(capsys.readouterr().out)
+    for way in ("giving way", "spinning"):
+        assert table[f"beside 1 busy, {way}"] > 0 < table[f"beside 0 busy, {way}"]
+
+
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(
     untrained_voice: Path, english: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
