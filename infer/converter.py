@@ -27,6 +27,7 @@ from infer.content import ContentEncoder, load_encoder
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, fitting_semitones, load_f0_method
 from infer.f0.contour import quantize, transpose
 from infer.f0.curve import read_curve
+from infer.kept import LEAST_CHUNKS, KeptChunks, kept_chunks
 from infer.lookahead import LookAhead
 from infer.melody import Melody
 from infer.memory import FittingChunks, TooLittleMemory
@@ -102,8 +103,8 @@ class VoiceConverter:
         self.family = family(self.model.version)
         self.synthesizer.to(self.device)
         self.sample_rate: int = self.params.sample_rate
-        name = encoder or self.params.content_encoder
-        self.encoder: ContentEncoder = load_encoder(name, self.device)
+        self.encoder_name: str = encoder or self.params.content_encoder
+        self.encoder: ContentEncoder = load_encoder(self.encoder_name, self.device)
         self.f0_method = lru_cache(2)(lambda name: load_f0_method(name, str(self.device)))
         self._retrieval = lru_cache(2)(
             lambda path, written: Retrieval(path, self.params.content_dim)
@@ -162,7 +163,8 @@ class VoiceConverter:
                 if semitones is None:
                     semitones = self.fitting(melody, chunks, options.speaker, stages)
                 asked = replace(options, semitones=semitones)
-                made = self.convert(chunks, asked, index, melody, stages)
+                kept = self._kept(reader.seconds or 0.0, asked, index, stages)
+                made = self.convert(chunks, asked, index, melody, stages, kept)
                 for audio in earlier.splice(made, self.sample_rate) if earlier else made:
                     with stages("write"):
                         writer.write(audio)
@@ -172,6 +174,8 @@ class VoiceConverter:
                     raise AudioError("silent", file=options.input)
                 if melody and options.save_f0:
                     melody.save(options.save_f0)
+            if kept is not None:
+                kept.remove()
         seconds = written / rate
         return Conversion(
             options.output, writer.file_rate, seconds, semitones, index, stages.seconds()
@@ -184,8 +188,12 @@ class VoiceConverter:
         index: Path | None,
         melody: Melody | None,
         stages: Stages,
+        kept: KeptChunks | None = None,
     ) -> Iterator[np.ndarray]:
-        """Convert the chunks of a recording; yields (n,) float32 at self.sample_rate, in -1..1."""
+        """Convert the chunks of a recording; yields (n,) float32 at self.sample_rate, in -1..1.
+
+        kept: what was rendered before; the rest is added to it.
+        """
         self.check_speaker(options.speaker)
         with stages("load"):
             retrieval = self.open_index(index) if index and options.index_rate > 0 else None
@@ -197,6 +205,11 @@ class VoiceConverter:
             if options.part and not is_near(chunk, options.part):  # what is not asked for
                 length = -(-len(chunk.audio) * self.sample_rate // SAMPLE_RATE)
                 return chunk, np.zeros(length, np.float32)
+            if kept is not None:
+                with stages("keep"):
+                    wav = kept.get(chunk, number)
+                if wav is not None:
+                    return filtered(chunk, stages), wav
             content = source.content(chunk)
             chunk = filtered(chunk, stages)
             f0 = None
@@ -213,6 +226,9 @@ class VoiceConverter:
             with stages("loudness"):
                 if is_noise(chunk.audio, f0):  # to the encoder it is as loud as speech
                     wav = no_louder(wav, chunk.audio)
+            if kept is not None:
+                with stages("keep"):
+                    kept.add(chunk, number, wav)
             return chunk, wav
 
         for _, (chunk, wav) in chunks.compute(render):
@@ -230,7 +246,7 @@ class VoiceConverter:
         self, blocks: Iterable[np.ndarray], options: ConvertOptions, stages: Stages
     ) -> FittingChunks:
         """Return the chunks of 16 kHz blocks."""
-        sizes = replace(config.plan_chunks(self.family.cuts, self.device), **options.chunk_sizes)
+        sizes = self._chunk_sizes(options)
         cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
         return FittingChunks(cutter, self.device, stages)
 
@@ -281,6 +297,19 @@ class VoiceConverter:
         if options.f0_file:
             return Melody(read_curve(options.f0_file))
         return Melody(self.f0_method(options.f0_method))
+
+    def _chunk_sizes(self, options: ConvertOptions) -> config.ChunkSizes:
+        return replace(config.plan_chunks(self.family.cuts, self.device), **options.chunk_sizes)
+
+    def _kept(
+        self, seconds: float, options: ConvertOptions, index: Path | None, stages: Stages
+    ) -> KeptChunks | None:
+        """Return what an earlier try has rendered; None for what is made anew faster."""
+        sizes = self._chunk_sizes(options)
+        if seconds < LEAST_CHUNKS * sizes.x_center or options.part or options.save_f0:
+            return None
+        with stages("keep"):
+            return kept_chunks(options, index, self.encoder_name, str(self.device), sizes)
 
     @torch.inference_mode()
     def render(
