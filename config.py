@@ -156,6 +156,22 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=is_fast, cache_enabled=False)
 
 
+def is_half_fast(device: torch.device) -> bool:
+    """Whether a device is a CUDA GPU with tensor cores; GTX 16xx have none, and overflow."""
+    import torch
+
+    has_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return has_cores and "GTX 16" not in torch.cuda.get_device_name(device)
+
+
+def half(device: torch.device) -> torch.autocast:
+    """A context in which a conversion's matrix products are float16 where the GPU is fast in it."""
+    import torch
+
+    enabled = is_half_fast(device)
+    return torch.autocast(device.type, torch.float16, enabled=enabled, cache_enabled=False)
+
+
 @cache
 def is_bfloat16_faster() -> bool:
     """Whether this processor multiplies faster in bfloat16: measured once, then read from a file.

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import config
 from errors import CheckpointError
 from infer.content import FRAME, PROJECTED_LAYER
 from infer.content.hubert_files import HubertFile, read_hubert
@@ -104,18 +105,18 @@ class Hubert(nn.Module):
         conv, norm = (self.feature_extractor["conv_layers"][0][name] for name in "02")
         kernel = conv.weight.shape[2]
         frames = wav.unfold(0, kernel, STRIDES[0])
-        # MPS has no float64
-        mean = torch.zeros(kernel, dtype=torch.float64)
-        square = torch.zeros(kernel, kernel, dtype=torch.float64)
+        place = torch.device("cpu") if wav.device.type == "mps" else wav.device  # it has no float64
+        mean = torch.zeros(kernel, dtype=torch.float64, device=place)
+        square = torch.zeros(kernel, kernel, dtype=torch.float64, device=place)
         for part in frames.split(1 << 16):
-            part = part.cpu().double()
+            part = part.to(place).double()
             mean += part.sum(0) / len(frames)
             square += part.mT @ part / len(frames)
-        weight = conv.weight[:, 0].cpu().double()
+        weight = conv.weight[:, 0].to(place).double()
         covariance = square - mean[:, None] * mean
         variance = ((weight @ covariance) * weight).sum(1).clamp_min(0)
-        scale = norm.weight.cpu().double() / (variance + norm.eps).sqrt()
-        bias = norm.bias.cpu().double() - scale * (weight @ mean)
+        scale = norm.weight.to(place).double() / (variance + norm.eps).sqrt()
+        bias = norm.bias.to(place).double() - scale * (weight @ mean)
         device, kind = conv.weight.device, conv.weight.dtype
         return (weight * scale[:, None])[:, None].to(device, kind), bias.to(device, kind)
 
@@ -177,10 +178,12 @@ class HubertContent:
         if frames == 0:
             return np.zeros((0, self.dim), np.float32)
         wav = torch.from_numpy(np.asarray(audio, np.float32)).to(self.device)
-        features = self.network.features(F.pad(wav, (0, max(0, RECEPTIVE_FIELD - len(wav)))))
+        with config.half(self.device):
+            features = self.network.features(F.pad(wav, (0, max(0, RECEPTIVE_FIELD - len(wav)))))
 
         def encode(start: int, end: int) -> Tensor:
-            return self.projection(self.network(features[None, start:end])[0])
+            with config.half(self.device):
+                return self.projection(self.network(features[None, start:end])[0]).float()
 
         content = encode_windows(len(features), WINDOW, CONTEXT, encode).cpu().numpy()
         return content[np.minimum(np.arange(frames), len(content) - 1)]

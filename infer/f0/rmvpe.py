@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+import config
 from errors import CheckpointError
 from infer.audio.mel import mel_filters
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
@@ -193,7 +194,9 @@ class RmvpeF0:
     def salience(self, mel: Tensor) -> Tensor:
         """(B, 128, T) -> (B, T, 360) in 0..1; padded with zeros for the network as in training."""
         frames = mel.shape[2]
-        return self.network(F.pad(mel, (0, -frames % GRID)))[:, :frames]
+        with config.half(mel.device):
+            salience = self.network(F.pad(mel, (0, -frames % GRID)))
+        return salience[:, :frames].float()
 
     def decode(self, salience: Tensor) -> Tensor:
         """(..., 360) -> (...) Hz, 0 where no bin rises above the threshold."""

@@ -1,4 +1,4 @@
-"""A training step asks a GPU for nothing, and starts few kernels: shown on fake tensors."""
+"""A training step and a conversion ask a GPU for nothing: shown on fake tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
-from tools.research.launches import BEFORE, STEPS, Launches, Waits, count, fake_gpu
+from tools.research.launches import (
+    BEFORE,
+    CONVERSIONS,
+    STEPS,
+    Launches,
+    Waits,
+    count,
+    count_conversion,
+    fake_gpu,
+)
 
 
 @pytest.mark.parametrize("family", STEPS)
@@ -25,6 +34,11 @@ def test_an_unscaled_step_does_not_wait_either() -> None:
             step()
     assert launches.kernels["_fused_adamw_"] >= 2
     assert [name for _, name, _ in state.norms] == ["discriminators", "synthesizer"]
+
+
+@pytest.mark.parametrize("network", CONVERSIONS)
+def test_a_conversion_never_waits(network: str) -> None:
+    assert count_conversion(network).total > 20
 
 
 @pytest.mark.parametrize(

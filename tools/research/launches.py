@@ -22,8 +22,11 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import config
+from infer.f0 import rmvpe
+from infer.f0.rmvpe import Rmvpe, RmvpeF0, fold_norms
 from infer.models.lite.synthesizer import LiteSynthesizer
-from infer.models.standard.synthesizer import Synthesizer
+from infer.models.standard import vocoders
+from infer.models.standard.synthesizer import Noise, Synthesizer
 from infer.voice.hparams import LiteParams, StandardParams, read_config
 from train.lite.dataset import Batch, Draws
 from train.lite.trainer import Trainer, make_discriminators
@@ -92,13 +95,18 @@ def _kernels(name: str, args: tuple[Any, ...]) -> int:
 
 @contextmanager
 def fake_gpu() -> Iterator[None]:
-    """Make every tensor of the block a fake one; lite's products are bfloat16, as on a GPU."""
+    """Make every tensor of the block a fake one; types and networks are those of a GPU."""
 
     def autocast(device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
+    def half(device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.float16, cache_enabled=False)
+
     with ExitStack() as stack:
         stack.enter_context(patch.object(config, "autocast", autocast))
+        stack.enter_context(patch.object(config, "half", half))
+        stack.enter_context(patch.object(vocoders, "render_rows", vocoders.render_half))
         stack.enter_context(FakeTensorMode())
         yield
 
@@ -170,6 +178,51 @@ def lite_step() -> tuple[Callable[[], object], TrainState]:
     return lambda: trainer.train_step(batch), state
 
 
+def standard_conversion() -> Callable[[], Tensor]:
+    """Return a rendering of the full v2 40k synthesizer, its random numbers given."""
+    params = StandardParams.from_groups(read_config("v2", 40000))
+    with unset_fake_temporarily(), torch.device("meta"):
+        network = Synthesizer(params, for_training=False)
+    as_fake(network).requires_grad_(False)
+    noise = Noise(
+        torch.empty(1, params.inter_dim, FRAMES),
+        torch.empty(1, FRAMES * params.hop_length, params.num_harmonics),
+    )
+    content, f0 = torch.empty(1, FRAMES, params.content_dim), torch.empty(1, FRAMES)
+    pitch, speaker = (torch.empty(size, dtype=torch.long) for size in ((1, FRAMES), 1))
+    return lambda: network.infer(content, pitch, f0, speaker, noise=noise).wav
+
+
+def lite_conversion() -> Callable[[], Tensor]:
+    """Return a rendering of the lite synthesizer, its random numbers given."""
+    params = LiteParams.from_groups(read_config("lite", 24000))
+    with unset_fake_temporarily(), torch.device("meta"):
+        network = LiteSynthesizer(params)
+    as_fake(network).requires_grad_(False)
+    content, f0 = torch.empty(1, FRAMES, params.content_dim), torch.empty(1, FRAMES)
+    speaker, phase = torch.empty(1, dtype=torch.long), torch.empty(1)
+    noise = torch.empty(1, FRAMES * params.hop_length)
+    return lambda: network(content, f0, speaker, phase=phase, noise=noise)
+
+
+def rmvpe_conversion() -> Callable[[], Tensor]:
+    """Return RMVPE's way from audio to f0."""
+    with unset_fake_temporarily(), torch.device("meta"):
+        network = Rmvpe()
+        fold_norms(network.eval())
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(rmvpe, "load_network", lambda path, device: network))
+        stack.enter_context(patch.object(rmvpe, "rmvpe_file", lambda: None))
+        stack.enter_context(unset_fake_temporarily())
+        method = RmvpeF0()
+    as_fake(network).requires_grad_(False)
+    for name in ("filters", "hann", "cents"):
+        setattr(method, name, torch.empty(getattr(method, name).shape))
+    audio = torch.empty(1, FRAMES * 160)
+    return lambda: method.decode(method.salience(method.mel(audio)))
+
+
+CONVERSIONS = {"v2": standard_conversion, "lite": lite_conversion, "rmvpe": rmvpe_conversion}
 STEPS = {"v2": standard_step, "lite": lite_step}
 
 
@@ -183,6 +236,15 @@ def count(family: str) -> Launches:
     return launches
 
 
+def count_conversion(name: str) -> Launches:
+    """Count the kernels of one chunk through a network."""
+    with fake_gpu(), torch.no_grad():
+        render = CONVERSIONS[name]()
+        with Launches() as launches:
+            render()
+    return launches
+
+
 def main() -> None:
     """Print a table, and what the kernels are."""
     for family in STEPS:
@@ -192,6 +254,8 @@ def main() -> None:
         print(f"  to {alone} before: {launches.total / alone:.2f}")
         print(f"  to {listed} before with torch's lists: {launches.total / listed:.2f}")
         print(" ", ", ".join(f"{name} {n}" for name, n in launches.kernels.most_common(12)))
+    for name in CONVERSIONS:  # rmvpe's recurrent layer is taken apart here, on a GPU it is one
+        print(f"{name}, kernels of a chunk: {count_conversion(name).total}, and no waiting")
 
 
 if __name__ == "__main__":

@@ -253,13 +253,11 @@ def _load_fitting(network: nn.Module, weights: Mapping[str, Tensor], path: Path)
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """Return the type of the networks' products; UserError where the device cannot do it.
 
-    auto is float16 on CUDA GPUs with tensor cores (GTX 16xx have none and overflow), else float32.
+    auto is float16 where the GPU is fast in it, else float32.
     bfloat16 has too few digits for a waveform to be the default.
     """
     if name == "auto":
-        has_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
-        is_fast = has_cores and "GTX 16" not in torch.cuda.get_device_name(device)
-        return torch.float16 if is_fast else torch.float32
+        return torch.float16 if config.is_half_fast(device) else torch.float32
     if name == "fp16" and device.type != "cuda":
         raise UserError("fp16_gpu", device=device)
     if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():

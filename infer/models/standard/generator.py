@@ -120,6 +120,10 @@ class Generator(nn.Module):
 
         Returns the waveform (B, 1, N) in -1..1. draw is not needed: no layer adds noise.
         """
+        return self.finish(self.body(z, source, speaker))
+
+    def body(self, z: Tensor, source: Tensor | None, speaker: Tensor) -> Tensor:
+        """Return what the last layer sees, (B, C, N)."""
         x = self.conv_pre(z) + self.cond(speaker)
         blocks = len(self.resblocks) // len(self.ups)
         for stage, upsample in enumerate(self.ups):
@@ -128,6 +132,10 @@ class Generator(nn.Module):
                 x = x + self.noise_convs[stage](source)
             group = self.resblocks[stage * blocks : (stage + 1) * blocks]
             x = sum(block(x) for block in group) / blocks
+        return x
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Make the waveform (B, 1, N) in -1..1 of that."""
         return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_LEAK)))
 
 

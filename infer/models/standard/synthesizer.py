@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import config
 from infer.models.ops import crop_frames, draw_normal, sequence_mask
 from infer.models.standard.encoders import PosteriorEncoder, PriorEncoder
 from infer.models.standard.flow import Flow
@@ -175,11 +176,15 @@ class Synthesizer(nn.Module):
         if lengths is None:
             lengths = torch.full((len(content),), frames, device=content.device)
         mask = sequence_mask(lengths, frames).to(content.dtype)
-        mean, log_deviation = self.enc_p(content, pitch, mask)
+        with config.half(content.device):
+            prior = self.enc_p(content, pitch, mask)
+        mean, log_deviation = (part.float() for part in prior)
         kept = slice(flow_start, None)
         flowed = mean[..., kept] + log_deviation[..., kept].exp() * noise.latent * TEMPERATURE
         flowed = flowed * mask[..., kept]
-        latent = self.flow(flowed, mask[..., kept], vector, reverse=True) * mask[..., kept]
+        with config.half(content.device):
+            latent = self.flow(flowed, mask[..., kept], vector, reverse=True)
+        latent = latent.float() * mask[..., kept]
         piece = latent[..., skip_head - flow_start : end - flow_start]
         source = None
         if f0 is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+import config
 from infer.models.standard.generator import Generator
 from infer.models.standard.generator_rows import render_rows
 from infer.models.standard.refinegan import RefineGenerator, render_windows
@@ -29,8 +30,15 @@ def render_generator(
     generator: Generator, z: Tensor, source: Tensor | None, speaker: Tensor, draw: object = None
 ) -> Tensor:
     """Arguments and result as of Generator.forward."""
-    render = generator if z.device.type != "cpu" else lambda *args: render_rows(generator, *args)
-    return render(z, source, speaker)
+    render = render_rows if z.device.type == "cpu" else render_half
+    return render(generator, z, source, speaker)
+
+
+def render_half(generator: Generator, z: Tensor, source: Tensor | None, speaker: Tensor) -> Tensor:
+    """Arguments and result as of Generator.forward; all but the last layer as config.half says."""
+    with config.half(z.device):
+        x = generator.body(z, source, speaker)
+    return generator.finish(x.float())
 
 
 VOCODERS = {
