@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -191,11 +192,13 @@ def _print_standard() -> None:
 def _print_training(version: str, batch_size: int) -> None:
     """Steps of a recipe, on the device that training takes."""
     device = config.pick_device()
-    what, step = (_lite_step if version == "lite" else _standard_step)(batch_size, device)
+    what, step = (lite_step if version == "lite" else standard_step)(batch_size, device)
     print(f"{version}: {what}")
     for number in range(1 + TRAINING_STEPS):
         started, worked = time.perf_counter(), time.process_time()
-        step()  # ends with reading the losses, so nothing is still under way
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         label = f"step of {batch_size} clips"
         _print(label if number else f"first {label}", f"{time.perf_counter() - started:.2f} s", "")
         _print("its processor time", f"{time.process_time() - worked:.2f} s", "")
@@ -206,7 +209,7 @@ def _print_training(version: str, batch_size: int) -> None:
         _print("peak memory", f"{_own_peak() / 1e6:.0f} MB", "")
 
 
-def _lite_step(batch_size: int, device: torch.device) -> tuple[str, Callable[[], object]]:
+def lite_step(batch_size: int, device: torch.device) -> tuple[str, Callable[[], object]]:
     """What is measured, and one step of the lite recipe on crops as it takes them."""
     groups = read_config("lite", 24000)
     params, settings = LiteParams.from_groups(groups), groups["train"]
@@ -225,10 +228,15 @@ def _lite_step(batch_size: int, device: torch.device) -> tuple[str, Callable[[],
     return f"24k, clips of {frames / 100:g} s, {device}", lambda: trainer.train_step(batch)
 
 
-def _standard_step(batch_size: int, device: torch.device) -> tuple[str, Callable[[], object]]:
-    """What is measured, and one step of the standard recipe on clips of full length."""
+def standard_step(
+    batch_size: int, device: torch.device, **changes: Any
+) -> tuple[str, Callable[[], object]]:
+    """What is measured, and one step of the standard recipe on clips of full length.
+
+    changes: of the networks' params.
+    """
     groups = read_config("v2", 40000)
-    params = StandardParams.from_groups(groups)
+    params = StandardParams.from_groups(groups, **changes)
     networks = Synthesizer(params).to(device), MultiPeriodDiscriminator("v2").to(device)
     state = new_state(*networks, groups["train"], averaged=False)
     spectrogram = SpectrogramParams.from_data(groups["data"])
