@@ -17,13 +17,22 @@ VOICING_THRESHOLD = 0.35
 
 
 class SwiftF0:
-    """SwiftF0's network; it runs on the CPU whatever the device."""
+    """SwiftF0's network; on the CPU, where onnxruntime-gpu is not installed.
+
+    A CPU that has the whole work does it in one thread; one beside a GPU has all its cores free.
+    """
 
     def __init__(
-        self, device: str = "cpu", threads: int = 1, voicing_threshold: float = VOICING_THRESHOLD
+        self,
+        device: str = "cpu",
+        threads: int | None = None,
+        voicing_threshold: float = VOICING_THRESHOLD,
     ) -> None:
         self.voicing_threshold = voicing_threshold
-        self.network = OnnxNetwork(packaged_file("swift_f0", "model.onnx", "swift-f0"), threads)
+        if threads is None:
+            threads = 0 if device.startswith("cuda") else 1
+        file = packaged_file("swift_f0", "model.onnx", "swift-f0")
+        self.network = OnnxNetwork(file, threads, device)
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""

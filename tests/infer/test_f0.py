@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from infer.f0 import F0_MAX, F0_METHODS, HOP_LENGTH, SAMPLE_RATE, F0Method, load_f0_method
@@ -164,3 +165,30 @@ def test_listing_methods_loads_nothing_and_no_method_touches_torchaudio(root: Pa
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert ran.stdout.strip() == "set()", ran.stderr
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_swift_takes_the_gpu_where_onnxruntime_has_one_and_all_cores_beside_another(
+    device: str, has_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    class Session:
+        def __init__(
+            self, path: Path, options: onnxruntime.SessionOptions, providers: list
+        ) -> None:
+            asked.update(threads=options.intra_op_num_threads, providers=providers)
+
+        def get_inputs(self) -> list[onnxruntime.NodeArg]:
+            return session.get_inputs()
+
+    session = load_f0_method("swift").network._session
+    known = ["CUDAExecutionProvider"] * has_gpu + ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: known)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    load_f0_method("swift", device)
+    on_gpu = has_gpu and device == "cuda:1"
+    gpu = [("CUDAExecutionProvider", {"device_id": "1"})] * on_gpu
+    assert asked["providers"] == [*gpu, "CPUExecutionProvider"]
+    assert asked["threads"] == (1 if device == "cpu" else 0)
