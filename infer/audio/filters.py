@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 HIGH_PASS_HZ = 48.0
@@ -45,6 +47,14 @@ def _butterworth(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     padded = np.zeros(size)
     padded[:history] = wav[0]
     padded[history : history + len(wav)] = wav
+    return np.fft.irfft(np.fft.rfft(padded) * _response(size, sample_rate), size)[
+        history : history + len(wav)
+    ]
+
+
+@lru_cache(1)
+def _response(size: int, sample_rate: int) -> np.ndarray:
+    """The filter's response at the frequencies of an FFT of that size: most chunks share it."""
     half_angle = np.pi * np.arange(1, size // 2 + 1) / size
     inverse = np.tan(np.pi * HIGH_PASS_HZ / sample_rate) / (1j * np.tan(half_angle))
     response = np.zeros(size // 2 + 1, np.complex128)  # 0 at 0 Hz
@@ -52,7 +62,7 @@ def _butterworth(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     for i in range(HIGH_PASS_ORDER):
         angle = np.pi * (2 * i + HIGH_PASS_ORDER + 1) / (2 * HIGH_PASS_ORDER)
         response[1:] /= inverse - np.exp(1j * angle)
-    return np.fft.irfft(np.fft.rfft(padded) * response, size)[history : history + len(wav)]
+    return response
 
 
 def high_pass_causal(audio: np.ndarray, sample_rate: int) -> np.ndarray:
