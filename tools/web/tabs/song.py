@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ SETTINGS = (
     "semitones", "transpose", "lead_db", "sides", "reverb", "compress", "de_ess", "high_pass",
     "denoise",
 )  # fmt: skip
+ACCOMPANIMENT = re.compile(  # in the name of a stem
+    r"accomp|instrumental|karaoke|backing|rest|other|music|minus|no[-_ ]?voc|伴奏", re.IGNORECASE
+)
 SONG_TYPES = ["audio", "video"]
 
 
@@ -69,6 +73,7 @@ class SongTab:
                 with gr.Row():
                     self.vocals = gr.File(
                         label=text("song_vocals"),
+                        file_count="multiple",  # both stems may come at once
                         file_types=SONG_TYPES,
                         height=140,
                         elem_id="song-vocals",
@@ -155,6 +160,7 @@ class SongTab:
         reread = {"fn": self.read_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         frame.page.load(**reread, show_progress="hidden")
         frame.tabs.change(**reread, show_progress="hidden")
+        self.vocals.upload(sort_stems, self.vocals, [self.vocals, self.accompaniment], **PRIVATE)
         self.start.click(
             self.begin,
             [
@@ -181,7 +187,7 @@ class SongTab:
         self,
         mode: str,
         song: str | None,
-        vocals: str | None,
+        vocals: list[str] | None,
         accompaniment: str | None,
         voice: str | None,
         format: str,
@@ -190,7 +196,7 @@ class SongTab:
         """Start a cover; gives the name by which the browser finds it again."""
         path = chosen_voice(voice)
         files = {"input": song} if mode == "song" else {
-            "vocals": vocals, "accompaniment": accompaniment
+            "vocals": vocals[0] if vocals else None, "accompaniment": accompaniment
         }  # fmt: skip
         if not all(files.values()):
             missing = "song_missing" if mode == "song" else "song_stems_missing"
@@ -246,6 +252,16 @@ class SongTab:
             self._covers.resume(name)
         except (ValueError, OSError) as error:
             raise page_error(error) from error
+
+
+def sort_stems(files: list[str]) -> list[Any]:
+    """Of two files given as vocals, put the accompaniment where it belongs, by their names."""
+    if len(files) < 2:
+        return [gr.skip(), gr.skip()]
+    first, second = files[:2]
+    if ACCOMPANIMENT.search(Path(first).stem) and not ACCOMPANIMENT.search(Path(second).stem):
+        first, second = second, first
+    return [[first], second]
 
 
 def _number(chosen: Any) -> float | None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.tools.songs.song import delay_ms, loudness, stereo, write_stems
 from tests.tools.web.conftest import Opens
+from tools.web.tabs.song import sort_stems
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -52,11 +53,14 @@ def test_two_stems_become_a_cover_that_is_found_again(
 ) -> None:
     page = open_songs(opened)
     page.get_by_role("tab", name="Two stems").click()
-    give(page, *stems)
+    page.locator("#song-vocals input[type=file]").set_input_files(stems[::-1])  # both at once
+    for mark, file in zip(("#song-vocals", "#song-accompaniment"), stems, strict=True):
+        expect(page.locator(mark)).to_contain_text(file.stem[:4])
     page.get_by_role("button", name="Make the cover").click()
     kept = page.locator("#song-status code:visible")
     expect(kept).to_have_text(re.compile(r"results.+\.flac"))
     expect(page.get_by_text("The new lead")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"fills [\d.]+ MB of results/"))).to_be_visible()
     for is_again in (False, True):
         if is_again:
             page.reload()
@@ -86,3 +90,10 @@ def test_what_is_missing_is_said_and_an_error_of_the_job_in_the_page(
     page.locator("#song-status [role=alert]:visible").wait_for()
     expect(page.locator("#song-status")).to_contain_text(".wav")
     expect(page.get_by_role("button", name="生成翻唱")).to_be_enabled()
+
+
+def test_two_stems_given_at_once_are_told_apart_by_their_names() -> None:
+    for rest in ("x (Instrumental).mp3", "02 no_vocals.wav", "伴奏.flac"):
+        voice = "a Vocals.mp3"
+        assert sort_stems([voice, rest]) == sort_stems([rest, voice]) == [[voice], rest]
+    assert sort_stems(["one.wav", "two.wav"]) == [["one.wav"], "two.wav"]
