@@ -10,7 +10,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -164,12 +164,13 @@ def is_half_fast(device: torch.device) -> bool:
     return has_cores and "GTX 16" not in torch.cuda.get_device_name(device)
 
 
-def half(device: torch.device) -> torch.autocast:
+def half(device: torch.device) -> AbstractContextManager[object]:
     """A context in which a conversion's matrix products are float16 where the GPU is fast in it."""
     import torch
 
-    enabled = is_half_fast(device)
-    return torch.autocast(device.type, torch.float16, enabled=enabled, cache_enabled=False)
+    if not is_half_fast(device):
+        return nullcontext()
+    return torch.autocast(device.type, torch.float16, cache_enabled=False)
 
 
 @cache
