@@ -106,9 +106,9 @@ class ConvertOptions(RenderOptions):
 
 
 STREAM_MODES = {  # seconds: block, look-ahead, context
-    "fast": (0.1, 0.1, 1.5),
-    "balanced": (0.16, 0.16, 2.0),
-    "best": (0.24, 0.32, 4.0),
+    "fast": (0.08, 0.04, 1.2),
+    "balanced": (0.12, 0.04, 1.5),
+    "best": (0.2, 0.16, 3.0),
 }
 
 
@@ -135,6 +135,12 @@ class StreamOptions(RenderOptions):
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
     gate_db: float = option("below this level (dBFS) there is silence", -60.0, within=(-100, 0))
+    fit_pitch: bool = option("bring the speaker's usual pitch to the voice's first", False)
+    denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
+    input_rate: int = option("sample rate of what comes in, Hz", 16000, within=OUTPUT_RATES)
+    output_rate: int = option(
+        "sample rate of what goes out, Hz; 0 = the voice's own", 0, within=(0, OUTPUT_RATES[1])
+    )
 
     @property
     def timing(self) -> tuple[float, float, float]:

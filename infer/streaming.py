@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +17,7 @@ from infer.f0 import HOP_LENGTH, SAMPLE_RATE
 from infer.f0.contour import transpose
 from infer.options import StreamOptions
 
-F0_SECONDS = 1.0  # sound before a block that its melody is found in
+F0_SECONDS = 0.5  # sound before a block that its melody is found in
 PAST_SECONDS = 0.3  # rendered again before every block: what a synthesizer looks back
 FADE_SECONDS = 0.01  # cross-fade between two renderings of the same moment
 SEARCH_SECONDS = 0.01  # where a source has no phase, how far a rendering is moved to fit
@@ -23,6 +25,8 @@ STATISTICS_FRAMES = 25  # content frames (0.5 s) that are added to the running s
 LOUDNESS_SECONDS = 0.5  # over which loudness is followed
 GATE_RELEASE = 4.0  # dB that a block must be louder than the gate to open it again
 QUIET = 1e-6
+FIT_FRAMES = (80, 2000)  # voiced frames (10 ms) that tell a speaker's pitch: at least, at most
+FIT_SLACK = 1.5  # semitones by which a pitch that was fitted may be off before it is fitted anew
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,27 @@ class _State:
     output: _Follower = field(default_factory=_Follower)
 
 
+class PitchFitter:
+    """Finds the shift in semitones that brings a speaker to a voice, while they speak."""
+
+    def __init__(self) -> None:
+        self._f0: deque[float] = deque(maxlen=FIT_FRAMES[1])
+        self.shift = 0
+
+    @property
+    def source_hz(self) -> float:
+        """The speaker's median f0, 0 while too little was heard."""
+        return float(np.median(self._f0)) if len(self._f0) >= FIT_FRAMES[0] else 0.0
+
+    def push(self, f0: np.ndarray, voice_hz: float) -> None:
+        """Hear (T,) Hz, 0 where unvoiced; voice_hz: of the voice, 0 if unknown."""
+        self._f0.extend(f0[f0 > 0].tolist())
+        if voice_hz > 0 and self.source_hz > 0:
+            wanted = 12 * float(np.log2(voice_hz / self.source_hz))
+            if abs(wanted - self.shift) > FIT_SLACK:
+                self.shift = round(wanted)
+
+
 class StreamConverter:
     """Converts a stream to one voice, block by block, with the networks that convert recordings.
 
@@ -95,6 +120,8 @@ class StreamConverter:
         self.set_options(options)
         self._waiting = np.zeros(0, np.float32)
         self._unheard: list[np.ndarray] = []  # content that the statistics have still to be given
+        self.fitter = PitchFitter()
+        self._beside = ThreadPoolExecutor(1)  # finds the melody while content is found
         self._past = round(PAST_SECONDS * SAMPLE_RATE / FRAME) * FRAME
         self._fade = self._samples(round(FADE_SECONDS * SAMPLE_RATE))
         has_phase = converter.family.advance is not None
@@ -118,10 +145,19 @@ class StreamConverter:
 
     def go_on_from(self, before: StreamConverter) -> None:
         """Begin with what another stream of the same speaker knows: statistics and last sound."""
-        self.statistics = before.statistics
+        self.fitter = before.fitter
+        heard_by = self.converter.params.content_encoder
+        if heard_by == before.converter.params.content_encoder:
+            self.statistics = before.statistics
         mine, other = self._state.audio, before._state.audio
         count = min(len(mine), len(other))
         mine[len(mine) - count :] = other[len(other) - count :]
+
+    @property
+    def semitones(self) -> float:
+        """How far the melody is shifted now."""
+        fitted = self.fitter.shift if self.options.fit_pitch else 0
+        return fitted + self.options.semitones
 
     def push(self, audio: np.ndarray) -> np.ndarray:
         """Take (n,) float32 at 16 kHz; returns the (m,) float32 at self.sample_rate that is ready.
@@ -155,27 +191,32 @@ class StreamConverter:
         level = 10 * np.log10(float(np.mean(np.square(source))) + QUIET**2)
         opens_at = self.options.gate_db + (0 if state.is_open else GATE_RELEASE)
         state.is_open = level >= opens_at
-        f0 = self._find_f0()
-        content = self._encode(f0)
-        wav = self._render(content, f0)
+        melody = self._beside.submit(self._find_f0) if self._f0_method else None
+        content = self.converter.encoder(state.audio)
+        f0 = None if melody is None else self._shift(melody)
+        wav = self._render(self._prepare(content, f0), f0)
         return limit(self._follow_loudness(source, self._join(wav)))
 
-    def _find_f0(self) -> np.ndarray | None:
-        """f0 (T,) Hz of what is rendered; what was rendered before stays as it was."""
-        if self._f0_method is None:
-            return None
+    def _find_f0(self) -> np.ndarray:
+        """f0 (T,) Hz of block and look-ahead as they were spoken."""
         state, timing = self._state, self.timing
         reach = min(timing.context, round(F0_SECONDS * SAMPLE_RATE / FRAME) * FRAME)
         heard = high_pass(state.audio[timing.context - reach :], SAMPLE_RATE)
-        found = transpose(self._f0_method(heard), self.options.semitones)[reach // HOP_LENGTH :]
-        return np.concatenate([state.f0, found])
+        return self._f0_method(heard)[reach // HOP_LENGTH :]
 
-    def _encode(self, f0: np.ndarray | None) -> np.ndarray:
+    def _shift(self, melody: Future[np.ndarray]) -> np.ndarray:
+        """f0 (T,) Hz of what is rendered; what was rendered before stays as it was."""
+        found = melody.result()
+        if self._state.is_open:
+            voice_hz = self.converter.model.f0_median.get(self.options.speaker, 0.0)
+            self.fitter.push(found[: self.timing.block // HOP_LENGTH], voice_hz)
+        return np.concatenate([self._state.f0, transpose(found, self.semitones)])
+
+    def _prepare(self, content: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
         """Content (T, dim) at 100 frames/s of what is rendered, normalised and retrieved."""
-        state, timing = self._state, self.timing
-        content = self.converter.encoder(state.audio)
+        timing = self.timing
         begin, end = timing.context // FRAME, (timing.context + timing.block) // FRAME
-        if state.is_open:
+        if self._state.is_open:
             self._unheard.append(content[begin:end])
         if sum(map(len, self._unheard)) >= STATISTICS_FRAMES:
             self.statistics.update(np.concatenate(self._unheard))

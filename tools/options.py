@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from errors import UserError
-from infer.options import ConvertOptions, StreamOptions
+from infer.options import STREAM_MODES, ConvertOptions, StreamOptions
 from options import Options, command, option
 
 HUB = "https://huggingface.co"
@@ -253,3 +253,37 @@ class LiveOptions(StreamOptions):
         return StreamOptions(
             **{item.name: getattr(self, item.name) for item in fields(StreamOptions)}
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveLatencyOptions(Options):
+    """Measure how late live speech is heard in the other voice."""
+
+    MODULE = "tools.cmd.live_latency"
+
+    voice: Path = option("voice model, e.g. assets/lite/demo.pth")
+    speech: Path = option("a recording that stands for the microphone")
+    mode: str = option("of the stream", "balanced", choices=STREAM_MODES)
+    seconds: float = option("how long is measured", 60.0, within=(8, 3600))
+    native: bool = option("without a browser: the recording through the same process", False)
+
+    @property
+    def stream(self) -> StreamOptions:
+        """What the process is given without a browser."""
+        return StreamOptions(voice=self.voice, mode=self.mode)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiteTwinOptions(Options):
+    """Train a lite voice to sound like another voice, which then runs live on a CPU."""
+
+    MODULE = "tools.cmd.lite_twin"
+
+    voice: Path = option("the voice to be like, of any family")
+    speech: Path = option("folder of clean speech, of anybody: some ten minutes")
+    name: str = option("of the new voice; without it the other's and lite", "")
+    semitones: float = option("usual shift of that speech to the voice", 0.0, within=(-48, 48))
+    minutes: float = option("minutes of training", 20.0, within=(0.1, 1e6))
+    sample_rate: int = option("sample rate of the new voice in Hz", 24000)
+    threads: int = option("CPU threads, 0 = torch's own choice", 0, within=(0, 1024))
+    device: str = option("torch device of the conversion: auto, cpu, cuda:0, mps", "auto")

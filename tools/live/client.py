@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import config
@@ -35,16 +36,22 @@ class LiveProcess:
             if first is not None and first.kind == FAILED:
                 raise from_json(first.values)
             raise UserError("exit_code", code=self._process.returncode)
+        self.first = first
         self.ready: Mapping[str, Any] = first.values
 
     def send(self, audio: bytes, seconds: float) -> None:
-        """Send float32 samples at 16 kHz, spoken at that time. BrokenPipeError: it ended."""
-        self._write(Frame(AUDIO, self._number, seconds, audio))
+        """Send float32 samples, spoken at that time. BrokenPipeError: it ended."""
+        self.pass_on(Frame(AUDIO, self._number, seconds, audio))
         self._number += 1
 
     def change(self, **settings: Any) -> None:
-        """Change settings of the stream, see tools.live.server.CHANGEABLE."""
-        self._write(json_frame(SETTINGS, settings))
+        """Change settings of the stream, see tools.live.settings."""
+        self.pass_on(json_frame(SETTINGS, settings))
+
+    def pass_on(self, frame: Frame) -> None:
+        """Send a frame as it is. BrokenPipeError: it ended."""
+        self._process.stdin.write(frame.pack())
+        self._process.stdin.flush()
 
     def receive(self) -> Frame | None:
         """Wait for the next frame; None when the stream has ended."""
@@ -52,24 +59,24 @@ class LiveProcess:
 
     def end_input(self) -> None:
         """Say that no more sound comes: it ends after what it has."""
-        self._process.stdin.close()
-
-    def close(self) -> None:
-        """End it, at the latest after a few seconds."""
-        if not self._process.stdin.closed:
+        with suppress(BrokenPipeError):  # it ended before
             self._process.stdin.close()
+
+    def end(self) -> int:
+        """End it, at the latest after a few seconds; returns its exit code. Receiving goes on."""
+        self.end_input()
         try:
-            self._process.wait(CLOSE_SECONDS)
+            return self._process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()
+
+    def close(self) -> None:
+        """End it; nobody receives any more."""
+        self.end()
         self._process.stdout.close()
 
     @property
     def process_id(self) -> int:
         """Of the system, to look at its load."""
         return self._process.pid
-
-    def _write(self, frame: Frame) -> None:
-        self._process.stdin.write(frame.pack())
-        self._process.stdin.flush()

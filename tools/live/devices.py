@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 
 from errors import UserError
-from infer.f0 import SAMPLE_RATE
 from tools.live.client import LiveProcess
 from tools.live.frames import AUDIO, REPORT
 from tools.options import LiveOptions
@@ -29,29 +29,37 @@ def list_devices() -> str:
 def run_devices(options: LiveOptions, say: Callable[[str], None]) -> None:
     """Stream until Ctrl-C; says once a second how it keeps up."""
     sound = _sounddevice()
-    process = LiveProcess(options.stream)
-    rate = int(process.ready["sample_rate"])
+    names = (options.input_device, options.output_device)
+    try:
+        heard, spoken = (
+            sound.query_devices(_device(name), kind)
+            for name, kind in zip(names, ("input", "output"), strict=True)
+        )
+    except (sound.PortAudioError, ValueError) as error:  # none is called like that
+        raise UserError("sound_device", reason=" ".join(str(error).split())) from error
+    input_rate, rate = (round(device["default_samplerate"]) for device in (heard, spoken))
+    process = LiveProcess(replace(options.stream, input_rate=input_rate, output_rate=rate))
     ring = _Ring(round((process.ready["block_seconds"] + BUFFER_SECONDS) * rate))
     position = 0
 
     def hear(data: np.ndarray, frames: int, times: object, status: object) -> None:
         nonlocal position
-        process.send(data[:, 0].astype("<f4").tobytes(), position / SAMPLE_RATE)
+        process.send(data[:, 0].astype("<f4").tobytes(), position / input_rate)
         position += frames
 
     def speak(data: np.ndarray, frames: int, times: object, status: object) -> None:
-        data[:, 0] = ring.pop(frames)
+        data[:] = ring.pop(frames)[:, None]
 
-    devices = [_device(name) for name in (options.input_device, options.output_device)]
-    settings = {"channels": 1, "dtype": "float32", "latency": "low"}
+    settings = {"dtype": "float32", "latency": "low"}
     try:
         with (
             sound.InputStream(
-                SAMPLE_RATE, round(BLOCK_SECONDS * SAMPLE_RATE), devices[0], callback=hear,
-                **settings,
+                input_rate, round(BLOCK_SECONDS * input_rate), heard["index"],
+                min(2, heard["max_input_channels"]), callback=hear, **settings,
             ),
             sound.OutputStream(
-                rate, round(BLOCK_SECONDS * rate), devices[1], callback=speak, **settings
+                rate, round(BLOCK_SECONDS * rate), spoken["index"],
+                min(2, spoken["max_output_channels"]), callback=speak, **settings,
             ),
         ):  # fmt: skip
             while (frame := process.receive()) is not None:

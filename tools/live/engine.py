@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import soxr
 
+from infer.audio.resampling import QuickResampler
 from infer.f0 import SAMPLE_RATE
 
 BACKLOG_BLOCKS = 2  # blocks that may wait before the oldest sound is skipped
@@ -70,7 +70,7 @@ class Engine:
         self._slow = 0
         self.skipped = 0.0
         self.is_bypassed = False
-        self._bypass = soxr.ResampleStream(SAMPLE_RATE, converter.sample_rate, 1, "float32")
+        self._bypass = QuickResampler(SAMPLE_RATE, converter.sample_rate)
 
     def take_over(self, before: Engine) -> None:
         """Go on with the sound that waits in another engine, and with its account."""
@@ -80,8 +80,7 @@ class Engine:
 
     def feed(self, audio: np.ndarray, seconds: float) -> None:
         """Take (n,) float32 at 16 kHz, spoken at that time of the stream."""
-        if self._length == 0 or seconds < self._next:
-            self._next = seconds
+        self._next = seconds - self._length / SAMPLE_RATE  # also where sound was lost on its way
         self._waiting.append(audio)
         self._length += len(audio)
         most = max(BACKLOG_BLOCKS * self.block, round(BACKLOG_SECONDS * SAMPLE_RATE)) + self.block
@@ -103,7 +102,7 @@ class Engine:
         self._loads.append(share)
         self._slow = self._slow + 1 if share > OVERLOAD else 0
         if self.is_bypassed:
-            return Part(seconds, self._bypass.resample_chunk(audio))
+            return Part(seconds, self._bypass.push(audio))
         return Part(seconds - self._delay, converted)
 
     def report(self) -> Report:

@@ -6,6 +6,7 @@ A frame is a header and a body. Audio is float32, mono; everything else is JSON.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -47,8 +48,24 @@ def read_frame(file: BinaryIO) -> Frame | None:
     header = file.read(HEADER.size)
     if len(header) < HEADER.size:
         return None
+    kind, number, seconds, size = _checked(header)
+    body = file.read(size)
+    return Frame(kind, number, seconds, body) if len(body) == size else None
+
+
+def unpack_frame(message: bytes) -> Frame:
+    """Read a frame that came as a whole. ValueError: it is none."""
+    if len(message) < HEADER.size:
+        raise ValueError(f"a frame of {len(message)} bytes")
+    kind, number, seconds, size = _checked(message[: HEADER.size])
+    body = message[HEADER.size :]
+    if len(body) != size or (kind == AUDIO and size % 4) or not math.isfinite(seconds):
+        raise ValueError(f"a frame of kind {kind} with {len(body)} bytes in place of {size}")
+    return Frame(kind, number, seconds, body)
+
+
+def _checked(header: bytes) -> tuple[int, int, float, int]:
     kind, number, seconds, size = HEADER.unpack(header)
     if kind not in (AUDIO, SETTINGS, REPORT, READY, FAILED) or size > LARGEST_BODY:
         raise ValueError(f"a frame of kind {kind} with {size} bytes")
-    body = file.read(size)
-    return Frame(kind, number, seconds, body) if len(body) == size else None
+    return kind, number, seconds, size

@@ -57,7 +57,7 @@ def _play(process: LiveProcess, source: Path, output: Path | None, speed: float)
     told = {"skipped": 0.0, "mode": process.ready["mode"]}
     with AudioReader(source, SAMPLE_RATE, MIN_SECONDS) as reader:
         audio = np.concatenate(list(reader.blocks()))
-    started, computed = time.perf_counter(), _cpu_seconds(process.process_id)
+    started, computed = time.perf_counter(), cpu_seconds(process.process_id)
 
     def receive() -> None:
         while (frame := process.receive()) is not None:
@@ -78,7 +78,7 @@ def _play(process: LiveProcess, source: Path, output: Path | None, speed: float)
         time.sleep(max(0.0, spoken / speed - (time.perf_counter() - started)))
         process.send(audio[start : start + size].astype("<f4").tobytes(), start / SAMPLE_RATE)
     elapsed = time.perf_counter() - started
-    load = (_cpu_seconds(process.process_id) - computed) / elapsed
+    load = (cpu_seconds(process.process_id) - computed) / elapsed
     process.end_input()
     receiver.join()
     if output is not None:
@@ -99,7 +99,7 @@ def _in_time(parts: list[tuple[float, np.ndarray]], rate: int, samples_16k: int)
     return audio
 
 
-def _cpu_seconds(process: int) -> float:
+def cpu_seconds(process: int) -> float:
     """Seconds that a process has computed since it started; NaN where the system does not tell."""
     try:
         words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

@@ -2,7 +2,7 @@
 
 `python -m tools.live.server --voice V` reads frames (tools/live/frames.py) on standard input and
 writes frames on what was standard output: READY once, then AUDIO, and REPORT about once a second.
-SETTINGS change while the stream runs: {"is_bypassed": true}, or any of CHANGEABLE.
+SETTINGS change while the stream runs, see tools/live/settings.py.
 The end of standard input ends it.
 """
 
@@ -15,22 +15,25 @@ import sys
 import threading
 from collections import deque
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from errors import as_user_error
+from errors import UserError, as_user_error
 from infer.f0 import SAMPLE_RATE
 from infer.options import STREAM_MODES, StreamOptions
 from options import parse_options
-from tools.live.engine import Engine
+from tools.live.engine import Engine, Report
 from tools.live.frames import AUDIO, FAILED, READY, REPORT, SETTINGS, Frame, json_frame, read_frame
+from tools.live.hearing import Hearing, Speaking
+from tools.live.settings import Settings
+from tools.records import record
 
 if TYPE_CHECKING:
     from infer.converter import VoiceConverter
 
 REPORT_SECONDS = 1.0  # of sound between two reports
-CHANGEABLE = ("semitones", "index_rate", "protect", "rms_mix_rate", "gate_db", "mode", "speaker")
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Server:
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._source, self._sink = source, sink
-        self._frames: deque[Frame | None] = deque()
+        self._frames: deque[Frame | VoiceConverter | UserError | None] = deque()
         self._has_some = threading.Condition()
 
     def serve(self, options: StreamOptions) -> None:
@@ -51,21 +54,22 @@ class Server:
 
         torch.set_num_threads(1)  # a second thread waits for the first one, and loses its turn
         converter = VoiceConverter(options.voice, options.device)
+        self._hearing = Hearing(options.input_rate, options.denoise)
+        self._speaking = Speaking(converter.sample_rate, options.output_rate)
         engine = self._start(converter, options)
         threading.Thread(target=self._read, daemon=True).start()
         number, told = 0, 0.0  # seconds of sound since the last report
         while True:
             while engine.is_ready:
                 part = engine.convert()
-                body = part.audio.astype("<f4").tobytes()
-                self._write(Frame(AUDIO, number, part.seconds, body))
+                audio, seconds = self._speaking.push(part.audio, part.seconds)
+                self._write(Frame(AUDIO, number, seconds, audio.astype("<f4").tobytes()))
                 number += 1
                 told += engine.block / SAMPLE_RATE
                 if told >= REPORT_SECONDS:
                     told = 0.0
                     report = engine.report()
-                    mode = engine.converter.options.mode
-                    self._write(json_frame(REPORT, {**asdict(report), "mode": mode}))
+                    mode = self._report(engine, report)
                     if report.is_overloaded and (slower := slower_mode(mode)):
                         slower_options = replace(engine.converter.options, mode=slower)
                         engine = self._start(converter, slower_options, engine)
@@ -73,23 +77,55 @@ class Server:
             frame = self._wait()
             if frame is None:
                 return
-            if frame.kind == AUDIO:
-                engine.feed(np.frombuffer(frame.body, "<f4"), frame.seconds)
+            if not isinstance(frame, Frame):
+                engine = self._swap(frame, engine)
+            elif frame.kind == AUDIO:
+                self._hear(engine, frame)
             elif frame.kind == SETTINGS:
-                engine = self._change(converter, engine, frame.values)
+                engine = self._change(engine, frame.values)
 
-    def _change(self, converter: VoiceConverter, engine: Engine, values: dict[str, Any]) -> Engine:
-        engine.is_bypassed = bool(values.get("is_bypassed", engine.is_bypassed))
-        before = engine.converter.options
-        changes = {name: values[name] for name in CHANGEABLE if name in values}
+    def _change(self, engine: Engine, values: dict[str, Any]) -> Engine:
+        before, converter = engine.converter.options, engine.converter.converter
         try:
-            options = replace(before, **changes)
+            settings = record(Settings, values)
+            if settings.voice not in (None, str(before.voice)):
+                self._load(Path(settings.voice), before.device)
+            options = replace(settings, voice=None).change(before)
+            if options.denoise != before.denoise:
+                hearing, self._hearing = self._hearing, Hearing(before.input_rate, options.denoise)
+                hearing.close()
             if options.timing != before.timing:
-                return self._start(converter, options, engine)
-            engine.converter.set_options(options)
+                engine = self._start(converter, options, engine)
+            else:
+                engine.converter.set_options(options)
+            if settings.is_bypassed is not None:
+                engine.is_bypassed = settings.is_bypassed
         except ValueError as error:  # the stream goes on as it was
             self._write(json_frame(FAILED, as_user_error(error).to_json()))
         return engine
+
+    def _load(self, voice: Path, device: str) -> None:
+        """Read another voice while the stream goes on."""
+        from infer.converter import VoiceConverter
+
+        def load() -> None:
+            found: VoiceConverter | UserError
+            try:
+                found = VoiceConverter(voice, device)
+            except (ValueError, OSError) as error:
+                found = as_user_error(error)
+            self._put(found)
+
+        threading.Thread(target=load, daemon=True).start()
+
+    def _swap(self, loaded: VoiceConverter | UserError, engine: Engine) -> Engine:
+        """Go on with a voice that was read; as it was where it cannot be used."""
+        before = engine.converter.options
+        if isinstance(loaded, UserError):
+            self._write(json_frame(FAILED, loaded.to_json()))
+            return engine
+        self._speaking = Speaking(loaded.sample_rate, before.output_rate)
+        return self._start(loaded, replace(before, voice=loaded.path, speaker=0), engine)
 
     def _start(
         self, converter: VoiceConverter, options: StreamOptions, before: Engine | None = None
@@ -104,7 +140,8 @@ class Server:
             stream.go_on_from(before.converter)
             engine.take_over(before)
         values = {
-            "sample_rate": stream.sample_rate,
+            "sample_rate": self._speaking.sample_rate,
+            "voice": str(options.voice),
             "mode": options.mode,
             "block_seconds": timing.block / SAMPLE_RATE,
             "latency_seconds": timing.latency_seconds,
@@ -115,14 +152,17 @@ class Server:
     def _read(self) -> None:
         while True:
             frame = read_frame(self._source)
-            with self._has_some:
-                self._frames.append(frame)
-                self._has_some.notify()
+            self._put(frame)
             if frame is None:
                 return
 
-    def _wait(self) -> Frame | None:
-        """The next frame, None at the end of the stream."""
+    def _put(self, what: Frame | VoiceConverter | UserError | None) -> None:
+        with self._has_some:
+            self._frames.append(what)
+            self._has_some.notify()
+
+    def _wait(self) -> Frame | VoiceConverter | UserError | None:
+        """The next frame or voice, None at the end of the stream."""
         with self._has_some:
             while not self._frames:
                 self._has_some.wait()
@@ -131,9 +171,22 @@ class Server:
     def _feed(self, engine: Engine) -> None:
         """Give the engine all the sound that has come, so that it can see what is late."""
         with self._has_some:
-            while self._frames and self._frames[0] is not None and self._frames[0].kind == AUDIO:
-                frame = self._frames.popleft()
-                engine.feed(np.frombuffer(frame.body, "<f4"), frame.seconds)
+            while self._frames and getattr(self._frames[0], "kind", None) == AUDIO:
+                self._hear(engine, self._frames.popleft())
+
+    def _hear(self, engine: Engine, frame: Frame) -> None:
+        engine.feed(*self._hearing.push(np.frombuffer(frame.body, "<f4"), frame.seconds))
+
+    def _report(self, engine: Engine, report: Report) -> str:
+        """Tell how the stream keeps up and what it found; returns its mode."""
+        stream = engine.converter
+        found = {
+            "mode": stream.options.mode,
+            "semitones": stream.semitones,
+            "source_hz": stream.fitter.source_hz,
+        }
+        self._write(json_frame(REPORT, {**asdict(report), **found}))
+        return stream.options.mode
 
     def _write(self, frame: Frame) -> None:
         self._sink.write(frame.pack())

@@ -24,8 +24,10 @@ from tools.web.api import add_endpoints
 from tools.web.frame import Frame
 from tools.web.guard import Guard, host_name, other_names
 from tools.web.i18n import load_texts, read_texts, translate
+from tools.web.live.route import LiveRoute
 from tools.web.tabs.convert import ConvertTab
 from tools.web.tabs.help import HelpTab
+from tools.web.tabs.live import LiveTab
 from tools.web.tabs.song import SongTab
 from tools.web.tabs.train import TrainTab
 from tools.web.tabs.voices import VoicesTab
@@ -35,6 +37,7 @@ from tools.web.views.job_chip import JobChip
 # name -> class of each tab, from left to right; its title is the text <name>_tab
 TABS = {
     "convert": ConvertTab,
+    "live": LiveTab,
     "song": SongTab,
     "train": TrainTab,
     "voices": VoicesTab,
@@ -117,7 +120,7 @@ def serve(options: WebOptions) -> None:
         logger.warning("WARNING: %s", read_texts()["en"][warning])
     page = build_page(session, jobs, text, warning)
     names = other_names([options.host, *options.names.split(",")])
-    _, local_url, share_url = page.launch(
+    app, local_url, share_url = page.launch(
         server_name=f"[{options.host}]" if ":" in options.host else options.host,
         server_port=port,
         inbrowser=options.browser,
@@ -137,6 +140,7 @@ def serve(options: WebOptions) -> None:
         i18n=text,
         app_kwargs={"middleware": [Middleware(Guard, names=names, login=options.login)]},
     )
+    LiveRoute().add_to(app)
     if share_url:
         names.add(host_name(share_url.partition("://")[2]))
     if page.mcp_server_obj and options.login:  # its tools ask the page, which asks for the password

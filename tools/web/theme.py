@@ -11,7 +11,7 @@ import gradio as gr
 from tools.web.i18n import read_texts, translate
 
 HERE = Path(__file__).parent
-STYLES = [HERE / "page.css", HERE / "stage.css"]
+STYLES = [HERE / "page.css", HERE / "stage.css", HERE / "live" / "page.css"]
 SCRIPT = HERE / "page.js"  # switches language and shade
 LANGUAGES = {"en": "English", "zh-CN": "中文"}
 THEME = gr.themes.Base(

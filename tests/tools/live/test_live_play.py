@@ -62,6 +62,13 @@ def test_settings_change_while_it_runs(shipped_voice, root):
         assert until(process, READY).values["mode"] == "best"
         process.change(speaker=99)
         assert until(process, FAILED).values["name"] == "speaker"
+        process.change(gate_db="loud")
+        assert until(process, FAILED).kind == FAILED
+        process.change(voice="none.pth")
+        assert until(process, FAILED).values["name"] == "no_file"
+        other = root / "assets/lite/demo_male.pth"
+        process.change(voice=str(other))
+        assert until(process, READY).values["voice"] == str(other)
         process.change(is_bypassed=True)
         kinds = []
         for number in range(6):  # each a quarter of a second; at once they would be late

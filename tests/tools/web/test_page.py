@@ -17,12 +17,12 @@ from tools.web.i18n import read_texts
 LANGUAGES = {"en": "en-US", "zh-CN": "zh-CN"}  # of the page -> of the browser
 SERIOUS = ("serious", "critical")
 MARKS = {
-    "convert": ".modes", "song": "#song-status", "train": "#dataset-files", "voices": "#voices",
-    "help": "#search",
+    "convert": ".modes", "live": ".live", "song": "#song-status", "train": "#dataset-files",
+    "voices": "#voices", "help": "#search",
 }  # fmt: skip
 MAIN = {
-    "convert": "convert", "song": "song_make", "train": "train", "voices": "voices_add_button",
-    "help": "help_check",
+    "convert": "convert", "live": "live_start", "song": "song_make", "train": "train",
+    "voices": "voices_add_button", "help": "help_check",
 }  # fmt: skip
 NAME_OF = """e => (e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.title
   || document.getElementById(e.getAttribute('aria-labelledby'))?.innerText || '').trim()"""

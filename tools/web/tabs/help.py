@@ -16,7 +16,7 @@ from tools.web.tabs.help_answers import PRIVATE, Answers
 from tools.web.views.data_charts import data_charts
 from tools.web.views.report_view import MARKS
 
-QUESTIONS = range(1, 19)
+QUESTIONS = range(1, 20)
 CHECKED = (4, 5, 7, 11, 14, 16)  # answered by the check of this machine
 DATASET_QUESTION = 9
 TO_DATASET = (8, 17)  # answered by what checks the recordings there
@@ -35,7 +35,7 @@ SHOW = "() => document.querySelectorAll('.question')[NUMBER].scrollIntoView({blo
 
 
 class HelpTab:
-    """Eighteen questions, each with what answers it here."""
+    """Nineteen questions, each with what answers it here."""
 
     def __init__(self, frame: Frame) -> None:
         self._text = frame.text
