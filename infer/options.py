@@ -118,7 +118,6 @@ class StreamOptions(RenderOptions):
 
     MODULE = "tools.live.server"
 
-    semitones: float = option("shift of the melody, 12 = one octave up", 0.0, within=(-48, 48))
     mode: str = option("fast answers soonest, best sounds best", "balanced", choices=STREAM_MODES)
     block_seconds: float | None = option(
         "converted at once; without it as the mode says", None, within=(0.02, 2)
@@ -135,7 +134,6 @@ class StreamOptions(RenderOptions):
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
     gate_db: float = option("below this level (dBFS) there is silence", -60.0, within=(-100, 0))
-    fit_pitch: bool = option("bring the speaker's usual pitch to the voice's first", False)
     denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
     input_rate: int = option("sample rate of what comes in, Hz", 16000, within=OUTPUT_RATES)
     output_rate: int = option(

@@ -13,7 +13,7 @@ from infer.audio.filters import high_pass
 from infer.audio.loudness import limit
 from infer.content import FRAME
 from infer.converter import VoiceConverter, prepare
-from infer.f0 import HOP_LENGTH, SAMPLE_RATE
+from infer.f0 import HOP_LENGTH, SAMPLE_RATE, fitting_semitones
 from infer.f0.contour import transpose
 from infer.options import StreamOptions
 
@@ -26,7 +26,7 @@ LOUDNESS_SECONDS = 0.5  # over which loudness is followed
 GATE_RELEASE = 4.0  # dB that a block must be louder than the gate to open it again
 QUIET = 1e-6
 FIT_FRAMES = (80, 2000)  # voiced frames (10 ms) that tell a speaker's pitch: at least, at most
-FIT_SLACK = 1.5  # semitones by which a pitch that was fitted may be off before it is fitted anew
+FIT_SLACK = 2  # semitones by which a fitted shift has to be wrong before it changes
 
 
 @dataclass(frozen=True)
@@ -88,20 +88,25 @@ class PitchFitter:
 
     def __init__(self) -> None:
         self._f0: deque[float] = deque(maxlen=FIT_FRAMES[1])
-        self.shift = 0
+        self._shift: int | None = None
 
     @property
     def source_hz(self) -> float:
         """The speaker's median f0, 0 while too little was heard."""
         return float(np.median(self._f0)) if len(self._f0) >= FIT_FRAMES[0] else 0.0
 
+    @property
+    def shift(self) -> int:
+        """Semitones, 0 while they are not known."""
+        return self._shift or 0
+
     def push(self, f0: np.ndarray, voice_hz: float) -> None:
         """Hear (T,) Hz, 0 where unvoiced; voice_hz: of the voice, 0 if unknown."""
         self._f0.extend(f0[f0 > 0].tolist())
-        if voice_hz > 0 and self.source_hz > 0:
-            wanted = 12 * float(np.log2(voice_hz / self.source_hz))
-            if abs(wanted - self.shift) > FIT_SLACK:
-                self.shift = round(wanted)
+        if self.source_hz:
+            wanted = fitting_semitones(self.source_hz, voice_hz)
+            if self._shift is None or abs(wanted - self._shift) >= FIT_SLACK:
+                self._shift = wanted
 
 
 class StreamConverter:
@@ -156,8 +161,8 @@ class StreamConverter:
     @property
     def semitones(self) -> float:
         """How far the melody is shifted now."""
-        fitted = self.fitter.shift if self.options.fit_pitch else 0
-        return fitted + self.options.semitones
+        asked = self.options.semitones
+        return self.fitter.shift if asked is None else asked
 
     def push(self, audio: np.ndarray) -> np.ndarray:
         """Take (n,) float32 at 16 kHz; returns the (m,) float32 at self.sample_rate that is ready.

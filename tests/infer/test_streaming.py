@@ -8,7 +8,7 @@ from infer.converter import VoiceConverter
 from infer.f0 import SAMPLE_RATE, load_f0_method
 from infer.options import STREAM_MODES, ConvertOptions, StreamOptions
 from infer.stages import Stages
-from infer.streaming import StreamConverter, best_shift
+from infer.streaming import PitchFitter, StreamConverter, best_shift
 from tests.infer.standard_voices import install_contentvec, write_voice
 
 
@@ -29,7 +29,9 @@ def speech(english: Path) -> np.ndarray:
 
 def stream(demo: VoiceConverter, audio: np.ndarray, size: int, **settings: object) -> np.ndarray:
     """Convert audio as it would come in blocks of a size; the delay is taken away."""
-    converter = StreamConverter(demo, StreamOptions(voice=demo.path, **settings))
+    converter = StreamConverter(
+        demo, StreamOptions(voice=demo.path, **{"semitones": 0, **settings})
+    )
     parts = [converter.push(audio[i : i + size]) for i in range(0, len(audio), size)]
     return np.concatenate([*parts, converter.flush()])[converter.delay :]
 
@@ -107,3 +109,17 @@ def test_a_rendering_is_moved_to_where_it_goes_on():
     wav = np.sin(2 * np.pi * time / 160).astype(np.float32)
     tail = wav[1030:1270]  # what was heard lies 30 samples later
     assert best_shift(wav, 1000, tail, 60) == 30
+
+
+def test_the_shift_to_the_voice_is_found_while_somebody_speaks():
+    fitter = PitchFitter()
+    fitter.push(np.full(50, 110, np.float32), 220)
+    assert (fitter.source_hz, fitter.shift) == (0, 0)  # too little was heard
+    fitter.push(np.array([0, 0, *[110] * 40], np.float32), 220)
+    assert (fitter.source_hz, fitter.shift) == (110, 12)
+    fitter.push(np.full(500, 116, np.float32), 220)
+    assert fitter.shift == 12  # a semitone is no reason to jump
+    fitter.push(np.full(2000, 220, np.float32), 220)
+    assert fitter.shift == 0  # another speaker
+    fitter.push(np.full(10, 220, np.float32), 0)
+    assert fitter.shift == 0  # of a voice that does not say where it speaks

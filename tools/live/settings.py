@@ -12,7 +12,8 @@ from infer.options import StreamOptions
 class Settings:
     """Options of a stream that may change while it runs; None = as it is.
 
-    voice: its file. is_bypassed: the speaker is heard as they are.
+    voice: its file. fit_pitch: the shift is found, and semitones do not count. is_bypassed: the
+    speaker is heard as they are.
     """
 
     voice: str | None = None
@@ -29,8 +30,11 @@ class Settings:
 
     def change(self, options: StreamOptions) -> StreamOptions:
         """Return options with what is asked for. UserError: a value that is not allowed."""
-        names = [item.name for item in fields(Settings) if item.name != "is_bypassed"]
+        others = ("fit_pitch", "is_bypassed")
+        names = [item.name for item in fields(Settings) if item.name not in others]
         asked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.fit_pitch:
+            asked["semitones"] = None
         if self.voice is not None:
             asked["voice"] = Path(self.voice)
         return replace(options, **asked)

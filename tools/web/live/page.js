@@ -30,6 +30,7 @@ const remember = () => {
   localStorage.setItem(STORE, JSON.stringify(stored));
 };
 const showNumbers = () => {
+  find("shift").hidden = fields.fit_pitch.checked;
   for (const output of element.querySelectorAll("output[for]")) {
     const value = +document.getElementById(output.htmlFor[0]).value;
     output.textContent = output.dataset.sign && value > 0 ? `+${value}` : String(value).replace("-", "−");
@@ -40,6 +41,11 @@ const asked = () => ({
   index_rate: valueOf(fields.index_rate), gate_db: valueOf(fields.gate_db),
   denoise: valueOf(fields.denoise), is_bypassed: isBypassed,
 });
+
+const changed = (name) => {
+  const { fit_pitch, semitones, ...others } = asked();
+  return ["fit_pitch", "semitones"].includes(name) ? { fit_pitch, semitones } : { [name]: others[name] };
+};
 
 // ---------------------------------------------------------------- what is said
 const say = (name, values = {}) => {
@@ -336,7 +342,7 @@ root.addEventListener("change", async (event) => {
     stop();
     await start();
   } else if (running?.worker)
-    running.worker.postMessage({ change: name === "voice" ? { voice: fields.voice.value } : { [name]: asked()[name] } });
+    running.worker.postMessage({ change: name === "voice" ? { voice: fields.voice.value } : changed(name) });
 });
 navigator.mediaDevices?.addEventListener("devicechange", async () => {
   const output = fields.output.value;
