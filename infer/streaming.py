@@ -77,7 +77,7 @@ class _State:
     tail: np.ndarray  # rendering of the moment after the last block
     phase: float = 0.0  # cycles of the source where rendering begins
     number: int = 0  # blocks so far
-    gain: float = 1.0
+    gain: float = 0.0
     is_open: bool = False
     source: _Follower = field(default_factory=_Follower)
     output: _Follower = field(default_factory=_Follower)

@@ -47,7 +47,9 @@ def whole(demo: VoiceConverter, audio: np.ndarray, **settings: object) -> np.nda
     """The same recording converted offline."""
     options = ConvertOptions(voice=demo.path, input=Path("x"), output=Path("y"), **settings)
     index = demo.find_index(None, options.index_rate)
-    return np.concatenate(list(demo.convert([audio], options, index, Stages())))
+    stages = Stages()
+    chunks = demo.chunks([audio], options, stages)
+    return np.concatenate(list(demo.convert(chunks, options, index, demo.melody(options), stages)))
 
 
 @pytest.mark.parametrize("mode", STREAM_MODES)
