@@ -207,6 +207,7 @@ class StreamConverter:
         state, timing = self._state, self.timing
         reach = min(timing.context, round(F0_SECONDS * SAMPLE_RATE / FRAME) * FRAME)
         heard = high_pass(state.audio[timing.context - reach :], SAMPLE_RATE)
+        assert self._f0_method is not None
         return self._f0_method(heard)[reach // HOP_LENGTH :]
 
     def _shift(self, melody: Future[np.ndarray]) -> np.ndarray:

@@ -116,7 +116,7 @@ const microphone = async (id) => {
 
 const playAt = async (audio, id) => {
   await audio.setSinkId?.(id);
-  await audio.play();
+  audio.autoplay = true; // play() would end other recordings, and be ended by them
 };
 const route = async () => {
   const { context, gain } = running;

@@ -73,20 +73,19 @@ class LiveRoute:
             try:
                 opening = record(Opening, await self._first_settings(page))
                 await self._stream(page, opening)
-            except (ValueError, TimeoutError) as error:
+            except (ValueError, asyncio.TimeoutError) as error:
                 await page.send_bytes(_failure(error))
                 await page.close(ENDED)
 
     async def _first_settings(self, page: WebSocket) -> dict[str, Any]:
-        first = await asyncio.wait_for(page.receive_bytes(), SETTINGS_SECONDS)
-        return _values(unpack_frame(first))
+        return _values(await asyncio.wait_for(_receive(page), SETTINGS_SECONDS))
 
     async def _stream(self, page: WebSocket, opening: Opening) -> None:
         if self._owner is not None:
             if not opening.take:
                 raise UserError("live_busy")
             owner, self._owner = self._owner, None
-            with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            with suppress(WebSocketDisconnect, RuntimeError, asyncio.TimeoutError):
                 await asyncio.wait_for(_dismiss(owner), TAKEN_SECONDS)
         self._owner = page
         async with self._free:  # the process of a stream that was taken over ends first
@@ -106,7 +105,7 @@ class LiveRoute:
         answers = asyncio.create_task(_answer(page, process))
         try:
             while True:
-                frame = unpack_frame(await page.receive_bytes())
+                frame = await _receive(page)
                 if frame.kind == SETTINGS:
                     frame = json_frame(SETTINGS, _checked(_values(frame)))
                 await asyncio.to_thread(process.pass_on, frame)
@@ -116,6 +115,14 @@ class LiveRoute:
             await asyncio.to_thread(process.end)
             with suppress(WebSocketDisconnect, RuntimeError):
                 await answers
+
+
+async def _receive(page: WebSocket) -> Frame:
+    """The next frame. ValueError: what came is none; WebSocketDisconnect: the page went."""
+    message = await page.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", ENDED))
+    return unpack_frame(message.get("bytes") or b"")
 
 
 async def _dismiss(page: WebSocket) -> None:
