@@ -65,7 +65,7 @@ def test_settings_change_while_it_runs(shipped_voice, root):
         process.change(gate_db="loud")
         assert until(process, FAILED).kind == FAILED
         process.change(voice="none.pth")
-        assert until(process, FAILED).values["name"] == "no_file"
+        assert until(process, FAILED).values["name"] == "no_such"
         other = root / "assets/lite/demo_male.pth"
         process.change(voice=str(other))
         assert until(process, READY).values["voice"] == str(other)

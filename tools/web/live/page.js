@@ -145,31 +145,33 @@ const route = async () => {
   }
 };
 
+let turns = 0; // starts and stops so far: what was begun before the last one is given up
 const start = async (take = false) => {
   if (state !== "off") return;
+  const turn = ++turns;
   tellHtml("");
   find("take").hidden = true;
   if (!navigator.mediaDevices || !window.isSecureContext) return say("insecure");
-  if (!fields.voice.value) return say("no_voice");
   show("starting");
   say("asking");
   let stream;
   try {
+    if (!fields.voice.value) await readChoices(); // pressed before they came
+    if (!fields.voice.value) return stop("no_voice");
     stream = await microphone(fields.microphone.value);
+    if (turn === turns) await begin(stream, take);
   } catch (error) {
-    show("off");
-    if (error.name === "OverconstrainedError") {
-      fields.microphone.value = "";
-      remember();
-      return say("gone");
-    }
-    return REFUSED[error.name] ? say(REFUSED[error.name]) : say("strange", { reason: error.name });
+    if (turn === turns) giveUp(error);
   }
-  try {
-    await begin(stream, take);
-  } catch (error) {
-    stop("strange", { reason: `${error.name}: ${error.message}`.replace(/[<&]/g, " ") });
-  }
+  if (turn !== turns) stream?.getTracks().forEach((track) => track.stop());
+};
+const giveUp = (error) => {
+  if (REFUSED[error.name]) return stop(REFUSED[error.name]);
+  if (error.name !== "OverconstrainedError")
+    return stop("strange", { reason: `${error.name}: ${error.message}`.replace(/[<&]/g, " ") });
+  fields.microphone.value = "";
+  remember();
+  stop("gone");
 };
 
 const begin = async (stream, take) => {
@@ -207,6 +209,7 @@ const begin = async (stream, take) => {
 };
 
 const stop = (name = "off", values = {}) => {
+  turns++;
   const was = running;
   running = null;
   if (was) {
