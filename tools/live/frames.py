@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from errors import UserError
+
 AUDIO, SETTINGS, REPORT, READY, FAILED = 1, 2, 3, 4, 5
 HEADER = struct.Struct("<BIdI")  # kind, number, seconds, bytes of the body
 LARGEST_BODY = 1 << 20  # bytes; a block of two seconds at 48 kHz has a third of it
@@ -56,11 +58,11 @@ def read_frame(file: BinaryIO) -> Frame | None:
 def unpack_frame(message: bytes) -> Frame:
     """Read a frame that came as a whole. ValueError: it is none."""
     if len(message) < HEADER.size:
-        raise ValueError(f"a frame of {len(message)} bytes")
+        raise UserError("live_frame")
     kind, number, seconds, size = _checked(message[: HEADER.size])
     body = message[HEADER.size :]
     if len(body) != size or (kind == AUDIO and size % 4) or not math.isfinite(seconds):
-        raise ValueError(f"a frame of kind {kind} with {len(body)} bytes in place of {size}")
+        raise UserError("live_frame")
     return Frame(kind, number, seconds, body)
 
 
