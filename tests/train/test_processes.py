@@ -16,11 +16,14 @@ import torch
 import torch.distributed as dist
 
 from options import printable
-from tests.train.tiny_standard import make_experiment, tiny_options
+from tests.train.tiny_standard import DIM, make_experiment, tiny_options
+from train import processes
 from train.experiment import Experiment
+from train.filelist import complete_clips
 from train.options import TrainOptions, train_command
 from train.processes import GradientSums, parts_of
 from train.standard.trainer import StandardTrainer
+from train.standard.training import open_training
 from train.train import train
 from train.worker import Stopped
 
@@ -69,6 +72,30 @@ def test_sums_are_on_their_way_before_the_backward_pass_is_over(alone: None) -> 
             found = torch.zeros_like(parameter) if gradient is None else gradient
             assert torch.equal(parameter.grad, found)
     assert early == [0, 4, 0, 4]  # the first pass shows the order; of parts nothing is sent
+
+
+def test_the_gradients_of_a_part_are_sent_while_other_parts_are_computed(
+    alone: None, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    arguments = (complete_clips(experiment, DIM), tiny_options(experiment), torch.device("cpu"))
+    run = open_training(experiment, experiment.read_config(), *arguments)
+    missing: dict[int, list[int]] = {}
+
+    def send(sums: GradientSums, number: int, whole: Any = GradientSums._send) -> None:
+        parameters = [parameter for bucket in sums._buckets for parameter in bucket]
+        missing.setdefault(id(sums), []).append(sum(p.grad is None for p in parameters))
+        whole(sums, number)
+
+    run.train_step(run.batch(0))  # shows the order
+    monkeypatch.setattr(GradientSums, "_send", send)
+    run.train_step(run.batch(1))
+    assert [len(found) for found in missing.values()] == [9, 5]  # discriminators, synthesizer
+    for found in missing.values():
+        assert found == sorted(found, reverse=True) and found[0] > 100 and found[-1] == 0
+    sums = run.trainer.sums["synthesizer"]
+    first = sums._buckets[sums._order[0]]  # what made the sound is behind all else
+    assert {id(p) for p in first} == {id(p) for p in run.state.synthesizer.dec.parameters()}
 
 
 def test_what_a_pass_sent_before_it_failed_is_not_sent_again(alone: None) -> None:

@@ -22,15 +22,30 @@ from train import processes
 def prepared_kernels(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """Let the convolutions of a network use kernels of a type, computed on entry.
 
-    Their gradients come together at the end; those of several processes part by part, to be sent.
+    Of several processes each part's are computed when it is called: a backward pass runs from the
+    newest to the oldest, so that the part's gradients come, and are sent, before it goes on.
     """
-    parts = processes.parts_of(network) if processes.count() > 1 else [network]
-    prepared = [module for part in parts for module in _prepare(part, dtype)]
+    prepared: list[nn.Module] = []
+    called: set[nn.Module] = set()
+
+    def prepare(part: nn.Module, *inputs: Any) -> None:
+        if part not in called:
+            called.add(part)
+            prepared.extend(_prepare(part, dtype))
+
+    hooks = []
+    if processes.count() > 1:
+        parts = processes.parts_of(network)
+        hooks = [part.register_forward_pre_hook(prepare) for part in parts]
+    else:
+        prepare(network)
     try:
         yield
     finally:
         for module in prepared:
             module.prepared = None
+        for hook in hooks:
+            hook.remove()
 
 
 def _prepare(part: nn.Module, dtype: torch.dtype) -> list[nn.Module]:
