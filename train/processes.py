@@ -13,7 +13,6 @@ from functools import partial
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.rendezvous import rendezvous
 
 from errors import UserError
 
@@ -45,6 +44,8 @@ def together(device_name: str) -> Iterator[str]:
         device_name = f"cuda:{number}"
     if on_gpu:
         torch.cuda.set_device(device_name)
+    from torch.distributed.rendezvous import rendezvous  # not in every build of torch
+
     store, number, size = next(rendezvous("env://", timeout=PATIENCE))
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE, rank=number, world_size=size,
