@@ -202,10 +202,10 @@ class ConvertEndpoints:
 
 
 def _settings() -> list[gr.components.Component]:
-    """The settings of `convert` in its order, with the defaults of the command."""
+    """The settings of `convert` in its order; semitones are 0, where the command finds its own."""
     widgets: list[gr.components.Component] = []
     for name in list(inspect.signature(ConvertEndpoints.convert).parameters)[3:]:
-        default = "wav" if name == "format" else default_of(OPTIONS[name])
+        default = {"format": "wav", "semitones": 0.0}.get(name, default_of(OPTIONS[name]))
         kind = gr.Textbox if isinstance(default, str) else gr.Number
         widgets.append(kind(default, label=name, visible=False))
     return widgets
