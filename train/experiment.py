@@ -38,6 +38,17 @@ class Source:
     clip_seconds: float = CLIP_SECONDS  # in older files too, which do not say it
     denoise: bool = False
 
+    def is_whole(self) -> bool:
+        """Whether every value is of the kind that this program writes."""
+        counts = (self.number, self.size, self.modified, self.speaker, self.clips or 0)
+        lengths = (self.seconds, self.clip_seconds)
+        return (
+            all(type(count) is int for count in counts)
+            and all(type(length) in (int, float) for length in lengths)
+            and isinstance(self.path, str)
+            and isinstance(self.reason, str)
+        )
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -248,9 +259,11 @@ class Experiment:
             raise NoFile("no_experiment", folder=self.root)
         try:
             config = json.loads(self.config_file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError("config_json", file=self.config_file, reason=str(error)) from error
-        missing = {"version", "sample_rate", "train", "data", "model"} - set(config)
+        kinds = {"version": str, "sample_rate": int, "train": dict, "data": dict, "model": dict}
+        told = config if isinstance(config, dict) else {}
+        missing = [name for name, kind in kinds.items() if not isinstance(told.get(name), kind)]
         if missing:
             raise UserError("config_lacks", file=self.config_file, names=sorted(missing))
         return config
@@ -276,7 +289,9 @@ class Experiment:
             ).splitlines():
                 try:
                     source = Source(**json.loads(line))
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, RecursionError):
+                    continue
+                if not source.is_whole():
                     continue
                 if source.number < 0:
                     sources.pop(source.path, None)

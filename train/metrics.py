@@ -32,11 +32,14 @@ def read_metrics(experiment: Experiment) -> list[dict[str, float]]:
     entries: list[dict[str, float]] = []
     if not experiment.metrics_file.is_file():
         return entries
-    for line in experiment.metrics_file.read_text(encoding="utf-8").splitlines():
+    text = experiment.metrics_file.read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
         try:
-            entry = json.loads(line)
-            entry["step"]  # noqa: B018 - what has none is damaged
-        except (ValueError, TypeError, KeyError):
+            told = json.loads(line).items()
+        except (ValueError, AttributeError, RecursionError):
+            continue
+        entry = {name: value for name, value in told if type(value) in (int, float)}
+        if "step" not in entry:
             continue
         while entries and _is_replaced(entries[-1], entry):
             entries.pop()

@@ -104,7 +104,9 @@ class Batches:
         place = self._place(name)
         try:
             plan = json.loads((place / "batch.json").read_text(encoding="utf-8")) if place else None
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError, RecursionError):
+            return None
+        if not isinstance(plan, dict) or not isinstance(plan.get("recordings"), list):
             return None
         job = self._jobs.read(Experiment(place)) if plan else None
         if job is None:
