@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from errors import UserError
+from infer.voice.outline import HEAD, recognise
 
 MOST_RATIO = 200  # unpacked / packed bytes; recordings and weights hardly shrink at all
 FREE_RATIO_BYTES = 2**20  # below this size the ratio says nothing
@@ -71,6 +72,10 @@ def unpack_zip(
     except ZIP_FAULTS as error:
         if isinstance(error, ZipError) or getattr(error, "errno", None) not in OF_THE_ZIP:
             raise  # of the disk, not of the zip
+        with path.open("rb") as file:
+            what = recognise(file.read(HEAD))
+        if what is not None:
+            raise ZipError("is_other", file=path.name, what=what) from error
         raise ZipError("not_a_zip", file=path.name, reason=str(error)) from error
     return unpacked
 

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from errors import AudioError, os_reason
+from infer.voice.outline import HEAD, recognise
 
 if TYPE_CHECKING:
     import av
@@ -68,22 +69,30 @@ def open_source(path: Path) -> Source:
         if path.exists() and not path.is_file():
             raise AudioError("not_a_file", file=path)
         with path.open("rb") as file:
-            head = file.read(4)
+            head = file.read(HEAD)
     except FileNotFoundError as error:
         raise AudioError("no_file", file=path) from error
     except OSError as error:
         raise AudioError("opened", file=path, reason=os_reason(error)) from error
     if not head:
         raise AudioError("empty", file=path)
-    if head not in LOSSLESS_MAGIC:
+    if head[:4] not in LOSSLESS_MAGIC:
         try:
             return LibavSource(path)
         except AudioError as error:
             lossless = _open_lossless(path)  # a rare format of libsndfile
             if lossless is None:
-                raise error from None
+                raise (_other_kind(path, head) or error) from None
             return lossless
     return _open_lossless(path) or LibavSource(path)
+
+
+def _other_kind(path: Path, head: bytes) -> AudioError | None:
+    """What a file that cannot be read is by its first bytes, None where they tell nothing."""
+    what = recognise(head)
+    if what is None or what.name == "is_recording":
+        return None
+    return AudioError("is_other", file=path, what=what)
 
 
 def sound_name(path: Path) -> str | bytes:

@@ -88,7 +88,8 @@ def read_outline(path: Path, shells: tuple[str, ...] = ()) -> Outline:
 def recognise(head: bytes) -> UserError | None:
     """Return what a file is by its first bytes, None for no usual mistake."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+    is_xml = text.startswith(b"<?xml") and b"<html" in text  # there are other kinds
+    if is_xml or text.startswith((b"<!doctype", b"<html", b"<head")):
         return UserError("is_web_page")
     if text.startswith(b"version https://git-lfs.github.com"):
         return UserError("is_lfs")

@@ -14,6 +14,7 @@ from typing import Any
 
 from config import replacing
 from errors import CheckpointError, UserError, as_user_error
+from infer.voice.outline import HEAD, recognise
 
 SAFE_SUFFIX = ".safetensors"
 VOICE_SUFFIXES = (".pth", SAFE_SUFFIX)
@@ -38,9 +39,13 @@ def is_safe_file(path: Path) -> bool:
 def read_safe_labels(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
     """The labels and the shapes of the weights. CheckpointError: sizes and offsets do not agree."""
     with path.open("rb") as file:
-        size = _table_size(file.read(8))
+        head = file.read(HEAD)
+        size, what = _table_size(head), recognise(head)
+        if what is not None and head[8:9] != b"{":
+            raise CheckpointError("is_other", file=path, what=what)
         if size > LARGEST_TABLE:
             raise CheckpointError("pickle_size", file=path, size=size)
+        file.seek(8)
         text = file.read(size)
     try:
         table = json.loads(text)

@@ -9,15 +9,18 @@ import pytest
 
 import config
 from errors import UserError, translate_value
+from infer.audio.reader import load
 from infer.models.families import family
 from infer.voice.checkpoint import load_voice_model, save_voice_model
+from infer.voice.extract import extract_voice
 from infer.voice.hparams import MRF
 from tests.infer.standard_voices import narrow_voice
 from tests.infer.voice.odd_files import LEGACY_CONFIG, odd_voices, saved, standard_content
 from tests.infer.voice.test_public import applio_file
 from tools.cmd import voices as command
+from tools.datasets.recordings import take_recordings
 from tools.machine.doctor import check_voices
-from tools.voices.library import Library
+from tools.voices.library import Library, check_index
 from tools.voices.zips import take_in
 from tools.web.views.voice_cards import voice_cards
 
@@ -111,3 +114,35 @@ def test_every_reader_of_voices_says_the_same(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(table)
     assert not (tmp_path / "others/ran").exists()
+
+
+MISTAKES = {
+    "page": (b"<!DOCTYPE html><html>Sign in</html>" * 20, "is a web page"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-LFS pointer"),
+    "packed": (b"7z\xbc\xaf\x27\x1c" + bytes(999), "is a packed archive"),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_what_was_saved_in_place_of_a_file_is_called_by_its_name_by_every_reader(
+    tmp_path: Path, kind: str
+) -> None:
+    content, told = MISTAKES[kind]
+    library = Library(tmp_path / "weights", tmp_path, tmp_path)
+    readers = {
+        "v.pth": [lambda path: take_in(library, path), load_voice_model, extract_voice],
+        "v.safetensors": [lambda path: take_in(library, path), load_voice_model],
+        "v.index": [lambda path: take_in(library, path), check_index],
+        "v.zip": [
+            lambda path: take_in(library, path),
+            lambda path: take_recordings([path], tmp_path / "dataset"),
+        ],
+        "v.wav": [load],
+        "v.mp3": [load],
+    }
+    for name, reads in readers.items():
+        (tmp_path / name).write_bytes(content)
+        for read in reads:
+            with pytest.raises(UserError, match=rf"{name}.*{told}"):
+                read(tmp_path / name)
+    assert list(library.weights.iterdir()) == []
