@@ -118,7 +118,7 @@ class IsolatedSource:
             self._process = None
 
     def _ask(self, what: str, value: object = True) -> None:
-        if self._process is None:
+        if self._process is None or self._process.stdin is None:
             raise AudioError("decoder_died", file=self._path)
         with suppress(OSError):  # the reply will tell that it died
             self._process.stdin.write(json.dumps({what: value}).encode() + b"\n")
@@ -128,10 +128,11 @@ class IsolatedSource:
     def _reply(self) -> dict[str, Any]:
         """The next reply. AudioError: that is what it says, or the process has died."""
         process = self._process
+        pipe = process.stdout if process else None
         self._owed -= 1
-        line = process.stdout.readline() if process else b""
+        line = pipe.readline() if pipe else b""
         reply: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
-        samples = process.stdout.read(reply.get("bytes", 0)) if reply else b""
+        samples = pipe.read(reply.get("bytes", 0)) if pipe else b""
         if not reply or len(samples) < reply.get("bytes", 0):
             self._owed, self._process = 0, None
             if process is not None:
@@ -180,7 +181,9 @@ def _gathered(source: Source) -> Iterator[tuple[np.ndarray, int]]:
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Decode for another process until it closes the pipe."""
-    said, source, blocks = _Said(), None, iter(())
+    said = _Said()
+    source: Source | None = None
+    blocks: Iterator[tuple[np.ndarray, int]] = iter(())
     logging.basicConfig(level=logging.INFO, handlers=[said])
     for line in requests:
         request = json.loads(line)

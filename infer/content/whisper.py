@@ -101,8 +101,8 @@ class WhisperContent:
         with safe_open(path, framework="pt") as file:
             tensors = unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         self.position_mean = tensors.pop("position_mean").to(device)  # (WINDOW, C)
-        prior = [tensors.pop(f"prior_{name}").numpy() for name in ("mean", "std")]
-        self.prior = Statistics(*prior)
+        mean, deviation = (tensors.pop(f"prior_{name}").numpy() for name in ("mean", "std"))
+        self.prior = Statistics(mean, deviation)
         positions, dim = tensors["positional_embedding"].shape
         num_blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
         self.encoder = WhisperEncoder(dim, num_heads, num_blocks, positions)

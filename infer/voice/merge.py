@@ -53,8 +53,8 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
 def _merge_notes(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """What other programs noted alike in both, both names, and the lower number of speakers."""
     notes = {name: value for name, value in first.items() if second.get(name) == value}
-    counts = [each.get("speakers_id") for each in (first, second)]
-    if all(type(count) is int for count in counts):
+    counts = [n for each in (first, second) if type(n := each.get("speakers_id")) is int]
+    if len(counts) == 2:
         notes["speakers_id"] = min(counts)
     for name in ("author", "model_name", "model_hash"):
         told = [str(each[name]) for each in (first, second) if each.get(name)]
