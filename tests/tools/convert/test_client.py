@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -120,6 +122,29 @@ def test_a_killed_process_is_told_cleaned_up_after_and_replaced(
     assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
     session.convert(options).result()
     assert options.output.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are looked up there")
+def test_a_decoder_that_dies_costs_one_recording_and_the_waiting_one_is_converted(
+    session: Session, options: ConvertOptions, long_options: ConvertOptions
+) -> None:
+    session.load(options.voice).result()
+    process, killed = session.process, set()
+    dying = session.convert(replace(long_options, output=options.output.with_name("no.wav")))
+    waiting = session.convert(options)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def kill(share: float) -> None:
+        for child in [] if killed else children.read_text().split():
+            if "isolated" in Path(f"/proc/{child}/cmdline").read_text():
+                os.kill(int(child), signal.SIGSEGV)
+                killed.add(child)
+
+    with pytest.raises(ConversionError, match=r"long\.flac: reading it crashed the decoder"):
+        dying.result(kill)
+    waiting.result()
+    assert session.process is process and process.poll() is None
+    assert sorted(path.name for path in options.output.parent.iterdir()) == ["long.flac", "out.wav"]
 
 
 def test_unloading_waits_for_what_runs_ends_the_process_and_the_next_request_starts_one(
