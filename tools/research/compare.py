@@ -19,9 +19,9 @@ import config
 from options import Options, option, parse_options
 
 TRAINING = (
-    "import importlib.util as u, importlib, tools; "
-    "name = next(n for n in ('tools.research.bench', 'tools.cmd.bench') if u.find_spec(n)); "
-    "b = importlib.import_module(name); b.TRAINING_STEPS = {steps}; "
+    "import importlib, pathlib; "
+    "room = 'research' if pathlib.Path('tools/research/bench.py').exists() else 'cmd'; "
+    "b = importlib.import_module('tools.' + room + '.bench'); b.TRAINING_STEPS = {steps}; "
     "b.bench(b.BenchOptions(training='lite', batch_size=4))"
 )
 PAGE_SECONDS = 300
