@@ -13,6 +13,7 @@ from tools.unzip import ZipError, unpack_zip
 from train.experiment import plain_name
 from train.recordings import AUDIO_SUFFIXES, USUAL_SUFFIX, is_recording
 
+SET_ASIDE = ".set-aside"  # beside the datasets
 MOST_FILES = 10_000  # in a zip
 MOST_BYTES = 16 * 2**30  # of a zip, unpacked
 
@@ -48,6 +49,37 @@ def take_recordings(files: Iterable[Path], folder: Path) -> Taken:
         for name, path in found:
             taken.paths.append(path.replace(_free_name(folder / _plain(name))))
     return taken
+
+
+def set_aside(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Move recordings of a dataset to where no training finds them; returns where they are."""
+    moved = []
+    for name in names:
+        source = folder / name
+        if source.is_file() and source.resolve().is_relative_to(folder.resolve()):
+            target = _aside(folder) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            moved.append(source.rename(_free_name(target)))
+    return moved
+
+
+def are_aside(folder: Path) -> list[Path]:
+    """The recordings of a dataset that were set aside."""
+    return [path for path in sorted(_aside(folder).rglob("*")) if path.is_file()]
+
+
+def bring_back(folder: Path) -> list[Path]:
+    """Move what was set aside back into the dataset; returns where it is."""
+    moved = []
+    for path in are_aside(folder):
+        target = _free_name(folder / path.relative_to(_aside(folder)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        moved.append(path.rename(target))
+    return moved
+
+
+def _aside(folder: Path) -> Path:
+    return folder.parent / SET_ASIDE / folder.name
 
 
 def _unpack(file: Path, folder: Path, problems: list[UserError]) -> list[tuple[str, Path]]:

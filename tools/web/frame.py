@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
 from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
+from tools.voices.library import from_root
 
 
 @dataclass(frozen=True)
 class Frame:
     """The page itself (for its load event), its row of tabs, its texts and what works behind it.
 
-    A tab shows another one with an output `frame.tabs` and `gr.Tabs(selected=NAME)`.
+    A tab shows another one with an output `frame.tabs` and `gr.Tabs(selected=NAME)`. use: the voice
+    that Convert takes, as `chosen` gives it.
     """
 
     page: gr.Blocks
@@ -22,3 +26,9 @@ class Frame:
     text: gr.I18n
     session: Session
     jobs: Jobs
+    use: gr.State
+
+    @staticmethod
+    def chosen(voice: Path) -> tuple[str, float]:
+        """Return the value of `use` for a voice; the moment makes it a new one every time."""
+        return from_root(voice), time.time()

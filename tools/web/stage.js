@@ -1,7 +1,7 @@
 // The stage: a recording (a) and what was made of it (b) on one axis of time, heard one at a time.
 // gr.HTML runs this with element, props, trigger and watch. props.value: {a, b}, each null or
 // {file, label, take, into, seconds, f0, f0_step, f0_median, loudness_db}; play, asked: told once, to
-// play b and to download; curve: the melody of a, to be edited. What is read back: edited, part.
+// play b and to download; level_db: as loud as all are; curve: the melody of a, to be edited. What is read back: edited, part.
 // props.words: {language: {name: text}}.
 
 const WAVE = 64, PITCH = 150, AXIS = 18, LEFT = 34; // heights of the lanes and room for names, pixels
@@ -61,7 +61,8 @@ const labelOf = (side) => tracks[side]?.label || say(side === "a" ? "stage_sourc
 let context = null, playing = null; // {at, from, until, sources, gains}
 
 const gainOf = (side) => {
-  const levels = SIDES.map((each) => tracks[each]?.loudness_db).filter(Number.isFinite);
+  const all = [...SIDES.map((each) => tracks[each]?.loudness_db), props.value?.level_db];
+  const levels = all.filter(Number.isFinite);
   const own = tracks[side]?.loudness_db;
   return Number.isFinite(own) ? 10 ** ((Math.min(...levels) - own) / 20) : 1; // only ever down
 };
@@ -630,6 +631,7 @@ const stage = { // what others, and tests, may ask
   state: () => ({
     isPlaying: Boolean(playing), heard, position: position(), seconds: seconds(), part,
     clock: context?.currentTime || 0,
+    loudness: (tracks[heard]?.loudness_db ?? 0) + 20 * Math.log10(gainOf(heard)), // LUFS
     melody: curve && Array.from(curve), edited: props.value?.edited,
     curves: Object.fromEntries(SIDES.map((side) => [side, curveOf(side).length])),
     gains: Object.fromEntries(SIDES.map((side) => [side, playing?.gains[side]?.gain.value])),

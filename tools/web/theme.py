@@ -13,6 +13,7 @@ from tools.web.i18n import read_texts, translate
 HERE = Path(__file__).parent
 STYLES = [HERE / "page.css", HERE / "stage.css", HERE / "live" / "page.css"]
 SCRIPT = HERE / "page.js"  # switches language and shade
+DROP = HERE / "drop.js"  # takes what is dropped
 LANGUAGES = {"en": "English", "zh-CN": "中文"}
 THEME = gr.themes.Base(
     primary_hue="teal",
@@ -89,8 +90,16 @@ WAVEFORM = gr.WaveformOptions(waveform_color="#94a3b8", waveform_progress_color=
 
 
 def page_style() -> str:
-    """Return the styles for the page's <head>; gradio's own `css` rewrites their selectors."""
-    return "".join(f"<style>{style.read_text(encoding='utf-8')}</style>" for style in STYLES)
+    """Return styles and drop.js for the page's <head>; gradio's own `css` rewrites selectors."""
+    styles = "".join(f"<style>{style.read_text(encoding='utf-8')}</style>" for style in STYLES)
+    texts = read_texts()
+    words = {
+        name: {language: texts[language][name] for language in texts}
+        for name in texts["en"]
+        if name.startswith("drop_")
+    }
+    script = DROP.read_text(encoding="utf-8").replace("DROP_WORDS", json.dumps(words))
+    return f"{styles}<script>{script}</script>"
 
 
 def page_script(tabs: Sequence[str]) -> str:

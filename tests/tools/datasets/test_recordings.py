@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from errors import UserError
-from tools.datasets.recordings import take_recordings
+from tools.datasets.recordings import are_aside, bring_back, set_aside, take_recordings
 
 
 @pytest.fixture
@@ -106,3 +106,20 @@ def test_a_file_of_another_kind_is_named(dropped: Path, tmp_path: Path) -> None:
     (dropped / "voice.pth").touch()
     with pytest.raises(ValueError, match=r"voice\.pth is neither"):
         take_recordings([dropped / "voice.pth"], tmp_path / "dataset")
+
+
+def test_what_is_set_aside_is_found_by_no_training_and_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "datasets/声"
+    for name in ("one.wav", "inner/two.wav", "three.wav"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (tmp_path / "datasets/secret.wav").touch()
+    set_aside(folder, ["one.wav", "inner/two.wav", "../secret.wav", "gone.wav"])
+    assert everything(folder) == {"inner", "three.wav"}
+    assert (tmp_path / "datasets/secret.wav").exists()
+    assert [path.name for path in are_aside(folder)] == ["two.wav", "one.wav"]
+    (folder / "one.wav").write_text("another")
+    bring_back(folder)
+    assert (folder / "one.wav").read_text() == "another"
+    assert (folder / "one_2.wav").read_text() == "one.wav"
+    assert (folder / "inner/two.wav").is_file() and are_aside(folder) == []

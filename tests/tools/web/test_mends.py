@@ -9,6 +9,7 @@ import pytest
 
 from errors import UserError
 from tools.jobs.training import advice
+from tools.web.tabs.convert import on_stage
 from tools.web.tabs.convert_batch import unpacked
 from tools.web.train_work import experiment_of
 from tools.web.views.curves import curve_svg
@@ -43,3 +44,16 @@ def test_a_small_change_is_no_cliff() -> None:
     drawn = curve_svg(points, "loss").partition('polyline points="')[2].partition('"')[0]
     heights = [float(point.split(",")[1]) for point in drawn.split()]
     assert abs(heights[0] - heights[1]) < 20
+
+
+def test_a_browser_may_name_only_recordings_that_were_given_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    for path in (tmp_path / "secret.wav", tmp_path / "uploads" / "own.wav"):
+        path.touch()
+        staged = {"a": {"file": {"path": str(path)}}, "b": None}
+        assert on_stage(staged) == (str(path) if path.stem == "own" else "")
+    for forged in (None, {}, {"a": None}, {"a": {"file": {"path": "uploads/../secret.wav"}}}):
+        assert on_stage(forged) == ""

@@ -34,7 +34,7 @@ def wait_for(page: Any, condition: str) -> None:
 @pytest.fixture
 def quiet_speech(english: Path, tmp_path: Path) -> Path:
     audio, rate = soundfile.read(english)
-    soundfile.write(tmp_path / "quiet speech.wav", audio * 0.2, rate)
+    soundfile.write(tmp_path / "quiet speech.wav", audio * 0.1, rate)
     return tmp_path / "quiet speech.wav"
 
 
@@ -51,6 +51,7 @@ def test_recording_and_result_share_one_playhead_and_are_equally_loud(
     page = opened()
     page.locator("input[type=file]").first.set_input_files(quiet_speech)
     wait_for(page, "curves.a > 0")
+    expect(page.get_by_text("The recording is very quiet")).to_be_visible()
     page.get_by_role("button", name="More settings").click()
     page.get_by_label("Loudness").first.fill("1")  # as the voice speaks: louder
     page.get_by_role("button", name="Convert", exact=True).click()

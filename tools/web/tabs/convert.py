@@ -23,6 +23,7 @@ from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_batch import BatchPanel
+from tools.web.tabs.convert_blind import BlindPanel
 from tools.web.tabs.convert_settings import (
     BY_HAND,
     NAMES,
@@ -36,6 +37,7 @@ from tools.web.units import clock_text, duration_text
 from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 
 EXAMPLES = config.ASSETS / "examples"
+QUIET_LUFS = -33.0  # below it a recording is too quiet to be heard beside others
 
 
 class ConvertTab:
@@ -52,9 +54,9 @@ class ConvertTab:
             with gr.Column():
                 self._build_voice()
                 with gr.Tabs(elem_classes="modes"):
-                    with gr.Tab(frame.text("one_recording")) as one:
+                    with gr.Tab(frame.text("one_recording"), id="one") as one:
                         self._build_source()
-                    with gr.Tab(frame.text("many_recordings")) as many:
+                    with gr.Tab(frame.text("many_recordings"), id="many") as many:
                         self.batch = BatchPanel(frame)
                 self.settings = SettingsPanel(frame)
                 with gr.Row() as single_start:
@@ -67,6 +69,7 @@ class ConvertTab:
                 with gr.Column() as single_side:
                     self._build_result()
                     self.tray = TakesPanel(frame, self.stage)
+                    self.blind = BlindPanel(frame, self.stage, self.tray.wanted)
                     self._build_command()
                 with gr.Column(visible=False) as batch_side:
                     self.batch.build_results()
@@ -104,7 +107,9 @@ class ConvertTab:
                 path = str(EXAMPLES / f"{name}.flac")
                 example.click(lambda path=path: path, outputs=self.source, **PRIVATE)
             # the player itself takes audio only
-            other = gr.UploadButton(text("source_other"), size="sm", min_width=120)
+            other = gr.UploadButton(
+                text("source_other"), size="sm", min_width=120, elem_id="source-other"
+            )
             other.upload(lambda file: file, other, self.source, **PRIVATE)
 
     def _build_start(self) -> None:
@@ -153,6 +158,10 @@ class ConvertTab:
         for event in (frame.page.load, self.reread.click):
             event(**reread).then(**describe).then(**fit)
         frame.tabs.change(**reread, show_progress="hidden")  # another tab may have made a voice
+        frame.use.change(
+            lambda use: gr.update(choices=choices.voices(), value=use[0]), frame.use, self.voice,
+            **PRIVATE,
+        ).then(**describe).then(**renew).then(**fit)  # fmt: skip
         speaker.input(**renew).then(**fit)
         settings.pitch.input(**fit)
         self.another.click(lambda: None, outputs=self.source, **PRIVATE)
@@ -184,9 +193,13 @@ class ConvertTab:
             )
         self.stage.measure(
             self.measure_curve, [self.stage, self.source, settings.widgets["f0_method"]],
-            [self.stage, self.source], show_progress="hidden", **PRIVATE,
+            [self.stage, self.source], show_progress="hidden", concurrency_limit=None, **PRIVATE,
         )  # fmt: skip
         self.tray.follow(self.voice, settings, describe)
+        self.blind.connect(
+            self.voice, self.source, self.measured, settings.values,
+            {"running": self.running, "stop": self.stop, "summary": self.summary},
+        )  # fmt: skip
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
         self.batch.connect(self.voice, settings.values)
 
@@ -217,7 +230,7 @@ class ConvertTab:
         if not source:
             yield {**shown, **empty}
             return
-        if source == _recording(staged):  # it came from the stage
+        if source == on_stage(staged):  # it came from the stage
             del empty[self.stage], empty[self.last]
         path = Path(source)
         name = f"<strong>{escape(path.name)}</strong>"
@@ -230,7 +243,10 @@ class ConvertTab:
             yield {self.problem: f'<p class="alert" role="alert">{said}</p>'}
         else:
             length = clock_text(measured["seconds"] or 0)
+            level = measured["loudness_db"]
+            quiet = translate("source_quiet", level=f"{level:.0f}") if level < QUIET_LUFS else ""
             shown = {
+                self.problem: f'<p class="quiet">{quiet}</p>' if quiet else "",
                 self.measured: measured,
                 self.chosen_name: f"{name} <span class='quiet'>{length}</span>",
             }
@@ -250,7 +266,9 @@ class ConvertTab:
         self, staged: dict[str, Any] | None, source: str | None, f0_method: str
     ) -> dict[Any, Any]:
         """Measure the melody of the recording on stage, to be edited; Convert takes that one."""
-        path = _recording(staged)
+        path = on_stage(staged)
+        if not path:
+            raise gr.Error(translate("source_missing"), print_exception=False)
         try:
             melody = self._session.melody(Path(path), f0_method).result()["f0"]
         except ConversionError as error:
@@ -274,7 +292,7 @@ class ConvertTab:
         format = values[NAMES.index("format")]
         output = Path(from_root(new_result(Path(source), path, format)))
         edited = None
-        if _recording(staged) in (source, (measured or {}).get("heard")):
+        if on_stage(staged) in (source, (measured or {}).get("heard")):
             edited = (staged or {}).get("edited")
         note = {"source": source, "heard": {"a": measured} if measured else {}}
         yield from self._make(str(voice), values, output, edited, note, {}, progress)
@@ -375,9 +393,11 @@ class ConvertTab:
             self._session.cancel(running)
 
 
-def _recording(staged: dict[str, Any] | None) -> str:
-    """The file of the recording that is on stage, which gradio knows to be one of its own."""
-    return (((staged or {}).get("a") or {}).get("file") or {}).get("path", "")
+def on_stage(staged: dict[str, Any] | None) -> str:
+    """The file of the recording that is on stage, "" for none and for what was never given here."""
+    path = Path((((staged or {}).get("a") or {}).get("file") or {}).get("path", ""))
+    is_ours = path.resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    return str(path) if is_ours and path.is_file() else ""
 
 
 def _about(facts: dict[str, Any]) -> str:

@@ -31,7 +31,9 @@ class BatchPanel:
     def __init__(self, frame: Frame) -> None:
         self._text = text = frame.text
         self._batches = Batches()
-        self.files = gr.File(file_count="multiple", label=text("recordings"), height=220)
+        self.files = gr.File(
+            file_count="multiple", label=text("recordings"), height=220, elem_id="recordings"
+        )
         self.folder = gr.UploadButton(
             text("choose_folder"), file_count="directory", size="sm", variant="secondary"
         )

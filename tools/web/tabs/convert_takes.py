@@ -35,7 +35,7 @@ class TakesPanel:
         gr.HTML(f'<h2 class="step-head">{translate("takes")}</h2>')
         self.cards = gr.HTML(elem_id="takes", js_on_load=PRESSED)
         self._view = gr.State(NOTHING)
-        self._wanted = gr.State(None)  # take whose settings are asked for, and when
+        self.wanted = gr.State({})  # voice and settings that are to be set, and when it was asked
         self._timer = gr.Timer(POLL_SECONDS, active=False)
         self.refreshed = {
             "fn": self.refresh,
@@ -47,8 +47,8 @@ class TakesPanel:
         frame.page.load(**self.refreshed)
         self._timer.tick(**self.refreshed)
         self.cards.select(
-            self.act, [self._view, stage], [self.cards, self._view, stage, self._wanted],
-            show_progress="hidden", **PRIVATE,
+            self.act, [self._view, stage], [self.cards, self._view, stage, self.wanted],
+            show_progress="hidden", concurrency_limit=None, **PRIVATE,
         )  # fmt: skip
 
         stage.back(self.back, stage, stage, show_progress="hidden", **PRIVATE)
@@ -56,12 +56,12 @@ class TakesPanel:
     def follow(
         self, voice: gr.components.Component, settings: SettingsPanel, describe: dict[str, Any]
     ) -> None:
-        """Let the settings of a take be set again; describe: what follows the choice of a voice."""
-        self._wanted.change(
-            lambda wanted: self.takes.find(wanted[0]).voice if wanted else gr.skip(),
-            self._wanted, voice, **PRIVATE,
+        """Let wanted settings be set; describe: what follows the choice of a voice."""
+        self.wanted.change(
+            lambda wanted: wanted.get("voice", gr.skip()), self.wanted, voice, **PRIVATE
         ).then(**describe).then(
-            self.settings_of, self._wanted, [*settings.values, settings.pitch], **PRIVATE
+            lambda wanted: [*(wanted["settings"].get(name, gr.skip()) for name in NAMES), BY_HAND],
+            self.wanted, [*settings.values, settings.pitch], **PRIVATE,
         )  # fmt: skip
 
     def refresh(self, view: dict[str, Any], staged: dict[str, Any] | None) -> list[Any]:
@@ -103,8 +103,9 @@ class TakesPanel:
         if act == "star":
             self.takes.change(name, is_starred=not self.takes.find(name).is_starred)
         elif act == "settings":
-            self.takes.find(name)
-            wanted = (name, time.time())
+            take = self.takes.find(name)
+            wanted = {"voice": take.voice, "settings": take.settings, "at": time.time()}
+            gr.Info(translate("takes_set"))
         elif act == "delete":
             view = {**view, "deleted": self.takes.trash(name).name}
         elif act == "undo":
@@ -113,14 +114,6 @@ class TakesPanel:
         elif act == "more":
             view = {**view, "all": True}
         yield [self._html(view), view, gr.skip(), wanted]
-
-    def settings_of(self, wanted: tuple[str, float] | None) -> list[Any]:
-        """Give the widgets the settings of a take."""
-        if not wanted:
-            return [gr.skip()] * (len(NAMES) + 1)
-        settings = self.takes.find(wanted[0]).settings
-        gr.Info(translate("takes_set"))
-        return [*(settings.get(name, gr.skip()) for name in NAMES), BY_HAND]
 
     def measured(self, take: Take) -> Take:
         """Measure a take, and its recording where it is not measured yet; the note keeps it."""

@@ -13,7 +13,8 @@ from infer.content import installed_embedders
 from infer.f0 import F0_METHODS, default_f0_method
 from infer.voice.traits import traits
 from options import printable
-from tools.datasets.recordings import take_recordings
+from tools.datasets.recordings import are_aside, bring_back, set_aside, take_recordings
+from tools.datasets.report import read_report
 from tools.jobs.jobs import argv_of
 from tools.jobs.training import (
     STEPS,
@@ -33,6 +34,7 @@ from tools.web.train_work import experiment_of, start_check, start_training
 from train.experiment import plain_name
 
 DEFAULTS = Settings()
+SUSPECT = {f"report_file_{name}" for name in ("unreadable", "silent", "duplicate", "other_voice")}
 # runs in the browser, between two keystrokes: what was changed since it was seen stays, and a name
 # that was changed since then has an offer of its own to come
 TAKE_OFFER = """(offer, ...now) => {
@@ -85,6 +87,9 @@ class TrainTab:
         self.added = gr.HTML(elem_classes="quiet")
         self.check = gr.Button(text("check_dataset"), size="sm")
         self.report = gr.HTML()
+        with gr.Row():
+            self.aside = gr.Button(text("set_aside"), size="sm", visible=False)
+            self.back = gr.Button(text("bring_back"), size="sm", visible=False)
         self.denoise = gr.Checkbox(
             DEFAULTS.denoise, label=text("train_denoise"), info=text("train_denoise_info")
         )
@@ -183,6 +188,13 @@ class TrainTab:
             self.add_files, [self.name, self.files], [self.dataset, self.files, self.added],
             **PRIVATE,
         ).success(self.check_dataset, given, view, **PRIVATE)  # fmt: skip
+        self.report.change(
+            self.offer_to_set_aside, [self.name, self.dataset], [self.aside, self.back], **PRIVATE
+        )
+        for button, function in ((self.aside, self.set_aside), (self.back, self.bring_back)):
+            button.click(function, [self.name, self.dataset], self.added, **PRIVATE).success(
+                self.check_dataset, given, view, **PRIVATE
+            )
         progress.start.click(self.train, given, view, **PRIVATE)
         for number, button in enumerate(self.one_step):
             button.click(
@@ -274,6 +286,29 @@ class TrainTab:
             self.added: translate("files_added", count=len(taken.paths), folder=from_root(folder)),
         }
 
+    def offer_to_set_aside(self, name: str | None, dataset: str | None) -> list[Any]:
+        """Offer to set suspects aside, or to bring them back, where the recordings are ours."""
+        folder = _own_dataset(name, dataset)
+        suspects = len(_suspects(name)) if folder else 0
+        return [
+            gr.update(visible=bool(suspects)),
+            gr.update(visible=bool(folder and are_aside(folder))),
+        ]
+
+    def set_aside(self, name: str | None, dataset: str | None) -> str:
+        """Set what the report suspects aside; nothing is deleted."""
+        folder = _own_dataset(name, dataset)
+        with shown_errors():
+            moved = set_aside(folder, _suspects(name)) if folder else []
+        return translate("were_set_aside", names=", ".join(path.name for path in moved))
+
+    def bring_back(self, name: str | None, dataset: str | None) -> str:
+        """Bring back what was set aside."""
+        folder = _own_dataset(name, dataset)
+        with shown_errors():
+            moved = bring_back(folder) if folder else []
+        return translate("were_brought_back", names=", ".join(path.name for path in moved))
+
     def train(self, name: str | None, *values: Any, only: int | None = None) -> Updates:
         """Start all steps, or only one of them; what is done already is skipped by the steps."""
         with shown_errors():
@@ -285,6 +320,26 @@ class TrainTab:
         with shown_errors():
             start_check(self._jobs, name, Settings(*values))
         return self.progress.refresh(name, {})
+
+
+def _own_dataset(name: str | None, dataset: str | None) -> Path | None:
+    """The folder of uploaded recordings, None for one elsewhere: that is the user's own."""
+    experiment = named(name)
+    if experiment is None:
+        return None
+    folder = config.DATASETS / plain_name(experiment.name)
+    return folder if folder.is_dir() and dataset == from_root(folder) else None
+
+
+def _suspects(name: str | None) -> list[str]:
+    """Recordings of the newest report that a training is better without."""
+    experiment = named(name)
+    try:
+        report = read_report(experiment.report_file) if experiment else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # there is none, or another version wrote it
+    recordings = report.recordings if report else ()
+    return [each.path for each in recordings if SUSPECT & set(each.problems)]
 
 
 def _head(number: int, name: str) -> str:

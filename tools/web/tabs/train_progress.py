@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+import config
 from tools.datasets.report import read_report
 from tools.web.errors import shown_errors
 from tools.web.frame import Frame
@@ -32,6 +33,7 @@ class ProgressPanel:
 
     def __init__(self, frame: Frame, report: gr.HTML) -> None:
         """report: where the report on the recordings is shown."""
+        self._frame = frame
         self._jobs = frame.jobs
         self._text = frame.text
         self.report = report
@@ -39,15 +41,16 @@ class ProgressPanel:
         self._build_job()
         self._build_quality()
         self.view = [
-            self.report, self.status, self.log, self.start, self.stop, self.resume, self.held_out,
-            self.losses, self.quality, self.sample, self.original, self.state, self.try_state,
-            self.seen,
+            self.report, self.status, self.log, self.start, self.stop, self.resume, self.use,
+            self.held_out, self.losses, self.quality, self.sample, self.original, self.state,
+            self.try_state, self.seen,
         ]  # fmt: skip
 
     def connect(self, name: gr.Dropdown) -> None:
         """Follow the experiment of that name."""
         self.stop.click(self.stop_job, name, self.view, **PRIVATE)
         self.resume.click(self.resume_job, name, self.view, **PRIVATE)
+        self.use.click(self.use_voice, name, [self._frame.use, self._frame.tabs], **PRIVATE)
         self.sample.change(self.play, [name, self.sample], self.made, **PRIVATE)
         gr.Timer(REFRESH_SECONDS).tick(
             self.refresh, [name, self.seen], self.view, concurrency_limit=None, **PRIVATE
@@ -61,6 +64,7 @@ class ProgressPanel:
             self.stop = gr.Button(text("stop_job"), interactive=False, scale=1, min_width=90)
             self.resume = gr.Button(text("resume_job"), interactive=False, scale=1, min_width=90)
         self.status = gr.HTML(JobView(None).html())
+        self.use = gr.Button(text("train_use"), variant="primary", visible=False)
         with gr.Accordion(text("job_log"), open=False):
             self.log = gr.Textbox(
                 show_label=False, label=text("job_log"), lines=12, max_lines=12,
@@ -110,6 +114,11 @@ class ProgressPanel:
             self._jobs.resume(Experiment.named(name or ""))
         return self.refresh(name, {})
 
+    def use_voice(self, name: str | None) -> list[Any]:
+        """Convert with the voice that was made."""
+        voice = config.WEIGHTS / f"{Experiment.named(name or '').name}.pth"
+        return [self._frame.chosen(voice), gr.Tabs(selected="convert")]
+
     def refresh(self, name: str | None, seen: dict[str, Any]) -> Updates:
         """Return what has changed since it was last seen."""
         experiment = named(name)
@@ -120,7 +129,12 @@ class ProgressPanel:
             "name": name,
             "status": view.html(),
             "log": view.log,
-            "buttons": [bool(view.job and view.job.is_active), view.is_stopping, view.can_resume],
+            "buttons": [
+                bool(view.job and view.job.is_active),
+                view.is_stopping,
+                view.can_resume,
+                view.is_done and (config.WEIGHTS / f"{experiment.name}.pth").is_file(),
+            ],  # fmt: skip
             "metrics": _modified(experiment.metrics_file),
             "samples": sampled_steps(experiment),
             "states": experiment.saved_steps(),
@@ -176,15 +190,18 @@ class ProgressPanel:
             self.held_out: "",
             self.losses: "",
             self.quality: gr.update(visible=False),
-            **self._button_updates(False, False, False),
+            **self._button_updates(False, False, False, False),
         }
 
-    def _button_updates(self, is_active: bool, is_stopping: bool, can_resume: bool) -> Updates:
+    def _button_updates(
+        self, is_active: bool, is_stopping: bool, can_resume: bool, is_usable: bool
+    ) -> Updates:
         label = "stop_now" if is_stopping else "stop_job"
         return {
             self.start: gr.update(interactive=not is_active),
             self.stop: gr.update(interactive=is_active, value=self._text(label)),
             self.resume: gr.update(interactive=can_resume),
+            self.use: gr.update(visible=is_usable),
         }
 
 

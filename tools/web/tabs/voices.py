@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from tools.voices.library import PICTURES, TrainingStateError, from_root
+from tools.voices.library import PICTURES, VOICE_SUFFIXES, TrainingStateError, from_root
 from tools.web.errors import error_html, page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
@@ -17,6 +18,10 @@ from tools.web.views.voice_cards import CHOOSE, voice_cards
 from tools.web.voice_work import VoiceWork
 
 TYPES = [".zip", ".pth", ".safetensors", ".index"]
+DOWNLOAD = """() => { let tries = 40; const look = () => {
+  const link = document.querySelector("#voices-parcel a[href]");
+  if (link) link.click(); else if (tries--) setTimeout(look, 100);
+}; setTimeout(look, 200); }"""  # once the zip is there
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -25,6 +30,7 @@ class VoicesTab:
 
     def __init__(self, frame: Frame) -> None:
         self._text = frame.text
+        self._frame = frame
         self._work = VoiceWork(frame.session)
         with gr.Row():
             with gr.Column():
@@ -39,7 +45,9 @@ class VoicesTab:
     def _build_adding(self) -> None:
         text = self._text
         gr.HTML(f"<h2 class='step-head'>{translate('voices_add_head')}</h2>")
-        self.upload = gr.File(label=text("voices_add"), file_types=TYPES, height=140)
+        self.upload = gr.File(
+            label=text("voices_add"), file_types=TYPES, height=140, elem_id="voices-upload"
+        )
         gr.HTML(translate("voices_add_info"), elem_classes="quiet")
         with gr.Row(elem_classes="inline"):
             self.name = gr.Textbox(
@@ -55,7 +63,9 @@ class VoicesTab:
         with gr.Row():
             self.share = gr.Button(text("voices_share"), min_width=100)
             self.trash = gr.Button(text("voices_trash"), variant="stop", min_width=100)
-        self.zip_file = gr.File(label=text("voices_parcel"), visible=False, interactive=False)
+        self.zip_file = gr.File(
+            label=text("voices_parcel"), visible=False, interactive=False, elem_id="voices-parcel"
+        )
         with gr.Accordion(text("voices_edit"), open=False):
             self.new_name = gr.Textbox(label=text("voices_new_name"), max_length=100)
             self.info = gr.Textbox(label=text("voices_info"), max_length=500)
@@ -92,10 +102,11 @@ class VoicesTab:
         refresh = {"fn": self.refresh, "inputs": chosen, "outputs": shown,
                    "show_progress": "hidden", **PRIVATE}  # fmt: skip
         self.cards.select(self.choose, None, self.voice, **PRIVATE).then(**refresh)
+        self.cards.use(self.use, None, [frame.use, frame.tabs], **PRIVATE)
         self.voice.input(**refresh)
         for event in (frame.page.load, frame.tabs.change):
             event(**refresh)
-        added = [self.added, self.extract, self.upload, self.name]
+        added = [self.added, self.extract, self.upload, self.name, self.voice, frame.use]
         for button, function, inputs, outputs in (
             (self.add, self.add_voice, [self.upload, self.name], added),
             (self.extract, self.extract_voice, [self.upload, self.name], added),
@@ -107,7 +118,9 @@ class VoicesTab:
              [self.first, self.second, self.ratio, self.merged_name], self.merged_name),
         ):  # fmt: skip
             button.click(function, inputs, outputs, **PRIVATE).success(**refresh)
-        self.share.click(self.share_voice, self.voice, self.zip_file, **PRIVATE)
+        self.share.click(self.share_voice, self.voice, self.zip_file, **PRIVATE).success(
+            None, js=DOWNLOAD, **PRIVATE
+        )
         self.listen.click(
             self.listen_to_merge, [self.first, self.second, self.ratio], self.example,
             concurrency_limit=1, concurrency_id="conversion", **PRIVATE,
@@ -134,6 +147,11 @@ class VoicesTab:
         """Work on the voice whose card was pressed."""
         return event.voice
 
+    def use(self, event: gr.EventData) -> list[Any]:
+        """Convert with the voice whose button was pressed."""
+        with shown_errors():
+            return [self._frame.chosen(self._work.find(event.voice)), gr.Tabs(selected="convert")]
+
     def add_voice(self, file: str | None, name: str) -> list[Any]:
         """Add a shared zip, a voice file or an index; name: of the voice, may be empty."""
         if not file:
@@ -143,13 +161,25 @@ class VoicesTab:
         except TrainingStateError:
             if Path(file).suffix.lower() != ".pth":
                 raise _error(translate("voices_state_in_zip")) from None
-            return [translate("voices_is_state"), gr.update(visible=True), gr.skip(), gr.skip()]
+            said = translate("voices_is_state")
+            return [said, gr.update(visible=True), *[gr.skip()] * 4]
         except (ValueError, OSError) as error:
             raise page_error(error) from error
         for problem in arrived.refused:
             gr.Warning(error_html(problem))
-        names = ", ".join(path.name for path in arrived.files)
-        return [translate("voices_was_added", names=names), gr.update(visible=False), None, ""]
+        return self._added(arrived.files)
+
+    def _added(self, written: Sequence[Path]) -> list[Any]:
+        """Tell what was added; a voice among it is chosen here and in Convert."""
+        said = translate("voices_was_added", names=", ".join(path.name for path in written))
+        voice = next((path for path in written if path.suffix in VOICE_SUFFIXES), None)
+        chosen = [gr.skip(), gr.skip()]
+        if voice is not None:
+            known = [(path.stem, from_root(path)) for path in self._work.library.files()]
+            chosen = [
+                gr.update(choices=known, value=from_root(voice)), self._frame.chosen(voice)
+            ]  # fmt: skip
+        return [said, gr.update(visible=False), None, "", *chosen]
 
     def extract_voice(self, file: str | None, name: str) -> list[Any]:
         """Make a voice of a training state (G_*.pth)."""
@@ -157,7 +187,7 @@ class VoicesTab:
             raise _error(translate("voices_no_file"))
         with shown_errors():
             voice = self._work.extract(Path(file), name)
-        return [translate("voices_was_added", names=voice.name), gr.update(visible=False), None, ""]
+        return self._added([voice])
 
     def share_voice(self, voice: str | None) -> Any:
         """Write a zip of voice, index, presets and picture."""

@@ -52,6 +52,11 @@ class JobView:
         return self.job is not None and self.job.state in ("failed", "stopped", "interrupted")
 
     @property
+    def is_done(self) -> bool:
+        """Whether it came to its end."""
+        return self.job is not None and self.job.state == "done"
+
+    @property
     def error(self) -> UserError | None:
         """Why it failed, None if it did not."""
         return failure(self.job) if self.job is not None else None

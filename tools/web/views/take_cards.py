@@ -29,11 +29,13 @@ def take_cards(takes: Sequence[Take], making: Sequence[str], deleted: str, more:
     undo = ""
     if deleted:
         said = translate("takes_deleted", name=deleted)
-        undo = f'<p role="status">{said} {_button("undo", deleted, translate("takes_undo"))}</p>'
+        undo = (
+            f'<p role="status">{said} {button_html("undo", deleted, translate("takes_undo"))}</p>'
+        )
     made = "".join(f"<li class='making'>{translate('takes_making', name=each)}</li>"
                    for each in making)  # fmt: skip
     cards = "".join(_card(take) for take in takes)
-    rest = _button("more", "", translate("takes_more", count=more)) if more else ""
+    rest = button_html("more", "", translate("takes_more", count=more)) if more else ""
     empty = "" if cards or made else f'<p class="quiet">{translate("takes_empty")}</p>'
     return f'{undo}<ul class="takes">{made}{cards}</ul>{rest}{empty}'
 
@@ -64,14 +66,14 @@ def _card(take: Take) -> str:
     day = time.strftime("%Y-%m-%d %H:%M", time.localtime(take.made))
     number = f"take-{escape(take.name)}"
     buttons = "".join(
-        _button(
+        button_html(
             act, take.name, "★" if act == "star" and take.is_starred else seen,
             read_texts()["en"][f"gradio_take_{act}"],
             f' aria-pressed="{"true" if take.is_starred else "false"}"' if act == "star" else "",
         )
         for act, seen in ACTIONS.items()
     )  # fmt: skip
-    play = _button("play", take.name, "▶", read_texts()["en"]["gradio_take_play"])
+    play = button_html("play", take.name, "▶", read_texts()["en"]["gradio_take_play"])
     return (
         f'<li aria-labelledby="{number}">{play}<span class="take-words">'
         f'<strong id="{number}">{title}</strong><small>{settings_html(take)} · {day}</small></span>'
@@ -79,7 +81,8 @@ def _card(take: Take) -> str:
     )
 
 
-def _button(act: str, name: str, seen: str, label: str = "", more: str = "") -> str:
+def button_html(act: str, name: str, seen: str, label: str = "", more: str = "") -> str:
+    """Return a button that triggers the event of PRESSED."""
     named = f' aria-label="{escape(label)}"' if label else ""
     return (
         f'<button type="button" data-act="{act}" data-name="{escape(name)}"{named}{more}>'

@@ -15,7 +15,7 @@ PICTURE_BYTES = 2**20  # larger ones are not put into the page
 MIME = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 CHOOSE = """element.addEventListener("click", (event) => {
   const card = event.target.closest("button[data-voice]");
-  if (card) trigger("select", { voice: card.dataset.voice });
+  if (card) trigger(card.className === "use" ? "use" : "select", { voice: card.dataset.voice });
 });"""  # the event of gr.HTML that tells which card was pressed
 
 
@@ -23,7 +23,7 @@ def voice_cards(voices: Sequence[Voice], selected: str | None) -> str:
     """Return HTML of a button for each voice; selected: path of the one that is worked on."""
     if not voices:
         return f'<p class="waiting">{translate("voices_empty")}</p>'
-    cards = "".join(f"<li>{_card(voice, selected)}</li>" for voice in voices)
+    cards = "".join(f"<li>{_card(voice, selected)}{_use(voice)}</li>" for voice in voices)
     return f'<ul class="voices">{cards}</ul>'
 
 
@@ -34,6 +34,15 @@ def _card(voice: Voice, selected: str | None) -> str:
         f'<button type="button" data-voice="{escape(path)}" aria-pressed="{_js(path == selected)}">'
         f"{_picture(voice)}<span><strong>{escape(voice.name)}</strong>"
         f"{_facts(voice)}{info}</span></button>"
+    )
+
+
+def _use(voice: Voice) -> str:
+    if voice.problem:
+        return ""
+    path = escape(from_root(voice.path))
+    return (
+        f'<button type="button" class="use" data-voice="{path}">{translate("voices_use")}</button>'
     )
 
 

@@ -31,6 +31,7 @@ from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
 from tools.jobs.training import Settings, write_settings
 from tools.machine.hardware import Gpu
+from tools.voices.library import from_root
 from tools.web.frame import Frame
 from tools.web.i18n import load_texts
 from tools.web.tabs.train import TrainTab
@@ -201,7 +202,7 @@ def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_
     page.get_by_label("Name of the voice").fill(f"branch {os.getpid()}")
     page.get_by_label("Name of the voice").press("Enter")
     page.get_by_label("Folder of recordings").fill("some where")
-    page.get_by_label("Family and sample rate").click()
+    page.get_by_label("Kind of voice").click()
     page.get_by_role("option", name="v2 48k").click()
     page.get_by_label("Epochs in all").fill("33")
     expect(page.get_by_label("Minutes to train in all")).to_be_hidden()
@@ -224,7 +225,7 @@ def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_
 
 def built_tab() -> TrainTab:
     with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab():
-        return TrainTab(Frame(page, tabs, load_texts(), Session(), Jobs()))
+        return TrainTab(Frame(page, tabs, load_texts(), Session(), Jobs(), gr.State()))
 
 
 def test_a_new_name_keeps_what_was_filled_in_and_an_old_one_forgets_what_is_gone(
@@ -266,3 +267,25 @@ def test_several_gpus_are_offered_alone_and_together_and_the_largest_is_chosen(
     ]
     assert told[tab.epochs]["visible"] and not told[tab.minutes]["visible"]
     assert "2 GPUs can share this" in told[tab.hardware]
+
+
+def test_only_uploaded_recordings_are_set_aside(
+    experiment: Experiment, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = data / "datasets" / experiment.name
+    folder.mkdir(parents=True)
+    (folder / "other voice.wav").touch()
+    monkeypatch.setattr("tools.web.tabs.train._suspects", lambda name: ["other voice.wav"])
+    tab, own = built_tab(), from_root(folder)
+
+    def offered(dataset: str) -> list[bool]:
+        updates = tab.offer_to_set_aside(experiment.name, dataset)
+        return [update["visible"] for update in updates]
+
+    assert offered(own) == [True, False]
+    assert offered(str(tmp_path)) == [False, False]
+    assert "other voice.wav" in tab.set_aside(experiment.name, own)
+    assert not (folder / "other voice.wav").exists()
+    assert offered(own)[1]
+    tab.bring_back(experiment.name, own)
+    assert (folder / "other voice.wav").exists()
