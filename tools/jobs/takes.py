@@ -74,7 +74,10 @@ class Takes:
 
     def find(self, name: str) -> Take:
         """The take of a file name. UserError."""
-        return self._pick(self.all(), name)
+        take = self._read(self._notes, self.folder, name)
+        if take is None:
+            raise UserError("no_take", name=name)
+        return take
 
     def change(self, name: str, **values: Any) -> Take:
         """Note something else of a take; returns it as it is now. UserError."""
@@ -101,27 +104,27 @@ class Takes:
 
     def restore(self, name: str) -> Take:
         """Bring a take back. UserError."""
-        take = self._pick(self.trashed(), name)
+        take = self._read(self._trash, self._trash, name)
+        if take is None:
+            raise UserError("no_take", name=name)
         (self._trash / f"{name}{SUFFIX}").rename(self._note(name))
         (self._trash / name).rename(self.path(take))
         return take
 
     def _found(self, notes: Path, sounds: Path) -> Iterator[Take]:
         for note in notes.glob(f"*{SUFFIX}"):
-            if not (sounds / note.stem).is_file():
-                continue  # not made yet, or thrown away by hand
-            try:
-                take = record(Take, json.loads(note.read_text(encoding="utf-8")))
-            except (ValueError, OSError):
-                continue  # of another version, or damaged: the sound itself is there
-            if take.name == note.stem:
+            if take := self._read(notes, sounds, note.stem):
                 yield take
 
-    def _pick(self, takes: list[Take], name: str) -> Take:
-        for take in takes:
-            if take.name == name:
-                return take
-        raise UserError("no_take", name=name)
+    def _read(self, notes: Path, sounds: Path, name: str) -> Take | None:
+        """The take of a name; None where it is not made yet, or its note is of another kind."""
+        if not name or Path(name).name != name or not (sounds / name).is_file():
+            return None
+        try:
+            take = record(Take, json.loads((notes / f"{name}{SUFFIX}").read_text(encoding="utf-8")))
+        except (ValueError, OSError):
+            return None  # of another version, or damaged: the sound itself is there
+        return take if take.name == name else None
 
     def _note(self, name: str) -> Path:
         return self._notes / f"{name}{SUFFIX}"

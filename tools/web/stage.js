@@ -9,6 +9,7 @@ const FADE = 0.008; // seconds; a switch clicks if it is shorter
 const LOW_RATE = 8000; // Hz, of the picture of the pitch
 const WINDOW = 1024; // samples at LOW_RATE
 const PEAKS = 200; // a second
+const LONGEST = 7200; // seconds
 const SIDES = ["a", "b"];
 const NOTES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 
@@ -148,6 +149,7 @@ const load = async (side, track) => {
     return;
   }
   tracks[side] = track;
+  if (track.seconds > LONGEST) throw new Error("too long to be held decoded");
   const answer = await fetch(addressOf(track.file));
   const rate = track.seconds > 900 ? 16000 : 48000; // hours would not fit into a phone
   const audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await answer.arrayBuffer());
@@ -264,7 +266,6 @@ const editing = () => {
   if (isEditing) leave(), keep();
   else {
     isEditing = true;
-    find(".stage-note").textContent = say("stage_measuring");
     trigger("measure");
   }
   picture = null;
@@ -516,7 +517,8 @@ const show = () => {
     button.textContent = say(`stage_edit_${button.dataset.edit}`);
     button.disabled = (button.dataset.edit === "undo" || button.dataset.edit === "reset") && !before.length;
   }
-  if (curve && !before.length) find(".stage-note").textContent = say("stage_edit_info");
+  if (isEditing && !curve) find(".stage-note").textContent = say("stage_measuring");
+  else if (curve && !before.length) find(".stage-note").textContent = say("stage_edit_info");
   else if (curve) find(".stage-note").textContent = say("stage_edited");
   find(".stage-part span").textContent = part ? `${clock(part[0])} – ${clock(part[1])}` : "";
   buttonOf("again").textContent = say("stage_again");
