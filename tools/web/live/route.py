@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -33,6 +34,8 @@ from tools.web.errors import error_html
 SETTINGS_SECONDS = 10.0  # in which a page that connects says what it wants
 TAKEN_SECONDS = 2.0  # in which a page is told that another one took its stream
 ENDED = 1000  # code of a WebSocket that was closed as it should be
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,16 @@ class LiveRoute:
     async def serve(self, page: WebSocket) -> None:
         """Stream for a page until it goes."""
         await page.accept()
-        with suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError: it went while we sent
-            try:
-                opening = record(Opening, await self._first_settings(page))
-                await self._stream(page, opening)
-            except (ValueError, asyncio.TimeoutError) as error:
-                await page.send_bytes(_failure(error))
-                await page.close(ENDED)
+        try:
+            with suppress(WebSocketDisconnect):
+                try:
+                    opening = record(Opening, await self._first_settings(page))
+                    await self._stream(page, opening)
+                except (ValueError, asyncio.TimeoutError) as error:
+                    await page.send_bytes(_failure(error))
+                    await page.close(ENDED)
+        except RuntimeError as error:  # most of all: it went while we sent
+            logger.warning("a live stream ended: %s", error)
 
     async def _first_settings(self, page: WebSocket) -> dict[str, Any]:
         return _values(await asyncio.wait_for(_receive(page), SETTINGS_SECONDS))

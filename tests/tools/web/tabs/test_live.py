@@ -83,7 +83,7 @@ def is_state(page: Any, state: str) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_speech_is_heard_in_another_voice_which_changes_while_it_runs(
+def test_speech_is_heard_in_another_voice_by_one_page_at_a_time(
     live_url: str, context: Any
 ) -> None:
     assert upgrade(live_url) == 401
@@ -107,3 +107,21 @@ def test_speech_is_heard_in_another_voice_which_changes_while_it_runs(
         page.get_by_role("button", name=SAID["live_mute"]).get_attribute("aria-pressed") == "true"
     )
     wait_until(lambda: ask() == 0)
+
+    other = context.new_page()
+    other.goto(f"{live_url}#live")
+    other.get_by_role("button", name=SAID["live_start"]).click()
+    other.get_by_text("another page is live already").first.wait_for()
+    other.get_by_role("button", name=SAID["live_take"]).click()
+    is_state(other, "on")
+    is_state(page, "off")
+    page.get_by_text("another page took over").first.wait_for()
+
+    other.reload()
+    is_state(other, "off")
+    voices = other.get_by_label(SAID["live_voice"])
+    wait_until(lambda: (voices.input_value() or "").endswith("demo.pth"))  # remembered
+    other.get_by_role("button", name=SAID["live_start"]).click()
+    is_state(other, "on")  # the stream of before the reload is gone
+    other.get_by_role("button", name=SAID["live_stop"]).click()
+    is_state(other, "off")
