@@ -281,9 +281,9 @@ def test_several_processes_make_the_same_clips(options, tmp_path):
 def test_a_long_recording_is_read_in_sections_without_a_seam(options, dataset, monkeypatch):
     soundfile.write(dataset / "a.wav", tone(26) + 0.2, RATE)  # the offset would show the seam
     one = replace(options, dataset=dataset / "a.wav")
-    sections = list(train.preprocess._sections(dataset / "a.wav", RATE))
+    sections = list(train.preprocess._sections(dataset / "a.wav", RATE, False))
     monkeypatch.setattr(train.preprocess, "SECTION_SECONDS", 10.0)
-    shorter = list(train.preprocess._sections(dataset / "a.wav", RATE))
+    shorter = list(train.preprocess._sections(dataset / "a.wav", RATE, False))
     assert (len(sections), len(shorter)) == (1, 3)
     filtered = np.concatenate([high_passed for _, high_passed in shorter])
     assert np.abs(filtered - sections[0][1]).max() < 1e-5

@@ -32,7 +32,7 @@ def converted(song: Song, root: Path, tmp_path_factory: pytest.TempPathFactory) 
     soundfile.write(folder / "song.wav", song.audio, RATE)
     options = ConvertOptions(
         voice=voice, input=folder / "song.wav", output=folder / "made.wav", f0_method="swift",
-        device="cpu", **CHUNKS,
+        semitones=0.0, device="cpu", **CHUNKS,
     )  # fmt: skip
     VoiceConverter(voice, "cpu").convert_file(options)
     return options.output
