@@ -309,7 +309,11 @@ def _channels(frame: av.AudioFrame) -> int:
 
 def _frame_to_samples(frame: av.AudioFrame) -> np.ndarray:
     """(n, C) float32 in -1..1."""
-    samples: np.ndarray = frame.to_ndarray()  # (C, n) if planar, else (1, n * C)
+    samples: np.ndarray  # (C, n) if planar, else (1, n * C)
+    if frame.format.name == "s64":  # which PyAV does not know
+        samples = np.frombuffer(frame.planes[0], np.int64, frame.samples * _channels(frame))
+    else:
+        samples = frame.to_ndarray()
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, _channels(frame))
     if samples.dtype == np.uint8:
         return samples.astype(np.float32) / 128 - 1

@@ -70,7 +70,7 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
     try:
         version, params = read_params(content, shapes)
     except UserError as error:
-        return VoiceHeader(**labels, **_from_shapes(shapes), problem=error)
+        return VoiceHeader(**labels, **_from_shapes(shapes), vocoder="", problem=error)
     names = ("sample_rate", "content_dim", "num_speakers", "vocoder", "content_encoder", "use_f0")
     labels |= {name: params[name] for name in names if name in params}
     return VoiceHeader(**labels, version=version)

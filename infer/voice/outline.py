@@ -11,6 +11,7 @@ import io
 import math
 import pickle
 import re
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from typing import IO, Any, ClassVar
 
 from errors import CheckpointError, NoFile, UserError
 
-LARGEST_PICKLE = 8 * 2**20  # bytes; a training state with its optimizer has 2 MB
+LARGEST_PICKLE = 4 * 2**20  # bytes; a training state with its optimizer has 2 MB
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # begins a torch file that is no zip
 SHARED = 4  # tensors may share what a file holds so many times
 HEAD = 512  # bytes by which files that are none of torch's are recognised
@@ -29,6 +30,10 @@ ITEM_SIZES = {
     "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2,
     "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
 }  # fmt: skip
+ARCHIVES = {
+    b"Rar!": "rar", b"7z\xbc\xaf\x27\x1c": "7z", b"\x1f\x8b": "gz", b"BZh": "bz2",
+    b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zst",
+}  # fmt: skip  # by their first bytes
 # what torch reads without running anything, and an outline does not need
 INERT = re.compile(
     r"collections\.Counter|_codecs\.encode|builtins\.(bytearray|set|complex)|torch\.device"
@@ -37,7 +42,7 @@ INERT = re.compile(
 )
 DAMAGE = (
     EOFError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError,
-    RecursionError, AssertionError, pickle.UnpicklingError,
+    RecursionError, AssertionError, pickle.UnpicklingError, struct.error,
 )  # fmt: skip
 
 
@@ -89,11 +94,11 @@ def recognise(head: bytes) -> UserError | None:
     """Return what a file is by its first bytes, None for no usual mistake."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     is_xml = text.startswith(b"<?xml") and b"<html" in text  # there are other kinds
-    if is_xml or text.startswith((b"<!doctype", b"<html", b"<head")):
+    if is_xml or text.startswith((b"<!doctype", b"<html", b"<head", b"<!--")):
         return UserError("is_web_page")
     if text.startswith(b"version https://git-lfs.github.com"):
         return UserError("is_lfs")
-    for magic, name in ((b"Rar!", "rar"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\x1f\x8b", "gz")):
+    for magic, name in ARCHIVES.items():
         if head.startswith(magic):
             return UserError("is_packed", kind=name)
     if head.startswith((b"RIFF", b"fLaC", b"OggS", b"ID3")) or head[4:8] == b"ftyp":
@@ -109,6 +114,8 @@ def _read_zip(path: Path, file: IO[bytes], size: int, shells: tuple[str, ...]) -
         if len(items) != len(archive.infolist()):
             raise UserError("same_names")
         pickles = [item for name, item in items.items() if name.endswith("/data.pkl")]
+        if not pickles:
+            raise CheckpointError("is_other", file=path, what=UserError("is_packed", kind="zip"))
         if len(pickles) != 1:
             raise CheckpointError("pickles", file=path, count=len(pickles))
         if pickles[0].file_size > LARGEST_PICKLE:

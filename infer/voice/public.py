@@ -33,8 +33,6 @@ REFINEGAN_FIRST = (16, 1, 7)  # shape of its first layer; that of Applio 3.2.9 w
 # other names of encoders; hubert_base.pt as RVC programs share it is ContentVec
 SAME_EMBEDDERS = {
     "hubert_base": DEFAULT_EMBEDDER,
-    "hubert_base768": DEFAULT_EMBEDDER,
-    "contentvec768": DEFAULT_EMBEDDER,
     "checkpoint_best_legacy_500": DEFAULT_EMBEDDER,
     "hubert-base-japanese": "japanese-hubert-base",
     "rinna_hubert_base_jp": "japanese-hubert-base",
@@ -93,6 +91,8 @@ def find_encoder(content: Mapping[str, Any], dim: int) -> str:
     label = content.get("embedder_model") or content.get("embedder_name") or DEFAULT_EMBEDDER
     # where it is a path on its trainer's disk, the last part names a folder here
     stem = WEIGHTS_FILE.sub("", re.split(r"[\\/]", str(label).rstrip("\\/"))[-1])
+    # ddPn08's names of encoders end in the width that is used
+    stem = stem.removesuffix("768")
     embedder = SAME_EMBEDDERS.get(stem, re.sub(r"[^\w-]+", "-", stem, flags=re.ASCII).strip("-_"))
     layer = content.get("embedder_output_layer")
     if layer is None and dim == 256 and "model_hash" in content and content.get("embedder_model"):

@@ -50,6 +50,7 @@ def read_safe_labels(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, .
     try:
         table = json.loads(text)
         metadata = table.pop("__metadata__", {})
+        metadata.pop("format", None)  # of the library
         spans = sorted(_span(entry) for entry in table.values())
         ends = [0, *(end for _, end in spans)]
         if [start for start, _ in spans] != ends[:-1] or 8 + size + ends[-1] != path.stat().st_size:

@@ -1,4 +1,5 @@
 import socket
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -178,6 +179,18 @@ def test_every_sample_format_is_brought_to_plus_minus_one(
     assert sample_rate == 44100
     assert len(audio) == wav.shape[1]
     assert np.abs(audio - wav.mean(axis=0)).max() <= tolerance + 1e-7
+
+
+def test_samples_of_64_bits_are_read(tmp_path: Path) -> None:
+    wav = glide(0.4, 44100)
+    data = (wav.astype(np.float64) * 2**62).astype("<i8").tobytes()
+    kind = struct.pack("<HHIIHH", 1, 1, 44100, 8 * 44100, 8, 64)
+    chunks = b"WAVEfmt " + struct.pack("<I", 16) + kind + b"data" + struct.pack("<I", len(data))
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks) + len(data)) + chunks + data)
+    audio, sample_rate = load(path)
+    assert sample_rate == 44100
+    assert np.abs(audio - wav / 2).max() < 1e-6
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])

@@ -140,6 +140,7 @@ def test_a_list_of_19_is_read_and_its_encoder_and_layer_are_kept(
         ({"embedder_model": "rvc/models/embedders/custom/korean"}, 768, "korean-768"),
         ({"embedder_name": "hubert_base"}, 256, "contentvec-256"),
         ({"embedder_name": "contentvec768"}, 768, "contentvec-768"),
+        ({"embedder_name": "hubert-base-japanese768"}, 768, "japanese-hubert-base-768"),
         ({"embedder_name": "contentvec", "embedder_output_layer": 12}, 768, "contentvec-768"),
         ({"embedder_name": "contentvec", "embedder_output_layer": "9"}, 768,
          "contentvec-768-layer9"),
