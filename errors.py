@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 TEXTS = Path(__file__).resolve().parent / "assets" / "texts"  # not from config, which raises these
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LANGUAGE = "en"  # of terminals, logs and str(error)
 ERROR_FILE = "RVC_ERROR_FILE"  # environment variable: where a process also notes its error as JSON
 OS_ERRORS = {
@@ -49,7 +51,7 @@ class UserError(ValueError):
     def translate(self, language: str) -> str:
         """Return the error in one line of a language."""
         values = {key: translate_value(value, language) for key, value in self.values.items()}
-        return shown(read_error_texts()[language][self.name].format(**values))
+        return one_line(read_error_texts()[language][self.name].format(**values))
 
     def rename(self, path: Path, name: str) -> UserError:
         """Return the same error of a file by another name than its path."""
@@ -147,6 +149,11 @@ def shown(text: str) -> str:
     """Return a text as it can be written anywhere: what is no character, as in names that are no
     UTF-8, is escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def one_line(text: str) -> str:
+    """Return a text as `shown`, with what would end its line or command a terminal escaped."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), shown(text))
 
 
 def translate_value(value: Any, language: str) -> Any:

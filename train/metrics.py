@@ -6,7 +6,6 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from config import replacing
 from train.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -58,12 +57,11 @@ def write_sample(
     experiment: Experiment, step: int | None, audio: np.ndarray, sample_rate: int
 ) -> None:
     """Keep how a held-out clip sounds at a step, None = in the recording; audio: (N,) float32."""
-    import soundfile
+    from infer.audio.writer import write_wav
 
     path = experiment.sample_file(ORIGINAL if step is None else str(step))
     path.parent.mkdir(exist_ok=True)
-    with replacing(path) as temporary:
-        soundfile.write(temporary, audio, sample_rate, format="WAV", subtype="PCM_16")
+    write_wav(path, audio, sample_rate, "PCM_16")
     for old in sampled_steps(experiment)[:-SAMPLES_KEPT]:
         experiment.sample_file(str(old)).unlink()
 

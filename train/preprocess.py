@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
-from config import replacing
 from errors import UserError
 from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
 from infer.audio.denoise import denoise_to
@@ -25,6 +23,7 @@ from infer.audio.filters import high_pass_causal
 from infer.audio.isolated import isolate, isolated
 from infer.audio.reader import AudioError, AudioReader
 from infer.audio.resampling import resample
+from infer.audio.writer import write_wav
 from infer.content import CONTENT_ENCODERS, DEFAULT_EMBEDDER, EMBEDDER_NAME, embedder_file
 from infer.f0 import SAMPLE_RATE
 from infer.voice.hparams import read_config
@@ -175,8 +174,7 @@ def _write_clip(experiment: Experiment, clip: str, audio: np.ndarray, sample_rat
         (experiment.wav_16k(clip), audio_16k, SAMPLE_RATE),
         (experiment.target_wav(clip), audio, sample_rate),
     ):
-        with replacing(path) as temporary:
-            soundfile.write(temporary, samples, rate, format="WAV", subtype="FLOAT")
+        write_wav(path, samples, rate)
 
 
 def _open_experiment(experiment: Experiment, options: PreprocessOptions) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 import config
+from config import replacing
 from errors import AudioError, UserError, os_reason
 from infer.audio.resampling import Resampler
 from infer.audio.sources import sound_name
@@ -212,6 +213,16 @@ def _libav_errors() -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         raise OSError(error.errno, error.strerror) from error
+
+
+def write_wav(path: Path, audio: np.ndarray, sample_rate: int, subtype: str = "FLOAT") -> None:
+    """Write (N,) samples as they are: complete, or not at all. UserError."""
+    with replacing(path) as temporary:
+        try:
+            soundfile.write(temporary, audio, sample_rate, format="WAV", subtype=subtype)
+        except soundfile.SoundFileError as error:
+            reason = UserError("written_full", reason=str(error).rstrip("."))
+            raise UserError("written", file=path, reason=reason) from error
 
 
 ENCODERS: dict[str, tuple[Callable[[Path, str, int, int], _Encoder], tuple[int, ...]]] = {

@@ -76,12 +76,16 @@ def read_safe_voice(path: Path) -> dict[str, Any]:
 
 def write_safe_voice(path: Path, content: Mapping[str, Any]) -> None:
     """Write what a .pth would hold: complete, or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     labels = {name: value for name, value in content.items() if name != "weight"}
     texts = {name: _write_label(value) for name, value in labels.items() if value is not None}
     with replacing(path) as temporary:
-        save_file(dict(content["weight"]), temporary, {"format": "pt", **texts})
+        try:
+            save_file(dict(content["weight"]), temporary, {"format": "pt", **texts})
+        except SafetensorError as error:
+            raise UserError("written", file=path, reason=str(error)) from error
 
 
 def _table_size(head: bytes) -> int:

@@ -12,7 +12,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def unusable_proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that name proxies which httpx refuses, such as socks://, by their name.
+    """Return the variables with proxies that httpx refuses, such as socks:// or http://host:port.
 
     Where one is set, httpx opens no connection at all, not even one that needs no proxy.
     """
@@ -22,8 +22,33 @@ def unusable_proxies(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name.lower() in ("all_proxy", "http_proxy", "https_proxy")
         and "://" in value
-        and value.partition("://")[0].lower() not in known
+        and (value.partition("://")[0].lower() not in known or not _is_address(value))
     }
+
+
+def _is_address(text: str) -> bool:
+    """Whether httpx can read an address."""
+    import httpx
+
+    try:
+        httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return True
+
+
+def _hosts(listed: str) -> list[str]:
+    """Return the hosts of a no_proxy, without what httpx refuses: brackets, masks and nonsense."""
+    hosts = []
+    for host in map(str.strip, listed.split(",")):
+        if host.count(":") > 1 and "://" not in host:
+            host = host.strip("[]").partition("/")[0]
+            address = f"all://[{host}]"
+        else:
+            address = host if "://" in host else f"all://*{host}"
+        if host == "*" or (host and _is_address(address)):
+            hosts.append(host)
+    return hosts
 
 
 def page_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -35,7 +60,7 @@ def page_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """
     # getproxies lets the lower-case name win, so both names get the same list
     listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in listed.split(",") if host.strip()]
+    hosts = _hosts(listed)
     without_proxy = ",".join(hosts + [host for host in LOOPBACK if host not in hosts])
     user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
     uploads = str(Path(tempfile.gettempdir()) / f"rvc-webui{user}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import shutil
 import time
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import config
-from errors import CheckpointError, NoFile, UserError, as_user_error, shown
+from errors import CheckpointError, NoFile, UserError, as_user_error, one_line, shown
 from infer.index_file import check_index_file
 from infer.retrieval import find_index
 from infer.voice.header import STATE, VOICE, VoiceHeader, read_header
@@ -31,7 +30,6 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 INDEX = ".index"
 COMPANIONS = (INDEX, PRESETS, *PICTURES)
 TRASH = ".trash"  # in weights/
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 PICTURE_STARTS = {
     ".png": b"\x89PNG\r\n",
     ".jpg": b"\xff\xd8\xff",
@@ -63,7 +61,7 @@ class Voice:
 
     @property
     def name(self) -> str:
-        return shown(self.path.stem)
+        return one_line(self.path.stem)
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ class Library:
     def trashed(self) -> list[Trashed]:
         """What is in the trash, the newest first."""
         found = [
-            Trashed(path.parent.name, shown(path.stem), path.parent.stat().st_mtime, path.suffix)
+            Trashed(path.parent.name, one_line(path.stem), path.parent.stat().st_mtime, path.suffix)
             for path in (self.weights / TRASH).glob("*/*")
             if _is_voice(path)
         ]
@@ -245,7 +243,7 @@ def from_root(path: Path) -> str:
 
 def is_plain(path: Path) -> bool:
     """Whether the page can name a file: its name is UTF-8, and one line."""
-    return path.name == shown(path.name) and not CONTROL.search(path.name)
+    return path.name == one_line(path.name)
 
 
 @dataclass(frozen=True)

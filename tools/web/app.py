@@ -25,6 +25,7 @@ from tools.web.frame import Frame
 from tools.web.guard import Guard, host_name, other_names
 from tools.web.i18n import load_texts, read_texts, translate
 from tools.web.live.route import LiveRoute
+from tools.web.mcp import accept_uploads
 from tools.web.tabs.convert import ConvertTab
 from tools.web.tabs.help import HelpTab
 from tools.web.tabs.live import LiveTab
@@ -144,6 +145,8 @@ def serve(options: WebOptions) -> None:
     LiveRoute().add_to(app)
     if share_url:
         names.add(host_name(share_url.partition("://")[2]))
+    if page.mcp_server_obj:
+        accept_uploads(page.mcp_server_obj)
     if page.mcp_server_obj and options.login:  # its tools ask the page, which asks for the password
         page.mcp_server_obj._client_instance = Client(
             local_url, auth=options.login, download_files=False, verbose=False,

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import config
+from errors import UserError
 from infer.audio.reader import AudioError, AudioReader, load
-from infer.audio.writer import ENCODERS, AudioWriter
+from infer.audio.writer import ENCODERS, AudioWriter, write_wav
 
 NOISE = np.random.default_rng(0).uniform(-1, 1, 24000)
 
@@ -144,3 +146,17 @@ def test_the_writer_refuses_another_number_of_channels(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="shape"):
             writer.write(NOISE)
         writer.write(np.stack([NOISE, NOISE], axis=1))
+
+
+def test_a_full_disk_is_no_fault_of_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, *others: object, **more: object) -> None:
+        path.write_bytes(b"half")
+        raise soundfile.SoundFileError("System error.")
+
+    monkeypatch.setattr(soundfile, "write", write)
+    with pytest.raises(UserError, match="a.wav: cannot be written .*is the disk full") as told:
+        write_wav(tmp_path / "a.wav", NOISE, 24000)
+    assert not isinstance(told.value, AudioError)  # recordings at fault are skipped
+    assert not list(tmp_path.iterdir())

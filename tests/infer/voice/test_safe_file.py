@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from errors import CheckpointError
+from errors import CheckpointError, UserError
 from infer.voice.checkpoint import VoiceModel, load_voice_model, save_voice_model
 from infer.voice.header import VOICE, read_header
 from tests.infer.standard_voices import narrow_voice
@@ -103,3 +103,13 @@ def test_weights_without_labels_are_no_voice_and_a_file_cut_off_says_so(tmp_path
         for read in (read_header, load_voice_model):
             with pytest.raises(CheckpointError, match=r"cut\.safetensors"):
                 read(tmp_path / "cut.safetensors")
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    with pytest.raises(UserError, match="v.safetensors: cannot be written .*No space left"):
+        save_voice_model(tmp_path / "v.safetensors", narrow_voice("v2"))
+    assert not list(tmp_path.iterdir())

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import soundfile
@@ -232,9 +233,28 @@ def test_mcp_offers_every_endpoint_as_a_tool(root: Path, english: Path, login: s
         assert "demo" in ask_mcp(url, "tools/call", call, login)["content"][0]["text"]
         refused = {"name": "describe_voice", "arguments": {"voice": "../x"}}
         assert "no voice" in ask_mcp(url, "tools/call", refused, login)["content"][0]["text"]
+        upload = send_file(url, english, login)
+        for file in (upload, f"{url}gradio_api/file={quote(upload)}"):
+            heard = {"name": "listen", "arguments": {"recording": file}}
+            assert "loudness_db" in ask_mcp(url, "tools/call", heard, login)["content"][0]["text"]
+        heard = {"name": "listen", "arguments": {"recording": str(english)}}  # no upload
+        assert ask_mcp(url, "tools/call", heard, login)["isError"]
     finally:
         page.terminate()
         page.wait(20)
+
+
+def send_file(url: str, path: Path, login: str) -> str:
+    """Upload a file; returns its path on the page's computer."""
+    head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'
+    body = head.encode() + path.read_bytes() + b"\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    if login:
+        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    asked = urllib.request.Request(f"{url}gradio_api/upload", body, headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(asked, timeout=120) as reply:
+        return json.load(reply)[0]
 
 
 def ask_mcp(url: str, method: str, params: dict[str, Any], login: str = "") -> dict[str, Any]:

@@ -39,6 +39,18 @@ def test_a_proxy_that_httpx_refuses_does_not_keep_the_page_from_starting() -> No
         assert error in ran.stderr
 
 
+def test_addresses_that_httpx_cannot_read_do_not_keep_the_page_from_starting() -> None:
+    hosts = "[::1],10.0.0.0/8,fe80::1/64,a:b:c,http://x:y,b\u00fccher,.example,*"
+    named = {"all_proxy": "http://host:port", "HTTPS_PROXY": "http://[::1:3", "NO_PROXY": hosts}
+    added = page_environment(named)
+    assert added["all_proxy"] == added["HTTPS_PROXY"] == ""
+    assert added["no_proxy"] == "::1,10.0.0.0/8,fe80::1,.example,*,localhost,127.0.0.1"
+    environment = {**os.environ, **named, **added}
+    subprocess.run(
+        [sys.executable, "-c", "import httpx; httpx.Client()"], env=environment, check=True
+    )
+
+
 def test_uploads_go_to_a_folder_of_this_user_unless_one_is_named() -> None:
     assert page_environment({"GRADIO_TEMP_DIR": "/elsewhere"})["GRADIO_TEMP_DIR"] == "/elsewhere"
     assert "rvc-webui" in page_environment({})["GRADIO_TEMP_DIR"]
