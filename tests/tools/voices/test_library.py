@@ -378,7 +378,7 @@ def test_names_that_are_no_text_are_rows_and_the_page_can_show_the_others(
     (library.logs / os.fsdecode(b"\xff")).mkdir()
     (library.logs / os.fsdecode(b"\xff") / "config.json").write_text("{}")
     voices = {voice.name: voice for voice in library.voices()}
-    assert [name for name in voices if voices[name].problem] == ["line\nbreak", "\\udcff\\udcfe"]
+    assert [name for name in voices if voices[name].problem] == [r"line\nbreak", "\\udcff\\udcfe"]
     assert "rename the file" in str(voices["\\udcff\\udcfe"].problem)
     shown = [
         *choices.voices(), *choices.indexes(), *experiments(library.logs),
