@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Iterable
@@ -117,6 +118,8 @@ def other_names(named: Iterable[str]) -> set[str]:
 
 def host_name(host: str) -> str:
     """Return the name in a Host header: without port and brackets, "" if it is none."""
+    if not re.fullmatch(r"\[[^\[\]]*\](:\d*)?|[^\[\]]*", host):  # Python 3.11 lets more pass
+        return ""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -106,6 +106,7 @@ def test_names_of_a_proxy_are_allowed_when_they_are_named() -> None:
     named = [" RVC.example.org ", "", "localhost", "127.0.0.1"]
     assert other_names(named) == {"rvc.example.org"}
     assert host_name("RVC.example.org:80") == "rvc.example.org" and host_name("[x") == ""
+    assert host_name("[::1]:80") == "::1" and host_name("[::1]evil.example") == ""
     assert is_address("::1") and is_address("fe80::1%eth0") and not is_address("1.2.3.4.example")
 
 
