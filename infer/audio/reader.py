@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 DECIDE_SECONDS = 5.0  # sound by which it is decided how a file's channels become one
 CANCELLED = 1e-3  # the mean has less of the louder channel's power: the channels cancel each other
+LOUDEST = 1e9  # full scale is 1; beyond this a sample is a number only by name
 SILENCE = 1e-4  # channels that never exceed this (-80 dB) have nothing to decide by
 
 
@@ -94,7 +95,7 @@ class AudioReader:
         resampler: Resampler | None = None
         seconds = 0.0
         for mixed, rate in self._mixed():
-            is_number = np.isfinite(mixed).reshape(len(mixed), -1).all(axis=1)
+            is_number = (np.abs(mixed) < LOUDEST).reshape(len(mixed), -1).all(axis=1)
             if not is_number.all():
                 seconds += int(np.argmin(is_number)) / rate
                 raise AudioError("not_numbers", file=self.path, seconds=seconds)

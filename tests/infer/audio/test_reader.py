@@ -527,14 +527,14 @@ def test_a_playlist_that_names_another_file_is_not_followed(tmp_path: Path) -> N
             load(tmp_path / name)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
 def test_samples_that_are_not_numbers_are_refused_with_their_place(
     tmp_path: Path, bad: float
 ) -> None:
     wav = glide(2.0, 24000)
     wav[36000] = bad
     soundfile.write(tmp_path / "a.wav", wav, 24000, subtype="FLOAT")
-    with pytest.raises(AudioError, match=r"NaN or infinite samples at 1\.50 s"):
+    with pytest.raises(AudioError, match=r"NaN or infinite samples.* at 1\.50 s"):
         load(tmp_path / "a.wav", 16000)
 
 
