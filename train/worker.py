@@ -70,7 +70,7 @@ class Progress:
         self._console_time = self._log_time = -float("inf")
         self._note: str | Callable[[], str] = ""
         self._width = 0
-        self._rewrites = sys.stdout.isatty()
+        self._rewrites = sys.stdout is not None and sys.stdout.isatty()
 
     def __enter__(self) -> Progress:
         self._show()

@@ -194,3 +194,10 @@ def test_a_stop_signal_lets_the_worker_save_and_exit_with_its_own_code(name, cod
     assert process.returncode == code
     assert err == "stopped; run the same command to go on\n"
     assert (tmp_path / "saved").exists()
+
+
+def test_work_goes_on_without_a_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as where stdout was closed, or under pythonw
+    with Progress(2, "clips", "toy") as progress:
+        progress.advance(2)
+    assert progress.done == 2
