@@ -51,7 +51,7 @@ class UserError(ValueError):
     def translate(self, language: str) -> str:
         """Return the error in one line of a language."""
         values = {key: translate_value(value, language) for key, value in self.values.items()}
-        return one_line(read_error_texts()[language][self.name].format(**values))
+        return shown(read_error_texts()[language][self.name].format(**values))
 
     def rename(self, path: Path, name: str) -> UserError:
         """Return the same error of a file by another name than its path."""
