@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
@@ -239,6 +240,66 @@ def test_mcp_offers_every_endpoint_as_a_tool(root: Path, english: Path, login: s
             assert "loudness_db" in ask_mcp(url, "tools/call", heard, login)["content"][0]["text"]
         heard = {"name": "listen", "arguments": {"recording": str(english)}}  # no upload
         assert ask_mcp(url, "tools/call", heard, login)["isError"]
+    finally:
+        page.terminate()
+        page.wait(20)
+
+
+@pytest.mark.skipif(find_spec("mcp") is None, reason="mcp is not installed: requirements-mcp.txt")
+@pytest.mark.usefixtures("shipped_voice", "no_results_left")
+def test_every_row_of_the_docs_is_called_as_a_tool(
+    root: Path, data: Path, english: Path, untrained_voice: Path, experiment: Experiment
+) -> None:
+    page, url = start_page(root, "--mcp")
+    called = set()
+
+    def tool(name: str, /, **arguments: Any) -> str:
+        asked = {"name": name, "arguments": arguments}
+        answer = ask_mcp(url, "tools/call", asked)
+        text = "\n".join(part.get("text", "") for part in answer["content"])
+        assert not answer.get("isError"), f"{name}: {text}"
+        called.add(name)
+        return text
+
+    try:
+        named = {each["name"] for each in ask_mcp(url, "tools/list", {})["tools"]}
+        speech, voice = send_file(url, english, ""), send_file(url, untrained_voice, "")
+        assert "demo" in tool("voices") and "demo" in tool("list_voices")
+        assert "lite" in tool("describe_voice", voice="demo")
+        tool("save_preset", voice="demo", name="x", settings={"semitones": 3})
+        assert "x" in tool("presets", voice="demo")
+        tool("delete_preset", voice="demo", name="x")
+        assert "f0_median" in tool("listen", recording=speech)
+        assert "-1" in tool("suggest_semitones", recording=speech, voice="demo")
+        assert "file=" in tool("convert", recording=speech, voice="demo")
+        assert "0.75" in tool("compare_index_rates", recording=speech, voice="demo")
+        tool("match_loudness", recording=speech, other=speech)
+        for name in ("mcp one", "mcp two"):
+            assert name in tool("add_voice", file=voice, name=name)
+        assert "low" in tool("edit_voice", voice="mcp two", name="mcp 2", info="low")
+        tool("merge_voices", first="mcp one", second="mcp 2", share=0.5, name="mcp merged")
+        tool("listen_to_merge", first="mcp one", second="mcp 2", share=0.5)
+        assert ".zip" in tool("share_voice", voice="mcp merged")
+        for name in ("mcp one", "mcp 2", "mcp merged"):
+            trash = ast.literal_eval(tool("trash_voice", voice=name))
+        folders = {each["name"]: each["folder"] for each in trash}
+        tool("restore_voice", trashed=folders["mcp one"])
+        tool("trash_voice", voice="mcp one")
+        state = send_file(url, root / "assets/lite/base_G.pth", "")
+        tool("extract_voice", file=state, name="mcp extracted")
+        (data / "weights/mcp extracted.pth").unlink()
+        dataset = str(english.parent)
+        assert "recordings" in tool("dataset_report", dataset=dataset)
+        tool("check_dataset", name=experiment.name, dataset=dataset)
+        wait_until(lambda: "'state': 'done'" in tool("training_status", name=experiment.name))
+        tool("train", name=experiment.name, dataset=dataset, minutes=9)
+        tool("stop_training", name=experiment.name)
+        wait_until(lambda: "'state': 'stopped'" in tool("training_status", name=experiment.name))
+        tool("resume_training", name=experiment.name)
+        with pytest.raises(AssertionError, match="no saved state 7"):
+            tool("try_saved_state", name=experiment.name, step=7)
+        assert "Python" in tool("doctor") and ".zip" in tool("support_bundle")
+        assert named == called | {"try_saved_state"}
     finally:
         page.terminate()
         page.wait(20)
