@@ -129,7 +129,7 @@ class TrainTab:
             self.embedder = gr.Dropdown(
                 [""], value="", label=text("embedder"), info=text("embedder_info"), visible=False
             )
-        with gr.Accordion(text("train_commands"), open=False):
+        with gr.Accordion(text("train_commands"), open=False) as self.fold:
             self.commands = gr.Textbox(
                 label=text("train_commands_info"), lines=8, interactive=False, buttons=["copy"],
                 elem_classes="command",
@@ -180,7 +180,7 @@ class TrainTab:
             self.parent, self.parent_step, **PRIVATE,
         )  # fmt: skip
         gr.on(  # one listener: of several, an older answer could come last and stay
-            [widget.change for widget in self.settings], self.preview, given,
+            [self.fold.expand, *(widget.change for widget in self.settings)], self.preview, given,
             [self.commands, self.missing], trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
         self.check.click(self.check_dataset, given, view, **PRIVATE)
