@@ -311,7 +311,8 @@ def _frame_to_samples(frame: av.AudioFrame) -> np.ndarray:
     """(n, C) float32 in -1..1."""
     samples: np.ndarray  # (C, n) if planar, else (1, n * C)
     if frame.format.name == "s64":  # which PyAV does not know
-        samples = np.frombuffer(frame.planes[0], np.int64, frame.samples * _channels(frame))
+        plane = memoryview(frame.planes[0])
+        samples = np.frombuffer(plane, np.int64, frame.samples * _channels(frame))
     else:
         samples = frame.to_ndarray()
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, _channels(frame))
