@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from config import replacing
+from infer.f0.contour import f0_range, median_f0
 from train.experiment import Experiment
 from train.worker import WorkerError
 
@@ -69,6 +75,19 @@ def silent_clip(experiment: Experiment, content_dim: int, speaker: int) -> Clip 
         speaker=speaker,
     )
     return clip if clip.content[0].is_file() else None
+
+
+def pitch_of(clips: Sequence[Clip]) -> dict[str, dict[int, Any]]:
+    """Return f0_median and f0_range of a voice, in Hz by speaker, as its files keep them."""
+    f0 = defaultdict(list)
+    for clip in clips:
+        f0[clip.speaker].append(np.load(clip.f0_hz))
+    whole = {speaker: np.concatenate(parts) for speaker, parts in f0.items()}
+    voiced = {speaker: each for speaker, each in whole.items() if (each > 0).any()}
+    return {
+        "f0_median": {speaker: median_f0(each) for speaker, each in voiced.items()},
+        "f0_range": {speaker: f0_range(each) for speaker, each in voiced.items()},
+    }
 
 
 def write_filelist(experiment: Experiment, clips: list[Clip], use_f0: bool = True) -> None:

@@ -56,6 +56,7 @@ class TrainState:
     scaler: torch.amp.GradScaler | None = None  # of float16 gradients
     learning_rate: float = 0.0  # as configured
     origin: dict[str, Any] = field(default_factory=dict)  # version and sample_rate
+    pitch: dict[str, Any] = field(default_factory=dict)  # f0_median and f0_range of the clips
     norms: list[tuple[int, str, Tensor]] = field(default_factory=list)  # not yet looked at
 
 
@@ -141,7 +142,7 @@ def save_state(state: TrainState, experiment: Experiment) -> None:
     A pair counts only when both are there and of one step, so a crash at any moment loses nothing:
     before the second file is in place the pair before is the newest.
     """
-    plain = {name: getattr(state, name) for name in PLAIN} | state.origin
+    plain = {name: getattr(state, name) for name in PLAIN} | state.origin | state.pitch
     average = {} if state.average is None else {"average": state.average.state_dict()}
     if state.scaler is not None:
         plain["scaler"] = state.scaler.state_dict()

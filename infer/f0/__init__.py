@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -36,16 +37,39 @@ RMVPE_FILES = ("rmvpe/rmvpe.pt", "rmvpe/rmvpe.onnx")  # in assets/downloads/, th
 FITTING_SEMITONES = 24  # a melody is moved to a voice by at most so much
 
 
-def fitting_semitones(source_hz: float, voice_hz: float, is_singing: bool = False) -> int:
+def fitting_semitones(
+    source_hz: float,
+    voice_hz: float,
+    is_singing: bool = False,
+    source_range: Sequence[float] | None = None,
+    voice_range: Sequence[float] | None = None,
+) -> int:
     """Return the shift that brings one median f0 to another, 0 where one is not known (0 Hz).
 
-    Singing is shifted by whole octaves, so that it stays in tune with its music.
+    Singing is shifted by whole octaves, so that it stays in tune with its music: of the two next to
+    the median by the one that leaves less of its range (low and high in Hz) outside the voice's.
     """
     if source_hz <= 0 or voice_hz <= 0:
         return 0
     octaves = math.log2(voice_hz / source_hz)
-    semitones = 12 * round(octaves) if is_singing else round(12 * octaves)
+    semitones = round(12 * octaves)
+    if is_singing:
+        near = sorted({math.floor(octaves), math.ceil(octaves)}, key=lambda n: abs(octaves - n))
+        if source_range and voice_range:
+            near.sort(key=lambda n: sum(outside(source_range, voice_range, 12 * n)))
+        semitones = 12 * near[0]
     return max(-FITTING_SEMITONES, min(FITTING_SEMITONES, semitones))
+
+
+def outside(
+    source_range: Sequence[float], voice_range: Sequence[float], semitones: float
+) -> tuple[float, float]:
+    """Semitones by which a melody, once it is shifted, goes below and above a voice's range."""
+    below, above = (
+        semitones + 12 * math.log2(source / voice)
+        for source, voice in zip(source_range, voice_range, strict=True)
+    )
+    return max(0.0, -round(below, 2)), max(0.0, round(above, 2))
 
 
 class F0Method(Protocol):

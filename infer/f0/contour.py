@@ -46,6 +46,13 @@ def median_f0(f0: np.ndarray) -> float:
     return float(np.median(voiced)) if len(voiced) else 0.0
 
 
+def f0_range(f0: np.ndarray) -> tuple[float, float]:
+    """Hz between which nine tenths of the voiced frames lie, zeros if there are none."""
+    voiced = np.asarray(f0)[is_voiced(f0)]
+    low, high = np.percentile(voiced, [5, 95]) if len(voiced) else (0.0, 0.0)
+    return float(low), float(high)
+
+
 def resample_contour(f0: np.ndarray, confidence: np.ndarray, positions: np.ndarray) -> tuple:
     """Read a contour between its frames: f0 on the log scale, confidence linearly.
 

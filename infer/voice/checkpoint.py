@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from errors import CheckpointError, UserError
-from infer.voice.contents import read_info, read_medians, read_params
+from infer.voice.contents import read_info, read_medians, read_params, read_ranges
 from infer.voice.hparams import (
     HIFIGAN,
     OWN_KEYS,
@@ -29,7 +29,8 @@ from infer.voice.tensors import check_sums, read_tensors, save_tensors
 class VoiceModel:
     """What is in a voice file. weights are float16 on disk; params are plain values.
 
-    f0_median: Hz of the training voice by speaker number, for a suggestion of semitones.
+    f0_median, f0_range: Hz of the training voice by speaker number, nine tenths of it between the
+    two of a range; older files have no range.
     extra: what other programs noted in the file; it is written back.
     """
 
@@ -40,6 +41,7 @@ class VoiceModel:
     use_f0: bool = True
     info: str = ""
     f0_median: dict[int, float] = field(default_factory=dict)
+    f0_range: dict[int, tuple[float, float]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,6 +64,8 @@ def save_voice_model(path: Path, model: VoiceModel) -> None:
     )
     if model.f0_median:
         content["f0_median"] = dict(model.f0_median)
+    if model.f0_range:
+        content["f0_range"] = {speaker: list(pair) for speaker, pair in model.f0_range.items()}
     write = write_safe_voice if path.suffix.lower() == SAFE_SUFFIX else save_tensors
     write(path, OrderedDict({**content, **model.extra, **noted}))
 
@@ -98,6 +102,7 @@ def load_voice_model(path: Path) -> VoiceModel:
         use_f0=params.get("use_f0", True),
         info=read_info(content),
         f0_median=read_medians(content),
+        f0_range=read_ranges(content),
         extra={name: value for name, value in content.items() if name not in OWN_KEYS},
     )
 

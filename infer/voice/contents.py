@@ -60,3 +60,14 @@ def read_medians(content: Mapping[str, Any]) -> dict[int, float]:
         for key, value in stored.items()
         if type(key) is int and type(value) in (int, float) and math.isfinite(value)
     }
+
+
+def read_ranges(content: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
+    """Return low and high Hz by speaker number; what is no such thing is left out."""
+    stored, ranges = content.get("f0_range"), {}
+    for key, pair in stored.items() if isinstance(stored, Mapping) else ():
+        if type(key) is int and isinstance(pair, list | tuple) and len(pair) == 2:
+            low, high = (each if type(each) in (int, float) else 0.0 for each in pair)
+            if 0 < low <= high < math.inf:
+                ranges[key] = (float(low), float(high))
+    return ranges

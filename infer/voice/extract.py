@@ -15,6 +15,7 @@ from errors import CheckpointError, UserError
 from infer.models.families import FAMILIES, plain
 from infer.models.standard.generator import generator_names
 from infer.voice.checkpoint import VoiceModel, load_training_state
+from infer.voice.contents import read_medians, read_ranges
 from infer.voice.hparams import read_config
 from infer.voice.public import classic_names, find_encoder, find_vocoder
 from infer.voice.traits import TRAITS
@@ -61,6 +62,8 @@ def extract_voice(path: Path, info: str = "") -> VoiceModel:
         sample_rate=params.sample_rate,
         version=version,
         use_f0=params.use_f0,
+        f0_median=read_medians(state),
+        f0_range=read_ranges(state),
         info=info or f"extracted from {path.name}, epoch {state.get('iteration', '?')}",
     )
 

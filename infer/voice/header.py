@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import UserError, shown
-from infer.voice.contents import read_info, read_medians, read_params
+from infer.voice.contents import read_info, read_medians, read_params, read_ranges
 from infer.voice.hparams import HIFIGAN, OWN_KEYS, VERSION_BY_CONTENT_DIM
 from infer.voice.outline import Shape, read_outline
 from infer.voice.public import classic_names, find_vocoder
@@ -39,6 +39,7 @@ class VoiceHeader:
     content_encoder: str = ""  # see infer.content; "" where the file does not tell
     epoch: int = 0  # of a training state
     f0_median: dict[int, float] = field(default_factory=dict)
+    f0_range: dict[int, tuple[float, float]] = field(default_factory=dict)
     noted: dict[str, str] = field(default_factory=dict)
     problem: UserError | None = None
 
@@ -62,7 +63,7 @@ def read_header(path: Path) -> VoiceHeader:
 
 def _voice(content: Mapping[str, Any]) -> VoiceHeader:
     labels: dict[str, Any] = {"kind": VOICE, "info": read_info(content), "noted": _noted(content)}
-    labels["f0_median"] = read_medians(content)
+    labels |= {"f0_median": read_medians(content), "f0_range": read_ranges(content)}
     shapes = _shapes(content["weight"])
     if shapes is None:
         return VoiceHeader(**labels, problem=UserError("weight_tensors"))

@@ -148,7 +148,7 @@ class StandardParams:
 
 
 # of a voice file; what else stands there is another program's and is kept
-OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median"}
+OWN_KEYS = {"weight", "config", "info", "sr", "f0", "version", "f0_median", "f0_range"}
 
 # the two spellings of a weight norm's magnitude and direction; public voices have the first
 NORM_KEYS = ("weight_g", "weight_v")

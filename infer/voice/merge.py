@@ -41,13 +41,23 @@ def merge_voices(first: VoiceModel, second: VoiceModel, share: float, info: str 
             shapes = {"one": str(tuple(value.shape)), "other": str(tuple(other.shape))}
             raise _unlike("merge_shape", name=name, **shapes)
         weights[name] = share * value + (1 - share) * other
-    pitch = {  # in octaves the blend lies where its share says
-        speaker: hertz**share * second.f0_median[speaker] ** (1 - share)
-        for speaker, hertz in first.f0_median.items()
-        if hertz > 0 and second.f0_median.get(speaker, 0) > 0
+    pitch: dict[str, Any] = {  # in octaves the blend lies where its share says
+        "f0_median": {
+            speaker: hertz**share * second.f0_median[speaker] ** (1 - share)
+            for speaker, hertz in first.f0_median.items()
+            if hertz > 0 and second.f0_median.get(speaker, 0) > 0
+        },
+        "f0_range": {
+            speaker: tuple(
+                mine**share * other ** (1 - share)
+                for mine, other in zip(pair, second.f0_range[speaker], strict=True)
+            )
+            for speaker, pair in first.f0_range.items()
+            if speaker in second.f0_range
+        },
     }
     extra = _merge_notes(first.extra, second.extra)
-    return replace(first, weights=weights, params=params, info=info, f0_median=pitch, extra=extra)
+    return replace(first, weights=weights, params=params, info=info, extra=extra, **pitch)
 
 
 def _merge_notes(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

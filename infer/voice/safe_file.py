@@ -24,7 +24,8 @@ SIZES = {
     "BOOL": 1,
 }  # fmt: skip  # bytes of a value
 NUMBERS = {"epoch", "step", "speakers_id", "embedder_output_layer"}
-TABLES = {"config", "params", "speaker_info", "f0_median"}
+TABLES = {"config", "params", "speaker_info", "f0_median", "f0_range"}
+BY_SPEAKER = {"f0_median", "f0_range"}  # tables whose names are numbers
 
 
 def is_safe_file(path: Path) -> bool:
@@ -106,7 +107,7 @@ def _span(entry: Mapping[str, Any]) -> tuple[int, int]:
 def _read_label(name: str, text: str) -> Any:
     if name in TABLES:
         value = json.loads(text)
-        return {int(key): each for key, each in value.items()} if name == "f0_median" else value
+        return {int(key): each for key, each in value.items()} if name in BY_SPEAKER else value
     return int(text) if name in NUMBERS and text.isdecimal() else text
 
 

@@ -124,6 +124,10 @@ def test_fitting_is_exact_for_speech_and_whole_octaves_for_singing() -> None:
     assert fitting_semitones(109, 190) == 10
     assert fitting_semitones(109, 190, is_singing=True) == 12
     assert fitting_semitones(200, 190, is_singing=True) == 0
+    # half an octave from both: where more of the melody lies within the voice's range
+    assert fitting_semitones(200, 290, is_singing=True) == 12
+    assert fitting_semitones(200, 290, True, (120, 390), (200, 400)) == 0
+    assert fitting_semitones(200, 276, True, (190, 220), (250, 450)) == 12
     assert fitting_semitones(20, 1000) == 24
     assert fitting_semitones(0, 190) == fitting_semitones(190, 0) == 0
 
@@ -138,7 +142,8 @@ def test_an_automatic_shift_is_that_of_the_recordings_melody_and_is_measured_onc
     voice = tmp_path / "high.pth"
     save_voice_model(voice, model)
     assert voices.main(["show", "--file", str(voice)]) == 0
-    assert "below 400 Hz" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "below 400 Hz" in said and "range: not noted" in said
     converter, measured = VoiceConverter(voice, "cpu"), []
     method = converter.f0_method("swift")
     converter.f0_method = lambda name: lambda audio: measured.append(1) or method(audio)

@@ -113,6 +113,8 @@ def test_speech_becomes_a_v2_voice_with_its_index_that_converts(
     index = build_index(BuildIndexOptions(experiment=folder))
     output = tmp_path / "out.wav"
     converter = VoiceConverter(voice, "cpu")
+    low, high = converter.model.f0_range[0]
+    assert low < converter.model.f0_median[0] < high
     converter.convert_file(
         ConvertOptions(
             voice=voice, input=root / "assets/examples/english.flac", output=output, index=index,

@@ -16,7 +16,9 @@ import torch
 from infer.converter import VoiceConverter
 from infer.models.lite.synthesizer import LiteSynthesizer
 from infer.voice.checkpoint import load_voice_model, save_voice_model
+from infer.voice.extract import extract_voice
 from infer.voice.hparams import read_config
+from tools.cmd import voices
 from tools.research.export_base import ExportBaseOptions, export_base
 from train.experiment import Experiment
 from train.filelist import complete_clips
@@ -106,7 +108,12 @@ def test_the_loss_falls_and_the_voice_loads(
     losses = [float(line.split()[-1]) for line in lines if "mel loss" in line]
     assert losses[-1] < losses[0]
     model = load_voice_model(voice)
-    assert model.f0_median[0] == pytest.approx(160, abs=65)
+    low, high = model.f0_range[0]
+    assert low < model.f0_median[0] < high and model.f0_median[0] == pytest.approx(160, abs=65)
+    assert voices.main(["show", "--file", str(voice)]) == 0
+    assert f"nine tenths of it from {low:.0f} to {high:.0f} Hz" in capsys.readouterr().out
+    state = extract_voice(experiment.generator_state(40))
+    assert (state.f0_median, state.f0_range) == (model.f0_median, model.f0_range)
     assert VoiceConverter(voice, "cpu").sample_rate == 24000
     assert len(experiment.saved_steps()) <= 2
 

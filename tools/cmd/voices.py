@@ -75,6 +75,10 @@ def _show(options: ShowOptions) -> None:
     for speaker, hz in sorted(header.f0_median.items()):
         whose = f" of speaker {speaker}" if len(header.f0_median) > 1 else ""
         print(f"  pitch{whose}: half of its speech is below {hz:.0f} Hz, half above")
+        if pair := header.f0_range.get(speaker):
+            print(f"  range{whose}: nine tenths of it from {pair[0]:.0f} to {pair[1]:.0f} Hz")
+        else:
+            print(f"  range{whose}: not noted; voices that are trained now tell it")
     for name, value in header.noted.items():
         if name not in SHOWN:
             print(f"  {name}: {value}")

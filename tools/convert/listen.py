@@ -17,6 +17,7 @@ from infer.audio.filters import high_pass
 from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
 from infer.f0 import F0_RATE, SAMPLE_RATE, F0Method
+from infer.f0.contour import f0_range, median_f0
 from tools.datasets.measure import snr_of
 
 LISTENED_SECONDS = 60  # from the beginning: enough for a plot and a median
@@ -33,19 +34,20 @@ def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
     """Melody and loudness of the first minute, as plain values.
 
     seconds: of the whole recording, None if its file does not say; f0_step: seconds between the
-    values of f0 (at most PLOT_POINTS, Hz, 0 = unvoiced); f0_median: Hz over all voiced frames, 0 if
-    there are none; loudness_db: see `loudness_db`; snr: speech over noise in dB. AudioError.
+    values of f0 (at most PLOT_POINTS, Hz, 0 = unvoiced); f0_median, f0_range: Hz over all voiced
+    frames, zeros if there are none; loudness_db: see `loudness_db`; snr: speech over noise in dB.
+    AudioError.
     """
     audio, seconds = beginning(path, SAMPLE_RATE)
     audio = high_pass(audio, SAMPLE_RATE)
     f0 = f0_method(audio)
-    voiced = f0[f0 > 0]
     group = max(1, math.ceil(len(f0) / PLOT_POINTS))
     return {
         "seconds": seconds,
         "f0_step": group / F0_RATE,
         "f0": [round(float(value), 1) for value in _thin(f0, group)],
-        "f0_median": round(float(np.median(voiced)), 1) if len(voiced) else 0.0,
+        "f0_median": round(median_f0(f0), 1),
+        "f0_range": [round(hz, 1) for hz in f0_range(f0)],
         "snr": round(snr_of(audio), 1),
         "loudness_db": round(loudness_db(beginning(path, LOUDNESS_RATE)[0]), 1),
     }

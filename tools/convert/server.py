@@ -156,6 +156,7 @@ def _describe(voice: VoiceConverter) -> dict[str, Any]:
         "use_f0": voice.model.use_f0,
         "info": voice.model.info,
         "f0_median": {str(speaker): hz for speaker, hz in voice.model.f0_median.items()},
+        "f0_range": {str(speaker): list(hz) for speaker, hz in voice.model.f0_range.items()},
         "index": None if index is None else str(index),
         "gpu_gib": torch.cuda.get_device_properties(device).total_memory / 2**30
         if is_gpu

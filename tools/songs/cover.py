@@ -20,6 +20,7 @@ from infer.audio.denoise import denoise
 from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
 from infer.f0 import fitting_semitones, load_f0_method
+from infer.f0.contour import f0_range, median_f0
 from infer.options import ConvertOptions
 from infer.retrieval import find_index
 from infer.voice.header import VoiceHeader, read_header
@@ -249,15 +250,23 @@ def _semitones(options: CoverOptions, vocals: Sound, header: VoiceHeader, stages
         return options.transpose
 
     def listen(folder: Path, on_progress: OnProgress) -> None:
-        found = lead.median_f0(vocals.path, load_f0_method(options.f0_method))
-        (folder / "melody.json").write_text(json.dumps({"f0_median": found}), encoding="ascii")
+        f0 = lead.loudest_f0(vocals.path, load_f0_method(options.f0_method))
+        found = {"f0_median": median_f0(f0), "f0_range": f0_range(f0)}
+        (folder / "melody.json").write_text(json.dumps(found), encoding="ascii")
 
     (melody,) = stages.make(
         "listen", [vocals], {"f0_method": options.f0_method}, ["melody.json"], listen
     )
-    source_hz = json.loads(melody.path.read_text(encoding="ascii"))["f0_median"]
-    source_hz *= 2 ** (options.transpose / 12)
-    return fitting_semitones(source_hz, voice_hz, is_singing=True) + options.transpose
+    found = json.loads(melody.path.read_text(encoding="ascii"))
+    ratio = 2 ** (options.transpose / 12)
+    fitted = fitting_semitones(
+        ratio * found["f0_median"],
+        voice_hz,
+        is_singing=True,
+        source_range=[ratio * hz for hz in found.get("f0_range", ())],  # older ones have none
+        voice_range=header.f0_range.get(options.speaker),
+    )
+    return fitted + options.transpose
 
 
 def _convert(

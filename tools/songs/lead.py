@@ -21,16 +21,15 @@ SHORT_GAP = 4  # tenths of a second that a singer may breathe within a phrase
 PHRASE_RANGE_DB = 12.0  # by which a phrase is changed at most
 
 
-def median_f0(vocals: Path, f0_method: F0Method) -> float:
-    """Median f0 in Hz of the loudest parts of the vocals' middle, 0 if nothing is voiced."""
+def loudest_f0(vocals: Path, f0_method: F0Method) -> np.ndarray:
+    """f0 in Hz, (T,), of the loudest parts of the vocals' middle, 0 where unvoiced."""
     parts: list[tuple[float, int, np.ndarray]] = []
     with AudioReader(vocals, SAMPLE_RATE) as reader:
         for number, block in enumerate(reader.blocks(LISTENED_SECONDS)):
             heapq.heappush(parts, (float(np.square(block).sum()), number, block))
             if len(parts) > LISTENED_PARTS:
                 heapq.heappop(parts)
-    f0 = np.concatenate([f0_method(block) for _, _, block in parts])
-    return float(np.median(f0[f0 > 0])) if (f0 > 0).any() else 0.0
+    return np.concatenate([f0_method(block) for _, _, block in parts])
 
 
 def phrase_gains(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:

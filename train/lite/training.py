@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from infer.models.families import family, plain
 from infer.voice.checkpoint import VoiceModel, load_training_state
 from infer.voice.tensors import load_weights
 from train.experiment import Experiment
-from train.filelist import Clip
+from train.filelist import Clip, pitch_of
 from train.lite.dataset import Batch, Dataset
 from train.lite.trainer import Trainer, make_discriminators
 from train.options import TrainOptions
@@ -34,7 +33,6 @@ class LiteTraining:
     dataset: Dataset
     params: Any
     version: str
-    f0_median: dict[int, float]
 
     @property
     def state(self) -> TrainState:
@@ -87,7 +85,7 @@ class LiteTraining:
             sample_rate=self.params.sample_rate,
             version=self.version,
             info=f"{self.state.step} steps, held-out loss {loss:.4f}",
-            f0_median=self.f0_median,
+            **self.state.pitch,
         )
 
 
@@ -108,19 +106,21 @@ def open_training(
         settings["adversarial_from_step"] = 0  # the base's discriminators are trained already
     state = new_state(synthesizer.to(device), discriminators.to(device), settings, averaged=True)
     state.origin = {"version": groups["version"], "sample_rate": params.sample_rate}
+    state.pitch = pitch_of(clips)
     dataset = Dataset(
         clips, params.sample_rate, params.hop_length, options.batch_size, options.seed
     )
     if not resume(state, experiment, dataset.steps_per_epoch):
         _start(state, options, kind)
-    f0_median = _f0_medians(clips)
     rehearsal = None
     if options.use_base:  # what it is rehearsed against forgetting
-        rehearsal = open_rehearsal(params.content_encoder, f0_median, params.sample_rate, device)
+        rehearsal = open_rehearsal(
+            params.content_encoder, state.pitch["f0_median"], params.sample_rate, device
+        )
     trainer = Trainer(
         state, settings, params.sample_rate, params.hop_length, device, options.seed, rehearsal
     )
-    return LiteTraining(trainer, dataset, params, groups["version"], f0_median)
+    return LiteTraining(trainer, dataset, params, groups["version"])
 
 
 def _start(state: TrainState, options: TrainOptions, kind: Any) -> None:
@@ -137,17 +137,3 @@ def _start(state: TrainState, options: TrainOptions, kind: Any) -> None:
         load_weights(network, weights, path)
     load_weights(state.discriminators, load_training_state(other_path)["model"], other_path)
     logger.info("starting from %s", path)
-
-
-def _f0_medians(clips: list[Clip]) -> dict[int, float]:
-    """Median f0 in Hz of each speaker's voiced frames."""
-    voiced = defaultdict(list)
-    for clip in clips:
-        f0 = np.load(clip.f0_hz)
-        voiced[clip.speaker].append(f0[f0 > 0])
-    medians = {}
-    for speaker, values in voiced.items():
-        joined = np.concatenate(values)
-        if len(joined):
-            medians[speaker] = float(np.median(joined))
-    return medians

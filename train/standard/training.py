@@ -20,7 +20,7 @@ from infer.voice.checkpoint import VoiceModel, classic_names, load_training_stat
 from infer.voice.hparams import StandardParams
 from train import processes
 from train.experiment import Experiment, write_json
-from train.filelist import Clip
+from train.filelist import Clip, pitch_of
 from train.memory import needed_memory, plan_memory
 from train.options import TrainOptions
 from train.standard.dataset import Utterances, UtteranceSet
@@ -101,6 +101,7 @@ class StandardTraining:
             version=self.version,
             use_f0=self.params.use_f0,
             info=f"{self.state.epoch}epoch",
+            **self.state.pitch,
         )
 
 
@@ -123,6 +124,7 @@ def open_training(
     networks = kind.build(params), MultiPeriodDiscriminator(version, width)
     state = new_state(*(network.to(device) for network in networks), settings, averaged=False)
     state.origin = {"version": version, "sample_rate": params.sample_rate}
+    state.pitch = pitch_of(clips) if params.use_f0 else {}
     dtype = pick_precision(options.precision, device)
     if dtype == torch.float16:
         state.scaler = torch.amp.GradScaler(device.type)

@@ -166,6 +166,7 @@ def odd_voices(target: str) -> dict[str, tuple[bytes, str]]:
         "family_of_number": (saved({**lite, "version": 2}), "unknown voice version"),
         "vocoder": (saved({**standard, "vocoder": "Strange"}), "Strange"),
         "medians": (saved({**lite, "f0_median": [1, "x", float("nan")]}), ""),
+        "ranges": (saved({**lite, "f0_range": {0: [5, "x"], 1: [9, 3], "2": [1, 2], 3: 4}}), ""),
         "config_of_text": (saved({**standard, "config": "text"}), "no list of 18"),
         "config_of_nineteen": (saved({**standard, "config": [*LEGACY_CONFIG, 1]}), "sample_rate"),
     }

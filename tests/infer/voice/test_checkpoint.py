@@ -33,7 +33,8 @@ def voice() -> VoiceModel:
     sizes = dict.fromkeys(("content_dim", "hidden_dim", "inner_dim", "speaker_dim"), 4)
     params = {**sizes, "sample_rate": 24000, "hop_length": 240, "content_encoder": "whisper-base-4"}
     params |= {"num_blocks": 1, "kernel_size": 7, "num_speakers": 1, "f0_known": 900.0}
-    return VoiceModel(weights, params, 24000, "lite", info="5 steps", f0_median={0: 210.5})
+    pitch = {"f0_median": {0: 210.5}, "f0_range": {0: (150.0, 300.5)}}
+    return VoiceModel(weights, params, 24000, "lite", info="5 steps", **pitch)
 
 
 def test_a_voice_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -41,6 +42,7 @@ def test_a_voice_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     back = load_voice_model(tmp_path / "v.pth")
     assert back.params == voice().params
     assert (back.version, back.info, back.f0_median) == ("lite", "5 steps", {0: 210.5})
+    assert back.f0_range == {0: (150.0, 300.5)}
     assert all(torch.equal(back.weights[name], value) for name, value in voice().weights.items())
     assert list(tmp_path.iterdir()) == [tmp_path / "v.pth"]
 

@@ -79,6 +79,15 @@ def test_a_blend_knows_the_notes_that_both_voices_know(untrained_voice: Path) ->
         assert merge_voices(*pair, 0.5).params["f0_known"] == 360.0
 
 
+def test_a_blends_pitch_lies_between_those_of_both_in_octaves() -> None:
+    told = {"f0_median": {0: 100.0, 1: 90.0}, "f0_range": {0: (80.0, 200.0), 1: (80.0, 100.0)}}
+    first = replace(narrow_voice("v2"), **told)
+    second = replace(first, f0_median={0: 400.0}, f0_range={0: (320.0, 800.0)})
+    blend = merge_voices(first, second, 0.5)
+    assert blend.f0_median == {0: pytest.approx(200)}
+    assert blend.f0_range == {0: (pytest.approx(160), pytest.approx(400))}
+
+
 def test_a_blend_keeps_what_both_voices_have_noted_alike_and_both_makers() -> None:
     alike = {"embedder_model": "spin", "dataset_length": "00:10:00"}
     notes = [

@@ -25,7 +25,8 @@ LITE = {
 
 def lite_voice() -> VoiceModel:
     weights = {"emb_g.weight": torch.ones(1, 2)}
-    return VoiceModel(weights, LITE, 24000, "lite", info="5 steps", f0_median={0: 210.5})
+    pitch = {"f0_median": {0: 210.5}, "f0_range": {0: (150.0, 300.5)}}
+    return VoiceModel(weights, LITE, 24000, "lite", info="5 steps", **pitch)
 
 
 @pytest.mark.parametrize("kind", ["lite", "v1", "v2"])

@@ -44,6 +44,20 @@ def test_a_glide_is_heard_at_its_pitch_and_place(tmp_path: Path) -> None:
     assert at == {0.5: 0.0, 2: pytest.approx(150, abs=2), 3.5: 0.0, 4.5: pytest.approx(300, abs=3)}
 
 
+def test_the_page_says_when_a_recording_leaves_the_voices_range(
+    tmp_path: Path,
+) -> None:
+    low, high = tone(2, 150, 16000, 0.5), tone(1, 300, 16000, 0.5)
+    soundfile.write(tmp_path / "octave.wav", np.concatenate([low, high]), 16000)
+    heard = listen(tmp_path / "octave.wav", load_f0_method("pm"))
+    assert heard["f0_range"] == [pytest.approx(150, abs=2), pytest.approx(300, abs=3)]
+    panel, said = SettingsPanel.__new__(SettingsPanel), []
+    for pair in ([100.0, 300.0], [140.0, 180.0]):
+        facts = {"f0_median": {"0": 160.0}, "f0_range": {"0": pair}}
+        said.append(panel.fit_pitch(facts, heard, 0, "speech")[0])
+    assert "strained" not in said[0] and "140–180 Hz and may sound strained" in said[1]
+
+
 def test_a_long_recording_gives_few_points_and_its_first_minute(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.flac", tone(90, 220, 16000, 0.5), 16000)
     heard = listen(tmp_path / "long.flac", load_f0_method("pm"))
@@ -76,6 +90,6 @@ def test_a_noisy_recording_is_measured_and_the_page_offers_to_take_the_noise_out
     method, panel = load_f0_method("pm"), SettingsPanel.__new__(SettingsPanel)
     clean, noisy = (listen(path, method) for path in (english, tmp_path / "noisy.wav"))
     assert noisy["snr"] == pytest.approx(10, abs=3) and clean["snr"] > 25
-    facts = {"f0_median": {"0": 190.0}}
+    facts = {"f0_median": {"0": 190.0}, "f0_range": {}}
     said = [panel.fit_pitch(facts, heard, 0, "speech")[0] for heard in (clean, noisy)]
     assert "noise" not in said[0] and "Take noise out first" in said[1]

@@ -35,6 +35,7 @@ from tools.web.tabs.convert_settings import (
 from tools.web.tabs.convert_takes import MEASURED_WITH, TakesPanel
 from tools.web.units import clock_text, duration_text
 from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
+from tools.web.views.voice_cards import pitch_html
 
 EXAMPLES = config.ASSETS / "examples"
 QUIET_LUFS = -33.0  # below it a recording is too quiet to be heard beside others
@@ -405,7 +406,7 @@ def _about(facts: dict[str, Any]) -> str:
     hertz = facts["f0_median"].get("0")
     parts = [facts["version"], f"{facts['sample_rate'] / 1000:g} kHz"]
     if hertz:
-        parts.append(translate("about_pitch", hertz=round(hertz)))
+        parts.append(pitch_html(hertz, facts["f0_range"].get("0")))
     if facts["num_speakers"] > 1:
         parts.append(translate("about_speakers", count=len(speakers_of(facts))))
     parts.append(translate("about_index" if facts["index"] else "about_no_index"))

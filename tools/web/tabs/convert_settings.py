@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from infer.f0 import FITTING_SEMITONES, fitting_semitones
+from infer.f0 import FITTING_SEMITONES, fitting_semitones, outside
 from infer.options import AUDIO_FORMATS, ConvertOptions
 from options import default_of
 from tools.datasets.report import NOISY_SNR
@@ -27,6 +27,7 @@ NAMES = (  # of the settings, in the order in which their widgets stand
 )  # fmt: skip
 RATES = (16000, 22050, 24000, 32000, 40000, 44100, 48000)  # Hz
 SPEECH, SINGING, BY_HAND = PITCHES = ("speech", "singing", "hand")  # ways to the shift
+UNHEARD_SEMITONES = 3  # beyond what a voice was trained on, that are worth a word
 PRIVATE = {"api_visibility": "private"}
 
 
@@ -185,11 +186,17 @@ class SettingsPanel:
             return translate("suggestion_empty"), gr.skip()
         if not voice_hz:
             return translate("suggestion_unknown", source=round(source_hz)), gr.skip()
-        shift = fitting_semitones(source_hz, voice_hz, way == SINGING)
+        ranges = measured["f0_range"], facts["f0_range"].get(str(speaker))
+        shift = fitting_semitones(source_hz, voice_hz, way == SINGING, *ranges)
         values = {"source": round(source_hz), "voice": round(voice_hz), "shift": f"{shift:+d}"}
-        if way == BY_HAND:
-            return translate("suggestion_by_hand", **values), gr.skip()
-        return translate(f"suggestion_{way}", **values), shift
+        said = translate(f"suggestion_{way if way != BY_HAND else 'by_hand'}", **values)
+        if ranges[1] and max(outside(*ranges, shift)) > UNHEARD_SEMITONES:
+            low, high = (round(hz * 2 ** (shift / 12)) for hz in ranges[0])
+            least, most = map(round, ranges[1])
+            said += " " + translate(
+                "suggestion_outside", low=low, high=high, least=least, most=most
+            )
+        return said, gr.skip() if way == BY_HAND else shift
 
     def save_preset(self, voice: str | None, name: str | None, *values: Any) -> dict[str, Any]:
         """Keep the settings as they are under the name that was typed."""

@@ -53,12 +53,22 @@ def _facts(voice: Voice) -> str:
     facts = [escape(header.version), f"{header.sample_rate / 1000:g} kHz", size_text(voice.size)]
     if not header.use_f0:
         facts.append(translate("voices_without_f0"))
+    elif hertz := header.f0_median.get(0):
+        facts.append(pitch_html(hertz, header.f0_range.get(0)))
     if header.num_speakers > 1:
         facts.append(translate("voices_speakers", count=header.num_speakers))
     facts.append(translate("voices_with_index" if voice.index else "voices_without_index"))
     if voice.is_shipped:
         facts.append(translate("voices_shipped"))
     return f'<span class="facts">{"".join(f"<span>{fact}</span>" for fact in facts)}</span>'
+
+
+def pitch_html(hertz: float, around: Sequence[float] | None) -> str:
+    """Return HTML of where a voice lies: its median in Hz, and its range where that is known."""
+    values: dict[str, object] = {"hertz": round(hertz)}
+    if around:
+        return translate("about_range", **values, low=round(around[0]), high=round(around[1]))
+    return translate("about_pitch", **values)
 
 
 def _picture(voice: Voice) -> str:
