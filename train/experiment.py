@@ -12,6 +12,7 @@ from typing import Any
 
 from config import LOGS, UNFINISHED, replacing
 from errors import NoFile, UserError
+from train.job_folder import JobFolder
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
@@ -51,20 +52,13 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(JobFolder):
     """Files of one experiment; a clip is called `<source number>_<clip number>`."""
-
-    root: Path
 
     @classmethod
     def named(cls, name: str, logs: Path = LOGS) -> Experiment:
         """Return the experiment of this name in logs/; UserError where a name is no plain name."""
         return cls(logs / plain_name(name))
-
-    @property
-    def name(self) -> str:
-        """Name of the folder, also for a relative path such as `.`."""
-        return self.root.resolve().name
 
     @property
     def target_wavs(self) -> Path:
@@ -157,43 +151,10 @@ class Experiment:
             if path.stem[2:].isdecimal() and self.discriminator_state(int(path.stem[2:])).exists()
         )
 
-    def log_file(self, worker: str) -> Path:
-        """Log of one worker."""
-        return self.root / f"{worker}.log"
-
-    @property
-    def job_file(self) -> Path:
-        """The commands that the page runs on this experiment, and how far they are."""
-        return self.root / "job.json"
-
     @property
     def settings_file(self) -> Path:
         """What was chosen in the page for this experiment."""
         return self.root / "settings.json"
-
-    @property
-    def report_file(self) -> Path:
-        """What the dataset is good for."""
-        return self.root / "dataset_report.json"
-
-    @property
-    def stop_file(self) -> Path:
-        """Asks the running job to stop."""
-        return self.root / "job.stop"
-
-    @property
-    def error_file(self) -> Path:
-        """Why the job's last command failed."""
-        return self.root / "job.error"
-
-    def lock_file(self, holder: str) -> Path:
-        """Locked by the operating system as long as the process called holder lives."""
-        return self.root / f"{holder}.lock"
-
-    @property
-    def pid_file(self) -> Path:
-        """Process number of the worker that holds its lock."""
-        return self.root / "worker.pid"
 
     @property
     def metrics_file(self) -> Path:

@@ -18,10 +18,10 @@ import config
 from errors import UserError, as_user_error
 from infer.options import ConvertOptions
 from tools.jobs import outcomes, results
-from tools.jobs.jobs import Job, JobError, Jobs, failure, named_place, new_place
+from tools.jobs.jobs import Job, JobError, Jobs, failure
 from tools.jobs.outcomes import Outcome, read_outcomes
 from tools.voices.library import from_root
-from train.experiment import Experiment, write_json
+from train.experiment import write_json
 from train.recordings import is_recording
 from train.worker import ProgressLine
 
@@ -72,8 +72,7 @@ class Batch:
 class Batches:
     """Starts batches and finds them again; one runs at a time, the others wait."""
 
-    def __init__(self, folder: Path = results.RESULTS / ".batches") -> None:
-        self._folder = folder
+    def __init__(self, folder: Path = results.BATCHES) -> None:
         self._jobs = Jobs(folder)
         self._lock = threading.Lock()  # one zip of a batch, however many look at it
 
@@ -82,36 +81,39 @@ class Batches:
 
         options: what all have in common, their input and output are replaced.
         """
-        place = new_place(self._folder).root
-        sources = place / "recordings"
+        folder = self._jobs.new_folder()
+        sources = folder.root / "recordings"
         sources.mkdir()
         try:
             names = [take_in(path, sources) for path in recordings]
             target = results.new_folder(options.voice)
-            write_json(place / "batch.json", {"output": from_root(target), "recordings": names})
+            write_json(
+                folder.root / "batch.json", {"output": from_root(target), "recordings": names}
+            )
             whole = replace(
                 options, input=Path(from_root(sources)), output=Path(from_root(target)),
-                format=format, report=Path(from_root(place / "outcomes.jsonl")),
+                format=format, report=Path(from_root(folder.root / "outcomes.jsonl")),
             )  # fmt: skip
-            self._jobs.start(Experiment(place), [whole])
+            self._jobs.start(folder, [whole])
         except (OSError, JobError):
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder.root, ignore_errors=True)
             raise
-        return place.name
+        return folder.name
 
     def find(self, name: str) -> Batch | None:
         """The batch of that name as it stands; None if there is none."""
-        place = self._place(name)
+        folder = self._jobs.folder(name)
+        if folder is None:
+            return None
+        place = folder.root
         try:
-            plan = json.loads((place / "batch.json").read_text(encoding="utf-8")) if place else None
+            plan = json.loads((place / "batch.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
-        if not isinstance(plan, dict) or not isinstance(plan.get("recordings"), list):
+        job = self._jobs.read(folder)
+        if not isinstance(plan, dict) or not isinstance(plan.get("recordings"), list) or not job:
             return None
-        job = self._jobs.read(Experiment(place)) if plan else None
-        if job is None:
-            return None
-        progress, _ = self._jobs.log(Experiment(place))
+        progress, _ = self._jobs.log(folder)
         known = {Path(path).name: each for path, each in
                  read_outcomes(place / "outcomes.jsonl").items()}  # fmt: skip
         rows = tuple(
@@ -133,21 +135,17 @@ class Batches:
 
     def stop(self, name: str) -> None:
         """Give up the recording that is converted and those that wait; finished ones stay."""
-        if place := self._place(name):
-            self._jobs.stop(Experiment(place))
+        if folder := self._jobs.folder(name):
+            self._jobs.stop(folder)
 
     def resume(self, name: str) -> None:
         """Go on with what is not converted yet. JobError: there is nothing."""
-        batch, place = self.find(name), self._place(name)
-        if batch is None or place is None or not batch.can_resume:
+        batch, folder = self.find(name), self._jobs.folder(name)
+        if batch is None or folder is None or not batch.can_resume:
             raise JobError("batch_over")
         if batch.zip is not None:
             batch.zip.unlink(missing_ok=True)  # there will be more to put in
-        self._jobs.resume(Experiment(place))
-
-    def _place(self, name: str) -> Path | None:
-        place = named_place(self._folder, name)
-        return place.root if place else None
+        self._jobs.resume(folder)
 
     def _zip(self, rows: Sequence[Row], target: Path) -> Path | None:
         made = [row.output for row in rows if row.output is not None and row.output.exists()]

@@ -16,10 +16,10 @@ from errors import UserError
 from options import command, printable
 from tools.jobs import results
 from tools.jobs.batch import take_in
-from tools.jobs.jobs import JobError, Jobs, failure, named_place, new_place
+from tools.jobs.jobs import JobError, Jobs, failure
 from tools.songs.options import CoverOptions
 from tools.voices.choices import from_root
-from train.experiment import Experiment, write_json
+from train.experiment import write_json
 
 FILES = ("input", "vocals", "accompaniment", "drums")
 
@@ -52,15 +52,14 @@ class CoverJob:
 class Covers:
     """Starts covers and finds them again; one is made at a time, the others wait."""
 
-    def __init__(self, folder: Path = results.RESULTS / ".covers") -> None:
-        self._folder = folder
+    def __init__(self, folder: Path = results.COVERS) -> None:
         self._jobs = Jobs(folder)
 
     def start(self, options: CoverOptions, format: str) -> str:
         """Begin a cover; returns its name. options: output and report are replaced. UserError."""
         song = options.song
-        place = new_place(self._folder).root
-        sources = place / "recordings"
+        folder = self._jobs.new_folder()
+        sources = folder.root / "recordings"
         sources.mkdir()
         try:
             taken = {
@@ -71,29 +70,29 @@ class Covers:
             output = results.new_result(song, options.voice, format)
             whole = replace(
                 options, **taken, output=Path(from_root(output)),
-                report=Path(from_root(place / "report.json")),
+                report=Path(from_root(folder.root / "report.json")),
             )  # fmt: skip
-            write_json(place / "cover.json", {"command": printable(command(whole))})
-            self._jobs.start(Experiment(place), [whole])
+            write_json(folder.root / "cover.json", {"command": printable(command(whole))})
+            self._jobs.start(folder, [whole])
         except (OSError, JobError):
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder.root, ignore_errors=True)
             raise
-        return place.name
+        return folder.name
 
     def find(self, name: str) -> CoverJob | None:
         """The cover of that name as it stands; None if there is none."""
-        place = named_place(self._folder, name)
-        job = self._jobs.read(place) if place else None
-        if place is None or job is None:
+        folder = self._jobs.folder(name)
+        job = self._jobs.read(folder) if folder else None
+        if folder is None or job is None:
             return None
-        told = json.loads((place.root / "cover.json").read_text(encoding="utf-8"))["command"]
+        told = json.loads((folder.root / "cover.json").read_text(encoding="utf-8"))["command"]
         if job.is_active:
-            progress, _ = self._jobs.log(place)
+            progress, _ = self._jobs.log(folder)
             if progress is None:
                 return CoverJob(True, False, command=told)
             share = progress.done / max(1, progress.total)
             return CoverJob(True, False, progress.name, share, progress.seconds_left, command=told)
-        report = place.root / "report.json"
+        report = folder.root / "report.json"
         if job.state == "done" and report.is_file():
             made = json.loads(report.read_text(encoding="utf-8"))
             return CoverJob(False, False, made=made, command=told)
@@ -101,12 +100,12 @@ class Covers:
 
     def stop(self, name: str) -> None:
         """Give up the stage that is being made; finished ones stay."""
-        if place := named_place(self._folder, name):
-            self._jobs.stop(place)
+        if folder := self._jobs.folder(name):
+            self._jobs.stop(folder)
 
     def resume(self, name: str) -> None:
         """Go on after the last stage that was finished. JobError: there is nothing left."""
-        place = named_place(self._folder, name)
-        if place is None:
+        folder = self._jobs.folder(name)
+        if folder is None:
             raise JobError("cover_gone")
-        self._jobs.resume(place)
+        self._jobs.resume(folder)

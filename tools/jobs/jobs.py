@@ -1,6 +1,6 @@
 """Long work: ordered worker commands that go on without the page; their state is on disk.
 
-A job is a list of commands on one experiment, kept in its job.json. A process of its own
+A job is a list of commands in one folder, kept in its job.json. A process of its own
 (tools/jobs/runner.py) works on it, so the page may end, be opened twice or be reloaded. Whether
 that process lives is told by a lock that the operating system lets go when it dies.
 """
@@ -34,7 +34,8 @@ from tools.options import DatasetReportOptions
 from tools.records import record
 from tools.songs.options import CoverOptions
 from train import options as workers
-from train.experiment import Experiment, write_json
+from train.experiment import write_json
+from train.job_folder import JobFolder
 from train.worker import ProgressLine, parse_progress
 
 STATES = ("waiting", "running", "done", "failed", "stopped")
@@ -60,11 +61,11 @@ class JobError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(Options):
-    """Work on the job of an experiment; the page starts this by itself."""
+    """Work on the job of a folder; the page starts this by itself."""
 
     MODULE = "tools.jobs.runner"
 
-    experiment: Path = option("experiment folder, e.g. logs/mi")
+    folder: Path = option("the job's folder, e.g. logs/mi")
 
 
 @dataclass(frozen=True)
@@ -113,24 +114,24 @@ def module_of(words: Sequence[str]) -> str:
     return ""
 
 
-def read_job(experiment: Experiment) -> Job | None:
+def read_job(folder: JobFolder) -> Job | None:
     """Read job.json; None if there is none, or none that this program wrote."""
     try:
-        job = record(Job, json.loads(experiment.job_file.read_text(encoding="utf-8")))
+        job = record(Job, json.loads(folder.job_file.read_text(encoding="utf-8")))
         if job.error is not None:
             from_json(job.error)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        logger.warning("%s is ignored: %s", experiment.job_file, error)
+        logger.warning("%s is ignored: %s", folder.job_file, error)
         return None
     job = replace(job, commands=tuple(tuple(_by_new_name(words)) for words in job.commands))
     foreign = {module_of(words) for words in job.commands} - RUNNABLE
     if foreign or not job.commands or not 0 <= job.stage <= len(job.commands):
-        logger.warning("%s is ignored: it asks for %s", experiment.job_file, foreign or job.stage)
+        logger.warning("%s is ignored: it asks for %s", folder.job_file, foreign or job.stage)
         return None
     if job.state not in STATES:
-        logger.warning("%s is ignored: no job is %r", experiment.job_file, job.state)
+        logger.warning("%s is ignored: no job is %r", folder.job_file, job.state)
         return None
     return job
 
@@ -140,22 +141,9 @@ def _by_new_name(words: Sequence[Any]) -> Iterator[str]:
     return (MOVED.get(str(word), str(word)) for word in words)
 
 
-def write_job(experiment: Experiment, job: Job) -> None:
+def write_job(folder: JobFolder, job: Job) -> None:
     """Write job.json: complete, or not at all."""
-    write_json(experiment.job_file, asdict(job))
-
-
-def new_place(folder: Path) -> Experiment:
-    """Make a place in a folder for a job of one user, by a name that nobody else guesses."""
-    place = Experiment(folder / secrets.token_urlsafe(12))
-    place.root.mkdir(parents=True)
-    return place
-
-
-def named_place(folder: Path, name: str) -> Experiment | None:
-    """The place that `new_place` made by that name; None if there is none."""
-    root = folder / name
-    return Experiment(root) if SECRET_NAME.fullmatch(name) and root.is_dir() else None
+    write_json(folder.job_file, asdict(job))
 
 
 def failure(job: Job) -> UserError | None:
@@ -178,47 +166,56 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def turn_lock(experiment: Experiment) -> FileLock:
-    """The lock of which there is one for all experiments: its holder may do heavy work."""
-    return FileLock(experiment.root.parent / ".turn.lock")
+def turn_lock(parent: Path) -> FileLock:
+    """The lock that all jobs below a folder share: its holder may do heavy work."""
+    return FileLock(parent / ".turn.lock")
 
 
 class Jobs:
-    """The jobs of all experiments in a folder, as the page sees and changes them."""
+    """The jobs below a folder, each in one of its own, as the page sees and changes them."""
 
-    def __init__(self, logs: Path = config.LOGS) -> None:
-        self._logs = logs
+    def __init__(self, parent: Path = config.LOGS) -> None:
+        self._parent = parent
         self._runners: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
-    def start(
-        self, experiment: Experiment, commands: Sequence[Options], heavy: bool = True
-    ) -> None:
+    def new_folder(self) -> JobFolder:
+        """Make a folder for a job of one user, by a name that nobody else guesses."""
+        folder = JobFolder(self._parent / secrets.token_urlsafe(12))
+        folder.root.mkdir(parents=True)
+        return folder
+
+    def folder(self, name: str) -> JobFolder | None:
+        """The folder that `new_folder` made by that name; None if there is none."""
+        root = self._parent / name
+        return JobFolder(root) if SECRET_NAME.fullmatch(name) and root.is_dir() else None
+
+    def start(self, folder: JobFolder, commands: Sequence[Options], heavy: bool = True) -> None:
         """Start a job, or queue it behind the heavy one that runs. JobError says why not."""
         words = tuple(tuple(argv_of(options)[2:]) for options in commands)
-        experiment.root.mkdir(parents=True, exist_ok=True)
+        folder.root.mkdir(parents=True, exist_ok=True)
         with self._exclusively():
-            self._refuse_if_active(experiment)
-            experiment.log_file("job").write_bytes(b"")
-            self._launch(experiment, Job(words, heavy))
+            self._refuse_if_active(folder)
+            folder.log_file("job").write_bytes(b"")
+            self._launch(folder, Job(words, heavy))
 
-    def resume(self, experiment: Experiment) -> None:
+    def resume(self, folder: JobFolder) -> None:
         """Go on with the stage at which a job failed or stopped."""
         with self._exclusively():
-            self._refuse_if_active(experiment)
-            job = read_job(experiment)
+            self._refuse_if_active(folder)
+            job = read_job(folder)
             if job is None or job.stage == len(job.commands):
-                raise JobError("job_over", name=experiment.name)
+                raise JobError("job_over", name=folder.name)
             self._launch(
-                experiment, replace(job, state="waiting", ended=None, exit_code=None, error=None)
+                folder, replace(job, state="waiting", ended=None, exit_code=None, error=None)
             )
 
-    def stop(self, experiment: Experiment) -> None:
+    def stop(self, folder: JobFolder) -> None:
         """Ask a job to save and stop; asked again, it is ended at once."""
-        job = self.read(experiment)
+        job = self.read(folder)
         if job is None or not job.is_active:
             return
-        file, pressed = experiment.stop_file, None
+        file, pressed = folder.stop_file, None
         with suppress(FileNotFoundError):
             pressed = file.stat().st_mtime
         if pressed is not None and time.time() - pressed < PRESS_SECONDS:
@@ -226,49 +223,49 @@ class Jobs:
         is_second = pressed is not None
         wish = "kill" if is_second else "stop"
         file.write_text(wish, encoding="ascii")
-        if not is_held(experiment.lock_file("job")):  # its runner died, nobody reads the file
-            _end_orphan(experiment, at_once=is_second)
+        if not is_held(folder.lock_file("job")):  # its runner died, nobody reads the file
+            _end_orphan(folder, at_once=is_second)
 
-    def read(self, experiment: Experiment) -> Job | None:
-        """The experiment's last job as it stands; None if it never had one."""
-        job = read_job(experiment)
-        if job is None or not job.is_active or is_held(experiment.lock_file("job")):
+    def read(self, folder: JobFolder) -> Job | None:
+        """The folder's last job as it stands; None if it never had one."""
+        job = read_job(folder)
+        if job is None or not job.is_active or is_held(folder.lock_file("job")):
             return job
-        job = read_job(experiment)  # it may have ended between the two looks
+        job = read_job(folder)  # it may have ended between the two looks
         if job is None or not job.is_active:
             return job
-        if is_held(experiment.lock_file("worker")):
+        if is_held(folder.lock_file("worker")):
             return replace(job, state="running")
         return replace(job, state="interrupted")
 
-    def is_stopping(self, experiment: Experiment) -> bool:
+    def is_stopping(self, folder: JobFolder) -> bool:
         """Whether a job was asked to stop and is at it."""
-        return experiment.stop_file.exists()
+        return folder.stop_file.exists()
 
     def all(self) -> dict[str, Job]:
-        """The last job of every experiment by its name, the newest first."""
+        """The last job of every folder by its name, the newest first."""
         found = {}
-        for file in self._logs.glob("*/" + Experiment(self._logs).job_file.name):
-            experiment = Experiment(file.parent)
-            if job := self.read(experiment):
-                found[experiment.name] = job
+        for file in self._parent.glob("*/" + JobFolder(self._parent).job_file.name):
+            folder = JobFolder(file.parent)
+            if job := self.read(folder):
+                found[folder.name] = job
         return dict(sorted(found.items(), key=lambda item: -item[1].queued))
 
-    def ahead(self, experiment: Experiment) -> list[str]:
+    def ahead(self, folder: JobFolder) -> list[str]:
         """Names of the jobs that a waiting one waits for, the running one first."""
         jobs = self.all()
-        own = jobs[experiment.name]
+        own = jobs[folder.name]
         before = [
             (job.state != "running", job.queued, name)
             for name, job in jobs.items()
-            if job.heavy and job.is_active and name != experiment.name
+            if job.heavy and job.is_active and name != folder.name
             and (job.state == "running" or job.queued < own.queued)
         ]  # fmt: skip
         return [name for _, _, name in sorted(before)]
 
-    def log(self, experiment: Experiment) -> tuple[ProgressLine | None, str]:
+    def log(self, folder: JobFolder) -> tuple[ProgressLine | None, str]:
         """How far the running command is, None = not told yet; and the newest lines of the log."""
-        path = experiment.log_file("job")
+        path = folder.log_file("job")
         if not path.is_file():
             return None, ""
         with path.open("rb") as file:
@@ -292,7 +289,7 @@ class Jobs:
 
         A conversion process that idles on a GPU holds memory that the training needs.
         """
-        turn = turn_lock(Experiment(self._logs / "any"))
+        turn = turn_lock(self._parent)
         is_made = False
         while True:
             if not is_held(Path(turn.lock_file)):
@@ -302,31 +299,31 @@ class Jobs:
             time.sleep(WATCH_SECONDS)
 
     def _exclusively(self) -> FileLock:
-        self._logs.mkdir(parents=True, exist_ok=True)
-        return FileLock(self._logs / ".jobs.lock", timeout=START_SECONDS)
+        self._parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._parent / ".jobs.lock", timeout=START_SECONDS)
 
-    def _refuse_if_active(self, experiment: Experiment) -> None:
-        job = self.read(experiment)
+    def _refuse_if_active(self, folder: JobFolder) -> None:
+        job = self.read(folder)
         if job is not None and job.is_active:
-            raise JobError("job_busy", name=experiment.name)
+            raise JobError("job_busy", name=folder.name)
 
-    def _launch(self, experiment: Experiment, job: Job) -> None:
+    def _launch(self, folder: JobFolder, job: Job) -> None:
         """Write the job and start its runner; returns when that has taken it."""
-        experiment.stop_file.unlink(missing_ok=True)
-        write_job(experiment, replace(job, queued=time.time()))
-        with experiment.log_file("job").open("ab") as log:
+        folder.stop_file.unlink(missing_ok=True)
+        write_job(folder, replace(job, queued=time.time()))
+        with folder.log_file("job").open("ab") as log:
             runner = subprocess.Popen(
-                command(RunOptions(experiment=experiment.root.resolve())),
+                command(RunOptions(folder=folder.root.resolve())),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=config.ROOT,
                 **detached(),
             )  # fmt: skip
         with self._lock:  # also ends the zombies of those that are done
             self._runners = {n: p for n, p in self._runners.items() if p.poll() is None}
-            self._runners[experiment.name] = runner
+            self._runners[folder.name] = runner
         deadline = time.monotonic() + START_SECONDS
-        while not is_held(experiment.lock_file("job")):
-            if runner.poll() is not None and read_job(experiment).state == "waiting":
-                raise JobError("job_start", log=experiment.log_file("job"))
+        while not is_held(folder.lock_file("job")):
+            if runner.poll() is not None and read_job(folder).state == "waiting":
+                raise JobError("job_start", log=folder.log_file("job"))
             if runner.poll() is not None or time.monotonic() > deadline:
                 return
             time.sleep(0.02)
@@ -339,9 +336,9 @@ def detached() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def _end_orphan(experiment: Experiment, at_once: bool) -> None:
+def _end_orphan(folder: JobFolder, at_once: bool) -> None:
     """Stop a worker whose runner died; the lock it holds proves that the number is its own."""
-    if is_held(experiment.lock_file("worker")) and experiment.pid_file.is_file():
-        number = int(experiment.pid_file.read_text(encoding="ascii"))
+    if is_held(folder.lock_file("worker")) and folder.pid_file.is_file():
+        number = int(folder.pid_file.read_text(encoding="ascii"))
         kill = signal.SIGKILL if at_once and os.name == "posix" else signal.SIGTERM
         os.kill(number, kill)

@@ -11,6 +11,9 @@ from pathlib import Path
 import config
 from config import RESULTS
 
+# hidden folders, each with the jobs of one kind
+BATCHES, COVERS, CHECKS = RESULTS / ".batches", RESULTS / ".covers", RESULTS / ".checks"
+
 
 def new_result(source: Path, voice: Path, format: str) -> Path:
     """Return the path of a new file named after recording, voice and moment."""

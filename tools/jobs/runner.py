@@ -27,7 +27,7 @@ from tools.jobs.jobs import (
     turn_lock,
     write_job,
 )
-from train.experiment import Experiment
+from train.job_folder import JobFolder
 
 LOCK_SECONDS = 5.0  # the page looks at the lock by taking it for a moment
 POLL_SECONDS = 0.2
@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """Runs the job of one experiment until it is done, failed or stopped."""
+    """Runs the job of one folder until it is done, failed or stopped."""
 
-    def __init__(self, experiment: Experiment, job: Job) -> None:
-        self.experiment, self.job = experiment, job
+    def __init__(self, folder: JobFolder, job: Job) -> None:
+        self.folder, self.job = folder, job
         self._restarts = 0
         self._was_told = False  # by a signal, e.g. when the machine shuts down
 
@@ -65,7 +65,7 @@ class Runner:
                     self._restarts += 1
                     logger.warning("the command was killed (exit code %d); starting it again", code)
                 else:
-                    error = read_noted_error(self.experiment.error_file)
+                    error = read_noted_error(self.folder.error_file)
                     self._change(
                         state="failed", exit_code=code, ended=time.time(),
                         error=error and error.to_json(),
@@ -75,18 +75,19 @@ class Runner:
 
     def _wait_for_turn(self) -> AcquireReturnProxy | None:
         """The turn, taken; None if stopped while waiting."""
-        turn, jobs = turn_lock(self.experiment), Jobs(self.experiment.root.parent)
+        parent = self.folder.root.parent
+        turn, jobs = turn_lock(parent), Jobs(parent)
         while not self._stop_asked():
-            if not jobs.ahead(self.experiment):
+            if not jobs.ahead(self.folder):
                 with suppress(Timeout):
                     return turn.acquire(blocking=False)
             time.sleep(POLL_SECONDS)
         return None
 
     def _run_command(self, words: tuple[str, ...]) -> int:
-        argv, error_file = [sys.executable, "-m", *words], self.experiment.error_file
+        argv, error_file = [sys.executable, "-m", *words], self.folder.error_file
         error_file.unlink(missing_ok=True)
-        with self.experiment.log_file("job").open("ab") as log:
+        with self.folder.log_file("job").open("ab") as log:
             log.write(f"{PROMPT}{printable(argv)}\n".encode())
             log.flush()
             worker = subprocess.Popen(
@@ -113,7 +114,7 @@ class Runner:
     def _stop_asked(self) -> str:
         """ "stop" or "kill" when the job is to end, else ""."""
         with suppress(FileNotFoundError):
-            return self.experiment.stop_file.read_text(encoding="ascii") or "stop"
+            return self.folder.stop_file.read_text(encoding="ascii") or "stop"
         return "stop" if self._was_told else ""
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -122,8 +123,8 @@ class Runner:
     def _change(self, **fields: object) -> None:
         self.job = replace(self.job, **fields)
         if not self.job.is_active:
-            self.experiment.stop_file.unlink(missing_ok=True)
-        write_job(self.experiment, self.job)
+            self.folder.stop_file.unlink(missing_ok=True)
+        write_job(self.folder, self.job)
 
 
 def _group() -> dict[str, Any]:
@@ -154,19 +155,19 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
 def main() -> int:
     """Work on the job that the command line names; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    experiment = Experiment(parse_options(RunOptions).experiment)
-    lock = FileLock(experiment.lock_file("job"))
+    folder = JobFolder(parse_options(RunOptions).folder)
+    lock = FileLock(folder.lock_file("job"))
     try:
         held = lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
-        logger.error("error: %s is being worked on already", experiment.name)
+        logger.error("error: %s is being worked on already", folder.name)
         return 1
     with held:
-        job = read_job(experiment)
+        job = read_job(folder)
         if job is None:
-            logger.error("error: %s is not a job of this program", experiment.job_file)
+            logger.error("error: %s is not a job of this program", folder.job_file)
             return 1
-        Runner(experiment, job).run()
+        Runner(folder, job).run()
     return 0
 
 

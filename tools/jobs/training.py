@@ -18,6 +18,7 @@ from tools.jobs.run_command import run_command
 from tools.options import DatasetReportOptions, ExtractOptions, voice_command
 from tools.voices.library import from_root, is_plain
 from train.experiment import Experiment, plain_name, write_json
+from train.job_folder import JobFolder
 from train.options import (
     BuildIndexOptions,
     ExtractF0Options,
@@ -132,10 +133,10 @@ def existing_dataset(settings: Settings) -> Path:
     return dataset
 
 
-def report_command(experiment: Experiment, settings: Settings) -> DatasetReportOptions:
+def report_command(folder: JobFolder, settings: Settings) -> DatasetReportOptions:
     """The command that says what the recordings are good for."""
     return DatasetReportOptions(
-        dataset=dataset_of(settings), json=Path(from_root(experiment.report_file))
+        dataset=dataset_of(settings), json=Path(from_root(folder.report_file))
     )
 
 

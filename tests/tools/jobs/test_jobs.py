@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 from tests.train.tiny_standard import make_experiment, tiny_options
 from tools.jobs.jobs import Job, JobError, Jobs, is_held, read_job, write_job
 from train.experiment import Experiment
+from train.job_folder import JobFolder
 from train.options import (
     LAUNCHER,
     ExtractF0Options,
@@ -287,6 +289,40 @@ def test_a_job_whose_processes_are_gone_is_interrupted(
     assert jobs.read(experiment).state == "interrupted"
     jobs.resume(experiment)
     assert ended(jobs, experiment).state == "done"
+
+
+def test_a_job_of_the_first_version_is_read_and_gone_on_with(
+    jobs: Jobs, experiment: Experiment, english: Path
+) -> None:
+    dataset = ["--experiment", str(experiment.root), "--dataset", str(english)]
+    experiment.root.mkdir(parents=True)
+    experiment.job_file.write_text(
+        json.dumps(
+            {
+                "commands": [["train.preprocess", *dataset]],
+                "heavy": True,
+                "state": "stopped",
+                "stage": 0,
+                "queued": 1763996000.5,
+                "started": 1763996001.5,
+                "ended": 1763996010.5,
+                "exit_code": 143,
+            },
+            indent=4,
+        )
+    )
+    assert jobs.all() == {experiment.name: jobs.read(JobFolder(experiment.root))}
+    assert jobs.read(experiment).state == "stopped"
+    jobs.resume(experiment)
+    assert ended(jobs, experiment).state == "done"
+    assert experiment.clips()
+
+
+def test_a_folder_for_one_user_is_found_by_its_whole_name_only(jobs: Jobs) -> None:
+    folder = jobs.new_folder()
+    assert jobs.folder(folder.name) == folder
+    for guess in ("", ".", "..", folder.name[:-1], f"{folder.name}/", f"x/../{folder.name}"):
+        assert jobs.folder(guess) is None
 
 
 @pytest.mark.parametrize(

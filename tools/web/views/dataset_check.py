@@ -11,7 +11,7 @@ from pathlib import Path
 from errors import UserError
 from tools.datasets.report import DatasetReport, read_report
 from tools.jobs import results
-from tools.jobs.jobs import Jobs, named_place, new_place
+from tools.jobs.jobs import Jobs
 from tools.jobs.training import Settings, existing_dataset, report_command
 from tools.web.views.job_view import JobView
 
@@ -33,29 +33,28 @@ class Check:
 class Checks:
     """Starts checks and finds them again."""
 
-    def __init__(self, folder: Path = results.RESULTS / ".checks") -> None:
-        self._folder = folder
+    def __init__(self, folder: Path = results.CHECKS) -> None:
         self._jobs = Jobs(folder)
 
     def start(self, dataset: str) -> str:
         """Begin to measure a folder of recordings; returns the check's name. ValueError."""
         settings = Settings(dataset=dataset)
         existing_dataset(settings)
-        place = new_place(self._folder)
-        self._jobs.start(place, [report_command(place, settings)], heavy=False)
-        return place.name
+        folder = self._jobs.new_folder()
+        self._jobs.start(folder, [report_command(folder, settings)], heavy=False)
+        return folder.name
 
     def find(self, name: str) -> Check | None:
         """The check of that name as it stands; None if there is none."""
-        place = named_place(self._folder, name)
-        view = JobView.of(self._jobs, place) if place else None
-        if view is None or view.job is None:
+        folder = self._jobs.folder(name)
+        view = JobView.of(self._jobs, folder) if folder else None
+        if folder is None or view is None or view.job is None:
             return None
         if view.job.state == "done":
-            return Check(view, read_report(place.report_file))
+            return Check(view, read_report(folder.report_file))
         return Check(view, error=view.error)
 
     def stop(self, name: str) -> None:
         """Give a check up."""
-        if place := named_place(self._folder, name):
-            self._jobs.stop(place)
+        if folder := self._jobs.folder(name):
+            self._jobs.stop(folder)

@@ -13,7 +13,7 @@ class JobChip:
 
     def __init__(self, session: Session, jobs: Jobs) -> None:
         self._session = session
-        self._places = {"train": jobs, "convert": Jobs(results.RESULTS / ".batches")}
+        self._places = {"train": jobs, "convert": Jobs(results.BATCHES)}
 
     def html(self) -> str:
         """Return a link to what works, "" where nothing does."""

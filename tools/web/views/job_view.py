@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import config
@@ -13,6 +13,7 @@ from tools.web.errors import error_html
 from tools.web.i18n import translate
 from tools.web.units import duration_text
 from train.experiment import Experiment
+from train.job_folder import JobFolder
 from train.worker import ProgressLine
 
 KILLED = (-9, 137)  # exit codes of a process that was ended from outside
@@ -22,7 +23,7 @@ KILLED = (-9, 137)  # exit codes of a process that was ended from outside
 class JobView:
     """Everything that is shown of a job; ahead: names of the jobs that it waits for.
 
-    index, voice: what is there of its results, as paths to show.
+    index, voice: what a training makes, as paths to show.
     """
 
     job: Job | None
@@ -34,17 +35,19 @@ class JobView:
     voice: str = ""
 
     @classmethod
-    def of(cls, jobs: Jobs, experiment: Experiment) -> JobView:
-        """Look at an experiment's job as it stands now."""
-        job = jobs.read(experiment)
+    def of(cls, jobs: Jobs, folder: JobFolder) -> JobView:
+        """Look at a folder's job as it stands now."""
+        job = jobs.read(folder)
         if job is None:
             return cls(None)
-        progress, log = jobs.log(experiment)
-        ahead = tuple(jobs.ahead(experiment)) if job.state == "waiting" else ()
-        index = next(map(from_root, experiment.indexes()), "")
-        voice = from_root(config.WEIGHTS / f"{experiment.name}.pth")
-        is_stopping = job.is_active and jobs.is_stopping(experiment)
-        return cls(job, progress, log, is_stopping, ahead, index, voice)
+        progress, log = jobs.log(folder)
+        ahead = tuple(jobs.ahead(folder)) if job.state == "waiting" else ()
+        is_stopping = job.is_active and jobs.is_stopping(folder)
+        view = cls(job, progress, log, is_stopping, ahead)
+        if not isinstance(folder, Experiment):
+            return view
+        index = next(map(from_root, folder.indexes()), "")
+        return replace(view, index=index, voice=from_root(config.WEIGHTS / f"{folder.name}.pth"))
 
     @property
     def can_resume(self) -> bool:
