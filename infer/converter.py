@@ -151,7 +151,7 @@ class VoiceConverter:
 
             def blocks() -> Iterator[np.ndarray]:
                 """Report while blocks are read, too, so that a stop is noticed."""
-                for block in heard(reader, options, stages):
+                for block in input_blocks(reader, options, stages):
                     report()
                     yield block
 
@@ -283,7 +283,7 @@ class VoiceConverter:
                 return melody.f0(chunk)
 
         with open_recording(options, stages) as reader:
-            chunks = self.chunks(heard(reader, options, stages), options, stages)
+            chunks = self.chunks(input_blocks(reader, options, stages), options, stages)
             for _ in chunks.compute(f0):
                 pass
         return melody.known()
@@ -361,7 +361,9 @@ def open_recording(options: ConvertOptions, stages: Stages) -> AbstractContextMa
     return stages.around(lambda: AudioReader(options.input, rate, MIN_SECONDS), "decode")
 
 
-def heard(reader: AudioReader, options: ConvertOptions, stages: Stages) -> Iterator[np.ndarray]:
+def input_blocks(
+    reader: AudioReader, options: ConvertOptions, stages: Stages
+) -> Iterator[np.ndarray]:
     """Yield a recording's 16 kHz blocks, without their noise where that is asked for."""
     read = stages.over(reader.blocks(), "decode")
     return stages.over(denoise_to(read, SAMPLE_RATE), "denoise") if options.denoise else read

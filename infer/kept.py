@@ -96,8 +96,8 @@ def kept_chunks(options: ConvertOptions, index: Path | None, *others: object) ->
     for name, path in {**files, "index": index}.items():
         asked[name] = path and _digest(path)
     threads = torch.get_num_threads()
-    told = repr((FORMAT, sorted(asked.items()), torch.__version__, threads, others))
-    path = FOLDER / (hashlib.sha256(told.encode()).hexdigest()[:32] + SUFFIX)
+    key = repr((FORMAT, sorted(asked.items()), torch.__version__, threads, others))
+    path = FOLDER / (hashlib.sha256(key.encode()).hexdigest()[:32] + SUFFIX)
     with suppress(OSError):
         _clear(path)
     return KeptChunks(path)

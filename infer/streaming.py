@@ -151,18 +151,18 @@ class StreamConverter:
     def go_on_from(self, before: StreamConverter) -> None:
         """Begin with what another stream of the same speaker knows: statistics and last sound."""
         self.fitter = before.fitter
-        heard_by = self.converter.params.content_encoder
-        if heard_by == before.converter.params.content_encoder:
+        encoder, other = (each.converter.params.content_encoder for each in (self, before))
+        if encoder == other:
             self.statistics = before.statistics
-        mine, other = self._state.audio, before._state.audio
-        count = min(len(mine), len(other))
-        mine[len(mine) - count :] = other[len(other) - count :]
+        new, old = self._state.audio, before._state.audio
+        count = min(len(new), len(old))
+        new[len(new) - count :] = old[len(old) - count :]
 
     @property
     def semitones(self) -> float:
         """How far the melody is shifted now."""
-        asked = self.options.semitones
-        return self.fitter.shift if asked is None else asked
+        fixed = self.options.semitones
+        return self.fitter.shift if fixed is None else fixed
 
     def push(self, audio: np.ndarray) -> np.ndarray:
         """Take (n,) float32 at 16 kHz; returns the (m,) float32 at self.sample_rate that is ready.
@@ -206,9 +206,9 @@ class StreamConverter:
         """f0 (T,) Hz of block and look-ahead as they were spoken."""
         state, timing = self._state, self.timing
         reach = min(timing.context, round(F0_SECONDS * SAMPLE_RATE / FRAME) * FRAME)
-        heard = high_pass(state.audio[timing.context - reach :], SAMPLE_RATE)
+        audio = high_pass(state.audio[timing.context - reach :], SAMPLE_RATE)
         assert self._f0_method is not None
-        return self._f0_method(heard)[reach // HOP_LENGTH :]
+        return self._f0_method(audio)[reach // HOP_LENGTH :]
 
     def _shift(self, melody: Future[np.ndarray]) -> np.ndarray:
         """f0 (T,) Hz of what is rendered; what was rendered before stays as it was."""

@@ -223,8 +223,8 @@ class Experiment(JobFolder):
         except (ValueError, RecursionError) as error:
             raise UserError("config_json", file=self.config_file, reason=str(error)) from error
         kinds = {"version": str, "sample_rate": int, "train": dict, "data": dict, "model": dict}
-        told = config if isinstance(config, dict) else {}
-        missing = [name for name, kind in kinds.items() if not isinstance(told.get(name), kind)]
+        known = config if isinstance(config, dict) else {}
+        missing = [name for name, kind in kinds.items() if not isinstance(known.get(name), kind)]
         if missing:
             raise UserError("config_lacks", file=self.config_file, names=sorted(missing))
         return config

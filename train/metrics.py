@@ -34,10 +34,10 @@ def read_metrics(experiment: Experiment) -> list[dict[str, float]]:
     text = experiment.metrics_file.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
         try:
-            told = json.loads(line).items()
+            items = json.loads(line).items()
         except (ValueError, AttributeError, RecursionError):
             continue
-        entry = {name: value for name, value in told if type(value) in (int, float)}
+        entry = {name: value for name, value in items if type(value) in (int, float)}
         if "step" not in entry:
             continue
         while entries and _is_replaced(entries[-1], entry):

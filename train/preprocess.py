@@ -210,8 +210,8 @@ def _describe(config: dict[str, Any]) -> str:
     melody = "" if config["model"].get("use_f0", True) else " without f0"
     encoder = config["model"]["content_encoder"]
     is_usual = encoder in CONTENT_ENCODERS or encoder.startswith(f"{DEFAULT_EMBEDDER}-")
-    hearing = "" if is_usual else f" with {encoder}"
-    return f"{config['version']} at {config['sample_rate']} Hz{melody}{hearing}"
+    content = "" if is_usual else f" with {encoder}"
+    return f"{config['version']} at {config['sample_rate']} Hz{melody}{content}"
 
 
 def _encoder_of(embedder: str, model: dict[str, Any]) -> str:

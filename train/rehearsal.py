@@ -36,7 +36,7 @@ LEAST_SPREAD = 0.1  # of a content value within a crop
 logger = logging.getLogger(__name__)
 
 
-class Said(NamedTuple):
+class RehearsalBatch(NamedTuple):
     """What a voice is to say, and the random numbers with which it does."""
 
     content: Tensor  # (B, T, dim) at 50 frames/s
@@ -55,7 +55,7 @@ class Rehearsal:
     f0_median: Mapping[int, float]  # Hz, of the voice's speakers
     sample_rate: int  # of the voice
 
-    def draw(self, step: int, seed: int) -> Said | None:
+    def draw(self, step: int, seed: int) -> RehearsalBatch | None:
         """What is said with a step, a function of seed and step alone; None = nothing."""
         if step % EVERY:
             return None
@@ -67,15 +67,15 @@ class Rehearsal:
             for person, speaker in zip(people, speakers, strict=True)
         ]
         offset = int(random.integers(WINDOW - CROP_FRAMES))
-        return self._said(rows, CROP_FRAMES, offset, [seed, 4, step])
+        return self._batch(rows, CROP_FRAMES, offset, [seed, 4, step])
 
     def _trained(self, person: int) -> int:
         """Content frames of a person's speech that are rehearsed."""
         return len(self.speech[person][0]) - HELD_OUT_FRAMES
 
-    def _said(
+    def _batch(
         self, rows: list[tuple[int, int, int]], frames: int, offset: int, seed: list[int]
-    ) -> Said:
+    ) -> RehearsalBatch:
         """Content and melody of (person, first frame, speaker), at the speaker's pitch."""
         content, melodies = [], []
         for person, start, speaker in rows:
@@ -86,7 +86,7 @@ class Rehearsal:
             )
         samples = frames * FRAME * self.sample_rate // SAMPLE_RATE
         noise = np.random.default_rng(seed).standard_normal((len(rows), samples), np.float32)
-        return Said(
+        return RehearsalBatch(
             torch.from_numpy(np.stack(content)),
             torch.from_numpy(np.stack(melodies).astype(np.float32)),
             torch.tensor([speaker for _, _, speaker in rows]),
@@ -94,16 +94,18 @@ class Rehearsal:
             offset,
         )
 
-    def say(self, synthesizer: nn.Module, said: Said) -> Tensor:
+    def synthesize(self, synthesizer: nn.Module, batch: RehearsalBatch) -> Tensor:
         """The waveform (B, N) in which the voice says it."""
-        content = said.content.repeat_interleave(2, 1)
-        return synthesizer(content, said.f0, said.speaker, noise=said.noise)
+        content = batch.content.repeat_interleave(2, 1)
+        return synthesizer(content, batch.f0, batch.speaker, noise=batch.noise)
 
-    def loss(self, wav: Tensor, said: Said) -> Tensor:
+    def loss(self, wav: Tensor, batch: RehearsalBatch) -> Tensor:
         """How much of what was said is not heard in the waveform: 1 - cosine, 0..2."""
-        heard = self.encoder.listen(_to_16k(wav, self.sample_rate), said.offset)
-        lost = 1 - F.cosine_similarity(_over_time(said.content[..., :-1]), _over_time(heard), dim=2)
-        weight = (said.content[..., -1] > QUIET).to(lost)
+        content = self.encoder.listen(_to_16k(wav, self.sample_rate), batch.offset)
+        lost = 1 - F.cosine_similarity(
+            _over_time(batch.content[..., :-1]), _over_time(content), dim=2
+        )
+        weight = (batch.content[..., -1] > QUIET).to(lost)
         return (lost * weight).sum() / weight.sum().clamp(min=1)
 
     @torch.inference_mode()
@@ -113,9 +115,9 @@ class Rehearsal:
         for person in range(len(self.speech)):
             for speaker in self.f0_median:
                 row = (person, self._trained(person), speaker)
-                said = self._said([row], HELD_OUT_FRAMES, 0, [0])
-                said = Said(*(part.to(self.encoder.device) for part in said[:-1]), said.offset)
-                kept.append(1 - float(self.loss(self.say(synthesizer, said), said)))
+                *tensors, offset = self._batch([row], HELD_OUT_FRAMES, 0, [0])
+                batch = RehearsalBatch(*(x.to(self.encoder.device) for x in tensors), offset)
+                kept.append(1 - float(self.loss(self.synthesize(synthesizer, batch), batch)))
         return sum(kept) / len(kept)
 
 

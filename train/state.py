@@ -286,7 +286,7 @@ def _load_pair(
             load_weights(state.average, saved.get("average", saved["model"]), paths[0])
     except CheckpointError as error:
         origin = ", ".join(f"{name} {value}" for name, value in state.origin.items())
-        reason = {"reason": error, "config": experiment.config_file, "told": origin}
+        reason = {"reason": error, "config": experiment.config_file, "values": origin}
         raise CheckpointError("state_misfit", **reason) from error
     moments = [
         match_optimizer(content, network, optimizer, path)

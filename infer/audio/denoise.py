@@ -59,12 +59,12 @@ class Denoiser:
     def _run(self, audio: np.ndarray) -> np.ndarray:
         held = np.concatenate([self._held, audio])
         whole = len(held) // self._frame * self._frame
-        heard = np.ascontiguousarray(held[:whole])
+        noisy = np.ascontiguousarray(held[:whole])
         self._held = held[whole:]
-        clean = np.empty_like(heard)
+        clean = np.empty_like(noisy)
         for start in range(0, whole, self._frame):
             self._library.df_process_frame(
-                self._state, _floats(heard, start), _floats(clean, start)
+                self._state, _floats(noisy, start), _floats(clean, start)
             )
         cut = min(self._late, len(clean))
         self._late -= cut

@@ -139,7 +139,7 @@ class IsolatedSource:
                 process.kill()
                 process.communicate()
             raise AudioError("decoder_died", file=self._path)
-        for level, message in reply["said"]:
+        for level, message in reply["log"]:
             logger.log(level, "%s", message)
         if "error" in reply:
             error = from_json(reply["error"])
@@ -147,7 +147,7 @@ class IsolatedSource:
         return {**reply, "samples": samples}
 
 
-class _Said(logging.Handler):
+class _LogLines(logging.Handler):
     """Keeps what is logged for the next reply."""
 
     def __init__(self) -> None:
@@ -181,10 +181,10 @@ def _gathered(source: Source) -> Iterator[tuple[np.ndarray, int]]:
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Decode for another process until it closes the pipe."""
-    said = _Said()
+    log = _LogLines()
     source: Source | None = None
     blocks: Iterator[tuple[np.ndarray, int]] = iter(())
-    logging.basicConfig(level=logging.INFO, handlers=[said])
+    logging.basicConfig(level=logging.INFO, handlers=[log])
     for line in requests:
         request = json.loads(line)
         reply: dict[str, Any] = {}
@@ -205,9 +205,9 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         except AudioError as error:
             reply = {"error": error.to_json()}
         if "close" not in request:
-            replies.write(json.dumps({**reply, "said": said.lines}).encode() + b"\n" + samples)
+            replies.write(json.dumps({**reply, "log": log.lines}).encode() + b"\n" + samples)
             replies.flush()
-            said.lines = []
+            log.lines = []
 
 
 def main() -> None:

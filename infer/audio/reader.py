@@ -127,7 +127,7 @@ class _Mixer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: list[tuple[np.ndarray, int]] = []  # until it is decided
-        self._heard = 0.0  # seconds of sound
+        self._seconds_read = 0.0  # seconds of sound
         self._powers: np.ndarray | None = None  # of the channels
         self._mean_power = 0.0
         self._is_decided = False
@@ -147,8 +147,8 @@ class _Mixer:
         self._powers += powers
         self._mean_power += float(np.square(stored.mean(axis=1), dtype=np.float64).sum())
         self._held.append((stored, rate))
-        self._heard += len(stored) / rate
-        if self._heard >= DECIDE_SECONDS:
+        self._seconds_read += len(stored) / rate
+        if self._seconds_read >= DECIDE_SECONDS:
             yield from self.flush()
 
     def flush(self) -> Iterator[tuple[np.ndarray, int]]:

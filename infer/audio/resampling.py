@@ -60,13 +60,13 @@ class QuickResampler:
         )
         window = np.i0(8 * np.sqrt(np.clip(1 - (offsets / self._half) ** 2, 0, 1))) / np.i0(8)
         self._filters = (cutoff * np.sinc(cutoff * offsets) * window).astype(np.float32)
-        self._heard = np.zeros(self._half - 1, np.float32)  # from the next output's filter on
-        self._next = 0  # place of the next output after heard's middle, in units of 1 / up
+        self._history = np.zeros(self._half - 1, np.float32)  # from the next output's filter on
+        self._next = 0  # place of the next output after history's middle, in units of 1 / up
 
     @property
     def held_seconds(self) -> float:
         """How much of what went in has not come out yet."""
-        behind = len(self._heard) - (self._half - 1) - self._next / self._up
+        behind = len(self._history) - (self._half - 1) - self._next / self._up
         return 0.0 if self._is_same else behind / self.source_rate
 
     def push(self, audio: np.ndarray) -> np.ndarray:
@@ -74,18 +74,18 @@ class QuickResampler:
         audio = np.asarray(audio, np.float32)
         if self._is_same:
             return audio
-        heard = np.concatenate([self._heard, audio])
+        history = np.concatenate([self._history, audio])
         taps = 2 * self._half
-        last = (len(heard) - taps + 1) * self._up  # places before it have all they need
+        last = (len(history) - taps + 1) * self._up  # places before it have all they need
         places = np.arange(self._next, max(self._next, last), self._down)
         if not len(places):
-            self._heard = heard
+            self._history = history
             return np.zeros(0, np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(heard, taps)[places // self._up]
+        windows = np.lib.stride_tricks.sliding_window_view(history, taps)[places // self._up]
         out = np.einsum("nt,nt->n", windows, self._filters[places % self._up])
         gone, self._next = divmod(int(places[-1]) + self._down, self._up)
-        gone, late = min(gone, len(heard)), max(0, gone - len(heard))
-        self._heard, self._next = heard[gone:], self._next + late * self._up
+        gone, late = min(gone, len(history)), max(0, gone - len(history))
+        self._history, self._next = history[gone:], self._next + late * self._up
         return out
 
     @property

@@ -107,11 +107,11 @@ def _read_notes(path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
     """What Applio wrote of a training beside its states, by the names that its voices have."""
     try:
         info = json.loads(path.with_name("model_info.json").read_text(encoding="utf-8"))
-        told = {NOTES[name]: value for name, value in info.items() if name in NOTES}
+        notes = {NOTES[name]: value for name, value in info.items() if name in NOTES}
     except (OSError, ValueError, AttributeError, RecursionError):
         return {}
-    told = {"epoch": state.get("iteration"), "model_name": path.absolute().parent.name, **told}
-    return {name: value for name, value in told.items() if isinstance(value, str | int)}
+    notes = {"epoch": state.get("iteration"), "model_name": path.absolute().parent.name, **notes}
+    return {name: value for name, value in notes.items() if isinstance(value, str | int)}
 
 
 def _read_beside(path: Path) -> dict[str, Any]:

@@ -67,9 +67,9 @@ def _merge_notes(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any
     if len(counts) == 2:
         notes["speakers_id"] = min(counts)
     for name in ("author", "model_name", "model_hash"):
-        told = [str(each[name]) for each in (first, second) if each.get(name)]
-        if told and name not in notes:
-            notes[name] = " + ".join(told)
+        both = [str(each[name]) for each in (first, second) if each.get(name)]
+        if both and name not in notes:
+            notes[name] = " + ".join(both)
     return notes
 
 

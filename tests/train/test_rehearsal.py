@@ -62,7 +62,7 @@ def test_its_gradient_brings_words_back(rehearsal: Rehearsal, synthesizer: LiteS
     optimizer = torch.optim.Adam(synthesizer.parameters(), 1e-3)
     losses = []
     for _ in range(5):
-        loss = rehearsal.loss(rehearsal.say(synthesizer, said), said)
+        loss = rehearsal.loss(rehearsal.synthesize(synthesizer, said), said)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

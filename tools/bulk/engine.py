@@ -150,9 +150,9 @@ class _Bulk:
         """Take the next answers, if there are any within a second."""
         waited = {slot.answers: slot for slot in self._slots if slot.tasks or not slot.is_loaded}
         for answers in self._ray.wait(list(waited), timeout=1)[0]:
-            self._hear(waited[answers])
+            self._receive(waited[answers])
 
-    def _hear(self, slot: _Slot) -> None:
+    def _receive(self, slot: _Slot) -> None:
         """Take an answer of a worker; one that died is replaced."""
         try:
             answer = self._ray.get(next(slot.answers) if slot.is_loaded else slot.answers)

@@ -22,12 +22,12 @@ def _cover(options: CoverOptions) -> None:
     from train.experiment import write_json
 
     with _Shown() as shown:
-        cover = make_cover(options, shown.tell)
+        cover = make_cover(options, shown.on_stage)
     if options.report is not None:
-        told = {**vars(cover), "parts": {name: str(path) for name, path in cover.parts.items()}}
-        write_json(options.report, json.loads(json.dumps(told, default=str)))
-    told = ", ".join(cover.made) or "nothing"
-    print(f"made: {told}; kept in {cover.folder}")
+        report = {**vars(cover), "parts": {name: str(path) for name, path in cover.parts.items()}}
+        write_json(options.report, json.loads(json.dumps(report, default=str)))
+    made = ", ".join(cover.made) or "nothing"
+    print(f"made: {made}; kept in {cover.folder}")
     print(
         f"lead {cover.semitones:+g} semitones; {cover.vocals_lufs:.1f} LUFS before, "
         f"{cover.voice_lufs:.1f} now, accompaniment {cover.accompaniment_lufs:.1f}"
@@ -49,7 +49,7 @@ class _Shown:
         if self._progress is not None:
             self._progress.__exit__(None, None, None)
 
-    def tell(self, name: str, share: float) -> None:
+    def on_stage(self, name: str, share: float) -> None:
         """Show how much of a stage is done."""
         from train.worker import Progress
 

@@ -25,7 +25,7 @@ from tools.options import (
     UnpackOptions,
 )
 from tools.voices.library import Library, LibraryError, Voice
-from tools.voices.zips import pack, take_in
+from tools.voices.zips import add_to_library, pack
 
 SHOWN = (
     "version", "sample_rate", "vocoder", "content_encoder", "content_dim", "use_f0",
@@ -124,7 +124,7 @@ def _export(options: ExportOptions) -> None:
 
 
 def _unpack(options: UnpackOptions) -> None:
-    arrived = take_in(Library(), options.input, options.name, options.replace)
+    arrived = add_to_library(Library(), options.input, options.name, options.replace)
     for path in arrived.files:
         print(path)
     if arrived.refused:

@@ -57,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Analysis:
     to_index: float
     timbre: np.ndarray | None
     f0: np.ndarray
@@ -85,7 +85,7 @@ def compare_index_rates(
     with ExitStack() as undo:  # stopped, or failed: half a comparison is none
         for number, rate in enumerate(RATES):
 
-            def tell(share: float, number: int = number) -> None:
+            def on_share(share: float, number: int = number) -> None:
                 if on_progress is not None:
                     on_progress((number + share) / len(RATES))
 
@@ -93,7 +93,7 @@ def compare_index_rates(
                 options.output / f"{options.input.stem}_index{rate:.2f}.{options.format or 'wav'}"
             )
             settings = {**vars(options), "index": index, "index_rate": rate, "output": target}
-            done = converter.convert_file(ConvertOptions(**settings), tell)
+            done = converter.convert_file(ConvertOptions(**settings), on_share)
             undo.callback(target.unlink, missing_ok=True)
             made = _listen(converter, target, index, f0_method)
             rows.append(
@@ -107,7 +107,7 @@ def compare_index_rates(
     return rows
 
 
-def _listen(converter: VoiceConverter, path: Path, index: Path, f0_method: F0Method) -> _Heard:
+def _listen(converter: VoiceConverter, path: Path, index: Path, f0_method: F0Method) -> _Analysis:
     audio = high_pass(beginning(path, SAMPLE_RATE)[0], SAMPLE_RATE)
     f0 = f0_method(audio)
     content = converter.encoder(audio)
@@ -117,7 +117,7 @@ def _listen(converter: VoiceConverter, path: Path, index: Path, f0_method: F0Met
     content = statistics.result().normalize(content)[: len(is_voiced)][is_voiced]
     distances = converter.open_index(index).nearest(content.astype(np.float32))
     to_index = float(np.sqrt(np.mean(distances**2))) if len(distances) else float("nan")
-    return _Heard(to_index, mean_cepstrum([(audio, f0)]), f0)
+    return _Analysis(to_index, mean_cepstrum([(audio, f0)]), f0)
 
 
 def _training_timbre(index: Path, speaker: int) -> np.ndarray | None:
@@ -126,12 +126,12 @@ def _training_timbre(index: Path, speaker: int) -> np.ndarray | None:
     speakers = experiment.speakers() if experiment.wavs_16k.is_dir() else {}
     clips = [clip for clip, number in speakers.items() if number == speaker]
     spaced = clips[:: -(-len(clips) // TRAINING_CLIPS) or 1]
-    heard = [
+    recordings = [
         (load(experiment.wav_16k(clip), SAMPLE_RATE)[0], np.load(experiment.f0_hz_file(clip)))
         for clip in spaced
         if experiment.f0_hz_file(clip).is_file()
     ]
-    return mean_cepstrum(heard)
+    return mean_cepstrum(recordings)
 
 
 def _distance(one: np.ndarray | None, other: np.ndarray | None) -> float | None:

@@ -310,8 +310,8 @@ def fingerprint(bands: np.ndarray) -> np.ndarray:
     difference = np.diff(np.diff(smooth, axis=1), axis=0)
     bits = (difference > 0) @ (1 << np.arange(32, dtype=np.uint64))
     total = smooth[1:].sum(axis=1)
-    is_heard = total > PRINT_FLOOR * np.quantile(total, 0.95)
-    prints = np.where(is_heard, bits, 0).astype(np.uint32)
+    is_audible = total > PRINT_FLOOR * np.quantile(total, 0.95)
+    prints = np.where(is_audible, bits, 0).astype(np.uint32)
     return np.pad(prints, (0, len(bands) - len(prints)))
 
 

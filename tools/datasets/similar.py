@@ -84,8 +84,8 @@ def _is_same(first: np.ndarray, second: np.ndarray, shift: int) -> bool:
     start, end = max(0, shift), min(len(first), len(second) + shift)
     one, other = first[start:end], second[start - shift : end - shift]
     both = (one != 0) & (other != 0)
-    heard = min(np.count_nonzero(first), np.count_nonzero(second))
-    if both.sum() < max(FEWEST_FRAMES, SHARE_SHARED * heard):
+    sounding = min(np.count_nonzero(first), np.count_nonzero(second))
+    if both.sum() < max(FEWEST_FRAMES, SHARE_SHARED * sounding):
         return False
     bits = np.unpackbits((one[both] ^ other[both]).view(np.uint8))
     return bool(bits.mean() < MOST_ERRORS / (2 if both.sum() < FEW_FRAMES else 1))

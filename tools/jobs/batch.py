@@ -85,7 +85,7 @@ class Batches:
         sources = folder.root / "recordings"
         sources.mkdir()
         try:
-            names = [take_in(path, sources) for path in recordings]
+            names = [link_or_copy(path, sources) for path in recordings]
             target = results.new_folder(options.voice)
             write_json(
                 folder.root / "batch.json", {"output": from_root(target), "recordings": names}
@@ -160,8 +160,8 @@ class Batches:
         return zipped if made else None
 
 
-def take_in(recording: Path, folder: Path) -> str:
-    """Put a recording into the batch's own folder, without a copy where that can be; its name."""
+def link_or_copy(recording: Path, folder: Path) -> str:
+    """Put a recording into a job's own folder, without a copy where that can be; its name."""
     place = results.unused_name(folder, recording.stem.lstrip("."), recording.suffix[1:])
     try:
         os.link(recording, place)

@@ -15,7 +15,7 @@ import config
 from errors import UserError
 from options import command, printable
 from tools.jobs import results
-from tools.jobs.batch import take_in
+from tools.jobs.batch import link_or_copy
 from tools.jobs.jobs import JobError, Jobs, failure
 from tools.songs.options import CoverOptions
 from tools.voices.choices import from_root
@@ -63,7 +63,7 @@ class Covers:
         sources.mkdir()
         try:
             taken = {
-                name: Path(from_root(sources / take_in(path, sources)))
+                name: Path(from_root(sources / link_or_copy(path, sources)))
                 for name in FILES
                 if (path := getattr(options, name)) is not None
             }
@@ -85,18 +85,18 @@ class Covers:
         job = self._jobs.read(folder) if folder else None
         if folder is None or job is None:
             return None
-        told = json.loads((folder.root / "cover.json").read_text(encoding="utf-8"))["command"]
+        line = json.loads((folder.root / "cover.json").read_text(encoding="utf-8"))["command"]
         if job.is_active:
             progress, _ = self._jobs.log(folder)
             if progress is None:
-                return CoverJob(True, False, command=told)
+                return CoverJob(True, False, command=line)
             share = progress.done / max(1, progress.total)
-            return CoverJob(True, False, progress.name, share, progress.seconds_left, command=told)
+            return CoverJob(True, False, progress.name, share, progress.seconds_left, command=line)
         report = folder.root / "report.json"
         if job.state == "done" and report.is_file():
             made = json.loads(report.read_text(encoding="utf-8"))
-            return CoverJob(False, False, made=made, command=told)
-        return CoverJob(False, True, error=failure(job), command=told)
+            return CoverJob(False, False, made=made, command=line)
+        return CoverJob(False, True, error=failure(job), command=line)
 
     def stop(self, name: str) -> None:
         """Give up the stage that is being made; finished ones stay."""

@@ -221,8 +221,8 @@ class Jobs:
         if pressed is not None and time.time() - pressed < PRESS_SECONDS:
             return
         is_second = pressed is not None
-        wish = "kill" if is_second else "stop"
-        file.write_text(wish, encoding="ascii")
+        request = "kill" if is_second else "stop"
+        file.write_text(request, encoding="ascii")
         if not is_held(folder.lock_file("job")):  # its runner died, nobody reads the file
             _end_orphan(folder, at_once=is_second)
 

@@ -42,12 +42,12 @@ class Runner:
     def __init__(self, folder: JobFolder, job: Job) -> None:
         self.folder, self.job = folder, job
         self._restarts = 0
-        self._was_told = False  # by a signal, e.g. when the machine shuts down
+        self._was_signalled = False  # by a signal, e.g. when the machine shuts down
 
     def run(self) -> None:
         """Wait for the turn, then work; every change of state is written at once."""
-        signal.signal(signal.SIGTERM, self._hear)
-        signal.signal(signal.SIGINT, self._hear)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
         turn = self._wait_for_turn() if self.job.heavy else nullcontext()
         if turn is None:
             self._change(state="stopped", ended=time.time())
@@ -56,7 +56,7 @@ class Runner:
             self._change(state="running", started=self.job.started or time.time())
             while self.job.stage < len(self.job.commands):
                 code = self._run_command(self.job.commands[self.job.stage])
-                if self._stop_asked():
+                if self._stop_request():
                     self._change(state="stopped", exit_code=code, ended=time.time())
                     return
                 if code == 0:
@@ -77,7 +77,7 @@ class Runner:
         """The turn, taken; None if stopped while waiting."""
         parent = self.folder.root.parent
         turn, jobs = turn_lock(parent), Jobs(parent)
-        while not self._stop_asked():
+        while not self._stop_request():
             if not jobs.ahead(self.folder):
                 with suppress(Timeout):
                     return turn.acquire(blocking=False)
@@ -95,12 +95,12 @@ class Runner:
                 env={**os.environ, "PYTHONIOENCODING": "utf-8", ERROR_FILE: str(error_file)},
                 **_group(),
             )  # fmt: skip
-        asked = ""
+        sent = ""
         while (code := worker.poll()) is None:
-            wish = self._stop_asked()
-            if wish and wish != asked:
-                asked = wish
-                if wish == "kill":
+            request = self._stop_request()
+            if request and request != sent:
+                sent = request
+                if request == "kill":
                     _kill(worker)
                 else:
                     worker.send_signal(
@@ -111,14 +111,14 @@ class Runner:
             _kill(worker)  # what it started may still be there
         return code
 
-    def _stop_asked(self) -> str:
+    def _stop_request(self) -> str:
         """ "stop" or "kill" when the job is to end, else ""."""
         with suppress(FileNotFoundError):
             return self.folder.stop_file.read_text(encoding="ascii") or "stop"
-        return "stop" if self._was_told else ""
+        return "stop" if self._was_signalled else ""
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._was_told = True
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._was_signalled = True
 
     def _change(self, **fields: object) -> None:
         self.job = replace(self.job, **fields)

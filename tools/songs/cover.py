@@ -31,9 +31,9 @@ from tools.songs.loudness import ABSOLUTE_GATE, Meter, db_to_gain, decibels
 from tools.songs.options import CoverOptions
 from tools.songs.pitch import PitchShifter
 from tools.songs.stages import (
+    OnStage,
     Sound,
     Stages,
-    Tell,
     float_wav,
     open_sound,
     song_folder,
@@ -77,8 +77,8 @@ class Cover:
     made: tuple[str, ...]  # stages that were not there yet
 
 
-def make_cover(options: CoverOptions, tell: Tell | None = None) -> Cover:
-    """Make a cover; tell is told a stage's name and the share of it that is done.
+def make_cover(options: CoverOptions, on_stage: OnStage | None = None) -> Cover:
+    """Make a cover; on_stage takes a stage's name and the share of it that is done.
 
     Raises UserError.
     """
@@ -87,7 +87,7 @@ def make_cover(options: CoverOptions, tell: Tell | None = None) -> Cover:
     sources = [options.input, options.vocals, options.accompaniment, options.drums]
     sounds = {path: open_sound(path) for path in sources if path is not None}
     voice = open_sound(options.voice)
-    stages = Stages(song_folder(named, sounds[named].key), tell)
+    stages = Stages(song_folder(named, sounds[named].key), on_stage)
     song = _open_song(options, sounds, stages)
     header = read_header(options.voice)
     if header.problem:
@@ -99,7 +99,7 @@ def make_cover(options: CoverOptions, tell: Tell | None = None) -> Cover:
     converted = _convert(options, clean, voice, header, semitones, stages)
     accompaniment = _transposed(options, song, stages)
     placed, levels = _place(options, song, converted, stages)
-    accompaniment_lufs = _mix(options, song, accompaniment, placed, levels, tell)
+    accompaniment_lufs = _mix(options, song, accompaniment, placed, levels, on_stage)
     forget_oldest(options.keep_gb, stages.used)
     return Cover(
         options.output, stages.folder,
@@ -372,11 +372,11 @@ def _place(
         levels = {name: meter.loudness() for name, meter in meters.items()}
         (folder / "levels.json").write_text(json.dumps(levels), encoding="ascii")
 
-    placed, told = stages.make(
+    placed, levels_file = stages.make(
         "voice", [song.vocals, converted], {**settings, "rate": song.rate},
         ["voice.wav", "levels.json"], work,
     )  # fmt: skip
-    return placed, json.loads(told.path.read_text(encoding="ascii"))
+    return placed, json.loads(levels_file.path.read_text(encoding="ascii"))
 
 
 class _Sides:
@@ -419,7 +419,7 @@ def _mix(
     accompaniment: Sound,
     placed: Sound,
     levels: dict[str, float],
-    tell: Tell | None,
+    on_stage: OnStage | None,
 ) -> float:
     """Write the cover, and its stems if they are wanted; returns the accompaniment's LUFS."""
     gain = np.float32(db_to_gain(levels["vocals"] - levels["voice"] + options.lead_db))
@@ -435,8 +435,8 @@ def _mix(
         for music, voice in together(*streams):
             yield music, voice * gain
             done += len(music)
-            if tell:
-                tell("mix", min(1.0, (number + done / max(1, total)) / passes))
+            if on_stage:
+                on_stage("mix", min(1.0, (number + done / max(1, total)) / passes))
 
     whole = np.float32(1.0)
     if options.loudness is not None:

@@ -238,7 +238,7 @@ class Limiter:
         self._ceiling = float(db_to_gain(ceiling_db))
         self._hops = _Hops(sample_rate)
         self._filter = peak_filter()
-        self._around = np.zeros((PEAK_TAPS, 2), np.float32)  # the last samples heard
+        self._around = np.zeros((PEAK_TAPS, 2), np.float32)  # the last samples
         self._held = NOTHING  # samples whose gain is not known yet
         self._needed = np.ones(LOOKAHEAD)  # gains of the hops before `held`, and of those in it
         self._rise = 1 - math.exp(-1 / (LIMITER_RELEASE * GAINS_PER_SECOND))
@@ -292,11 +292,11 @@ class Limiter:
 
     def _gains(self, audio: np.ndarray) -> np.ndarray:
         """What each hop must be multiplied by, on its own."""
-        heard = np.concatenate([self._around, audio])
-        self._around = heard[len(heard) - PEAK_TAPS :]
-        if np.abs(heard).max(initial=0.0) * 2 < self._ceiling:  # no filter makes more of it
+        padded = np.concatenate([self._around, audio])
+        self._around = padded[len(padded) - PEAK_TAPS :]
+        if np.abs(padded).max(initial=0.0) * 2 < self._ceiling:  # no filter makes more of it
             return np.ones(len(audio) // self._hops.hop)
-        peaks = np.maximum(true_peaks(heard, self._filter)[PEAK_TAPS:], np.abs(audio).max(axis=1))
+        peaks = np.maximum(true_peaks(padded, self._filter)[PEAK_TAPS:], np.abs(audio).max(axis=1))
         peaks = peaks.reshape(-1, self._hops.hop).max(axis=1)
         return np.minimum(1.0, self._ceiling / np.maximum(peaks, 1e-9))
 

@@ -28,7 +28,7 @@ class PitchShifter:
         self._held = np.zeros((self._size // 2, 2))  # of the source; the first window is centred
         self._origin = -(self._size // 2)  # where in the source `held` begins
         self._frame = 0
-        self._phases: tuple[np.ndarray, np.ndarray] | None = None  # heard, and given
+        self._phases: tuple[np.ndarray, np.ndarray] | None = None  # analysed, and synthesised
         self._place = 0  # of the last window in the source
         self._sum = np.zeros((self._size, 2))  # of windows that overlap what comes next
         self._skip = self._size // 2  # of the stretched sound, before its beginning
@@ -73,19 +73,19 @@ class PitchShifter:
         """One window of the stretched sound, (size, 2)."""
         spectra = np.fft.rfft(frame * self._window[:, None], axis=0)
         middle = spectra.sum(axis=1)
-        heard = np.angle(middle)
+        analysed = np.angle(middle)
         if self._phases is None:
-            given = heard
+            synthesised = analysed
         else:
-            before_heard, before_given = self._phases
+            last_analysed, last_synthesised = self._phases
             passed = start - self._place
-            drift = heard - before_heard - self._steps * passed
+            drift = analysed - last_analysed - self._steps * passed
             drift -= 2 * np.pi * np.round(drift / (2 * np.pi))
-            turned = before_given + (self._steps + drift / max(1, passed)) * self._hop
+            turned = last_synthesised + (self._steps + drift / max(1, passed)) * self._hop
             nearest = _nearest_peaks(np.abs(middle))
-            given = heard + (turned - heard)[nearest]
-        self._phases, self._place = (heard, given), start
-        spectra = spectra * np.exp(1j * (given - heard))[:, None]
+            synthesised = analysed + (turned - analysed)[nearest]
+        self._phases, self._place = (analysed, synthesised), start
+        spectra = spectra * np.exp(1j * (synthesised - analysed))[:, None]
         return np.fft.irfft(spectra, self._size, axis=0) * self._window[:, None]
 
     def _overlap(self, window: np.ndarray) -> np.ndarray:

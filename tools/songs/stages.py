@@ -30,7 +30,7 @@ FORMAT = 1  # of the stages: raised when one of them gives something else for th
 HASH_LETTERS = 12
 BLOCK_SECONDS = 10.0
 
-Tell = Callable[[str, float], None]  # takes a stage's name and its share that is done
+OnStage = Callable[[str, float], None]  # takes a stage's name and its share that is done
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Sound:
 class Stages:
     """The folder of one song."""
 
-    def __init__(self, folder: Path, tell: Tell | None = None) -> None:
+    def __init__(self, folder: Path, on_stage: OnStage | None = None) -> None:
         self.folder = folder
-        self._tell = tell
+        self._on_stage = on_stage
         self.made: list[str] = []  # names of the stages that had to be made
         self.used: list[Path] = []  # folders of all
 
@@ -59,15 +59,15 @@ class Stages:
         work: Callable[[Path, Callable[[float], None]], object],
     ) -> list[Sound]:
         """Return a stage's files, made by work(folder, on_progress) if they are not there."""
-        told = {"format": FORMAT, "sources": [each.key for each in sources], **settings}
-        key = _hash(name, json.dumps(told, sort_keys=True, default=str).encode())
+        inputs = {"format": FORMAT, "sources": [each.key for each in sources], **settings}
+        key = _hash(name, json.dumps(inputs, sort_keys=True, default=str).encode())
         folder = self.folder / f"{name}-{key}"
         if not folder.is_dir():
             self._make(name, folder, work)
         else:
             os.utime(folder)  # those not used for longest are the first to go
-            if self._tell:
-                self._tell(name, 1.0)
+            if self._on_stage:
+                self._on_stage(name, 1.0)
         self.used.append(folder)
         return [Sound(folder / file, f"{key}/{file}") for file in files]
 
@@ -75,8 +75,8 @@ class Stages:
         self, name: str, folder: Path, work: Callable[[Path, Callable[[float], None]], object]
     ) -> None:
         def on_progress(share: float) -> None:
-            if self._tell:
-                self._tell(name, min(1.0, share))
+            if self._on_stage:
+                self._on_stage(name, min(1.0, share))
 
         unfinished = folder.with_name(f".{folder.name}{config.UNFINISHED}")
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed

@@ -119,8 +119,8 @@ class VideoWriter:
                 container.close()
 
     def _failed(self, error: Exception) -> AudioError:
-        is_told = isinstance(error, OSError) and error.strerror
-        reason = os_reason(error) if is_told else UserError("other", message=str(error))
+        has_reason = isinstance(error, OSError) and error.strerror
+        reason = os_reason(error) if has_reason else UserError("other", message=str(error))
         return AudioError("written", file=self._path, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""One zip for one voice: pack it to share, and take a zip, a .pth or an .index in with care."""
+"""One zip for one voice: pack it to share, and add a zip, a .pth or an .index with care."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def pack(library: Library, voice: Path, output: Path) -> Path:
     return output
 
 
-def take_in(library: Library, path: Path, name: str = "", replace: bool = False) -> Arrived:
+def add_to_library(library: Library, path: Path, name: str = "", replace: bool = False) -> Arrived:
     """Add a zip, a .pth or an .index to the library.
 
     name: of the voice; without it the file's own. Nothing existing is overwritten unless replace.

@@ -12,7 +12,7 @@ from tools.jobs.results import RESULTS, unused_name
 from tools.jobs.run_command import run_command
 from tools.options import EditOptions, ExtractOptions, MergeOptions, voice_command
 from tools.voices.library import Library, Trashed, from_root
-from tools.voices.zips import Arrived, pack, take_in
+from tools.voices.zips import Arrived, add_to_library, pack
 from train.experiment import plain_name
 
 EXAMPLE = config.ASSETS / "examples/english.flac"
@@ -38,7 +38,7 @@ class VoiceWork:
 
         TrainingStateError: it is a training state.
         """
-        return take_in(self.library, file, name.strip())
+        return add_to_library(self.library, file, name.strip())
 
     def extract(self, state: Path, name: str) -> Path:
         """Make a voice of a training state (G_*.pth)."""

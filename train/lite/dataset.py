@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from train.filelist import Clip
-from train.rehearsal import Said
+from train.rehearsal import RehearsalBatch
 
 BAND_EDGE_DB = -90.0  # below a clip's loudest bin; resampling leaves less than this above the band
 HELD_OUT_SHARE = 0.04
@@ -39,7 +39,7 @@ class Batch:
     wav: Tensor  # (B, T * hop_length)
     bandwidth: Tensor  # (B,) Hz
     draws: Draws | None = None
-    said: Said | None = None  # by the voice, of other people's words
+    rehearsal: RehearsalBatch | None = None  # by the voice, of other people's words
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; a pinned one is copied without waiting."""
@@ -50,12 +50,12 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        *values, draws, said = vars(self).values()
+        *values, draws, rehearsal = vars(self).values()
         if draws is not None:
             draws = Draws(*map(change, draws[:-1]), draws.crop_start)
-        if said is not None:
-            said = Said(*map(change, said[:-1]), said.offset)
-        return Batch(*map(change, values), draws, said)
+        if rehearsal is not None:
+            rehearsal = RehearsalBatch(*map(change, rehearsal[:-1]), rehearsal.offset)
+        return Batch(*map(change, values), draws, rehearsal)
 
 
 def bandwidth(wav: np.ndarray, sample_rate: int) -> float:

@@ -91,11 +91,11 @@ class Trainer:
             losses.update(others)
             gradients = [(spectral, 1 - share), (adversarial, share)]
         waves = [(fake, balanced_gradient(gradients))]
-        if batch.said is not None:
-            wave = self.rehearsal.say(state.synthesizer, batch.said)
-            heard = wave.detach().requires_grad_()
-            losses["words"] = self.rehearsal.loss(heard, batch.said)
-            (words,) = torch.autograd.grad(losses["words"], heard)
+        if batch.rehearsal is not None:
+            wave = self.rehearsal.synthesize(state.synthesizer, batch.rehearsal)
+            seen = wave.detach().requires_grad_()
+            losses["words"] = self.rehearsal.loss(seen, batch.rehearsal)
+            (words,) = torch.autograd.grad(losses["words"], seen)
             waves.append((wave, balanced_gradient([(words, SHARE)])))
         self._update(
             "synthesizer",

@@ -49,7 +49,7 @@ class LiteTraining:
         batch = replace(
             batch,
             draws=self.trainer.draw(batch, step),
-            said=rehearsal and rehearsal.draw(step, self.trainer.seed),
+            rehearsal=rehearsal and rehearsal.draw(step, self.trainer.seed),
         )
         return batch.pinned() if self.trainer.device.type == "cuda" else batch
 

@@ -119,8 +119,8 @@ class UtteranceSet:
     @property
     def check(self) -> str:
         """A number that changes when an epoch has other batches."""
-        told = self.seed, self.batch_size, [clip.name for clip in self.clips]
-        return f"{zlib.crc32(repr(told).encode()):08x}"
+        order = self.seed, self.batch_size, [clip.name for clip in self.clips]
+        return f"{zlib.crc32(repr(order).encode()):08x}"
 
     @property
     def steps_per_epoch(self) -> int:

@@ -211,8 +211,8 @@ def render_windows(
         end = min(start + WINDOW_FRAMES, frames)
         low, high = max(0, start - reach), min(frames, end + reach)
         steps = [x.shape[-1] // frames for x in passed]
-        heard = [x[..., low * step : high * step] for x, step in zip(passed, steps, strict=True)]
-        wav = generator.ascend(z[..., low:high], heard, speaker, draw)
+        window = [x[..., low * step : high * step] for x, step in zip(passed, steps, strict=True)]
+        wav = generator.ascend(z[..., low:high], window, speaker, draw)
         hop = steps[0]
         parts.append(wav[..., (start - low) * hop : (end - low) * hop])
     return torch.cat(parts, -1)

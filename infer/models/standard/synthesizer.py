@@ -119,8 +119,8 @@ class Synthesizer(nn.Module):
         starts = (noise.crop * (lengths - segment_frames + 1)).long()
         source = None
         if f0 is not None:
-            heard = crop_frames(f0, starts, segment_frames)
-            source = self.dec.m_source(heard, noise.source, noise.starts)
+            cropped = crop_frames(f0, starts, segment_frames)
+            source = self.dec.m_source(cropped, noise.source, noise.starts)
         wav = self.dec(crop_frames(latent, starts, segment_frames), source, vector, noise.draw)
         return TrainingOutput(wav, starts, mask, latent, flowed, *prior, mean, log_deviation)
 

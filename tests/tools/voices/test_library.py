@@ -22,7 +22,7 @@ from tools.cmd import voices as command
 from tools.jobs.training import experiments
 from tools.voices import choices
 from tools.voices.library import Library, LibraryError, TrainingStateError, check_index
-from tools.voices.zips import pack, take_in
+from tools.voices.zips import add_to_library, pack
 
 PICTURE = b"\x89PNG\r\n\x1a\n and so on"
 
@@ -106,14 +106,14 @@ def test_the_shipped_voice_and_files_elsewhere_are_left_alone(library: Library) 
 
 
 def test_a_packed_voice_arrives_elsewhere_byte_for_byte(library: Library, tmp_path: Path) -> None:
-    parcel = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
-    with zipfile.ZipFile(parcel) as archive:
+    voice_zip = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
+    with zipfile.ZipFile(voice_zip) as archive:
         manifest = json.loads(archive.read("voice.json"))
         assert str(tmp_path) not in archive.read("voice.json").decode()
     assert (manifest["version"], manifest["sample_rate"]) == ("lite", 24000)
     other = Library(tmp_path / "other", tmp_path / "logs", tmp_path / "shipped")
     other.weights.mkdir()
-    take_in(other, parcel)
+    add_to_library(other, voice_zip)
     assert names(other.weights) == names(library.weights)
     for path in other.weights.iterdir():
         assert path.read_bytes() == (library.weights / path.name).read_bytes()
@@ -121,9 +121,9 @@ def test_a_packed_voice_arrives_elsewhere_byte_for_byte(library: Library, tmp_pa
     assert voice.index == other.weights / "声 one.index"
     before = {path: path.read_bytes() for path in other.weights.iterdir()}
     with pytest.raises(LibraryError, match="exists already"):
-        take_in(other, parcel)
-    take_in(other, parcel, name="again")
-    take_in(other, parcel, replace=True)
+        add_to_library(other, voice_zip)
+    add_to_library(other, voice_zip, name="again")
+    add_to_library(other, voice_zip, replace=True)
     assert {path: path.read_bytes() for path in before} == before
     assert len(names(other.weights)) == 8
 
@@ -135,8 +135,8 @@ def test_an_index_in_the_experiment_goes_into_the_zip_under_the_voice_s_name(
     (library.logs / "声 one").mkdir()
     built = library.logs / "声 one/added_IVF1_Flat_nprobe_1_声 one_lite.index"
     built.write_bytes(index_bytes(count=9))
-    parcel = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
-    with zipfile.ZipFile(parcel) as archive:
+    voice_zip = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
+    with zipfile.ZipFile(voice_zip) as archive:
         assert archive.read("声 one.index") == built.read_bytes()
 
 
@@ -156,7 +156,7 @@ def refused(library: Library, path: Path, match: str) -> None:
     before = {each: each.read_bytes() for each in library.weights.rglob("*") if each.is_file()}
     outside = names(library.weights.parent)
     with pytest.raises(LibraryError, match=match):
-        take_in(library, path)
+        add_to_library(library, path)
     after = {each: each.read_bytes() for each in library.weights.rglob("*") if each.is_file()}
     assert after == before
     assert names(library.weights.parent) == outside
@@ -210,7 +210,7 @@ def test_one_bad_part_of_a_zip_is_told_and_the_rest_arrives(
     }
     before = names(library.weights)
     path = write_zip(tmp_path / "many.zip", {name: part for name, (part, _) in parts.items()})
-    arrived = take_in(library, path)
+    arrived = add_to_library(library, path)
     assert {each.name for each in arrived.files} == {"one.pth", "three.pth", "three.index"}
     assert names(library.weights) - before == {"one.pth", "three.pth", "three.index"}
     told = [match for _, match in parts.values() if match]
@@ -222,20 +222,20 @@ def test_one_bad_part_of_a_zip_is_told_and_the_rest_arrives(
 def test_a_part_that_was_damaged_on_its_way_is_told_and_the_voice_arrives(
     library: Library, tmp_path: Path
 ) -> None:
-    parcel = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
+    voice_zip = pack(library, library.weights / "声 one.pth", tmp_path / "one.zip")
     library.trash(library.weights / "声 one.pth")
-    whole = bytearray(parcel.read_bytes())
+    whole = bytearray(voice_zip.read_bytes())
     whole[whole.find(PICTURE) + 8] ^= 1  # its checksum tells
-    parcel.write_bytes(whole)
-    arrived = take_in(library, parcel)
+    voice_zip.write_bytes(whole)
+    arrived = add_to_library(library, voice_zip)
     assert [str(problem) for problem in arrived.refused] == [
         "one.zip: '声 one.png' in it is damaged (Bad CRC-32 for file '声 one.png')"
     ]
     assert names(library.weights) == {"声 one.pth", "声 one.index", "声 one.presets.json"}
-    with zipfile.ZipFile(parcel, "w") as archive:
+    with zipfile.ZipFile(voice_zip, "w") as archive:
         archive.writestr("a.pth", (library.shipped / "demo.pth").read_bytes())
         archive.writestr("voice.json", json.dumps({"files": {"a.pth": "0" * 64}}))
-    refused(library, parcel, "damaged on its way")
+    refused(library, voice_zip, "damaged on its way")
 
 
 def test_a_zip_of_another_program_gives_its_voice_and_index_and_nothing_else(
@@ -253,7 +253,7 @@ def test_a_zip_of_another_program_gives_its_voice_and_index_and_nothing_else(
             "Singer/run.bat": b"format c:",
         },
     )
-    arrived = take_in(library, path, name="singer")
+    arrived = add_to_library(library, path, name="singer")
     assert {each.name for each in arrived.files} == {"singer.pth", "singer.index"}
     assert arrived.refused == []
     assert {each for each in names(library.weights) if "声" not in each} == {
@@ -266,7 +266,7 @@ def test_a_training_state_is_recognised_by_its_content(library: Library, tmp_pat
     state = tmp_path / "my voice.pth"
     torch.save({"model": {"emb_g.weight": torch.zeros(1, 2)}, "iteration": 3}, state)
     with pytest.raises(TrainingStateError, match="extract"):
-        take_in(library, state)
+        add_to_library(library, state)
     with zipfile.ZipFile(tmp_path / "shared.zip", "w") as archive:
         archive.write(state, state.name)
     refused(library, tmp_path / "shared.zip", "^my voice.pth is a training state")
@@ -279,10 +279,10 @@ def test_an_index_alone_joins_the_voice_of_that_name(library: Library, tmp_path:
     (library.weights / "声 one.index").unlink()
     built = tmp_path / "added_IVF1_Flat.index"
     built.write_bytes(index_bytes())
-    assert take_in(library, built, name="声 one").files == [library.weights / "声 one.index"]
+    assert add_to_library(library, built, name="声 one").files == [library.weights / "声 one.index"]
     built.write_bytes(index_bytes(dim=256))
     with pytest.raises(LibraryError, match="256 values"):
-        take_in(library, built, name="声 one", replace=True)
+        add_to_library(library, built, name="声 one", replace=True)
 
 
 def test_the_command_shows_extracts_merges_and_refuses_in_one_line(
@@ -309,9 +309,9 @@ def test_the_command_shows_extracts_merges_and_refuses_in_one_line(
     assert "cannot be merged" in capsys.readouterr().err
     assert command.main(["pack", "--voice", "no such voice", "--output", "x.zip"]) == 1
     assert "no voice 'no such voice'" in capsys.readouterr().err
-    parcel = write_zip(tmp_path / "x.zip", {"new.pth": made.read_bytes(), "new.index": b"none"})
+    voice_zip = write_zip(tmp_path / "x.zip", {"new.pth": made.read_bytes(), "new.index": b"none"})
     monkeypatch.setattr("config.WEIGHTS", tmp_path / "weights")
-    assert command.main(["unpack", "--input", str(parcel)]) == 1
+    assert command.main(["unpack", "--input", str(voice_zip)]) == 1
     said = capsys.readouterr()
     assert said.out == f"{tmp_path / 'weights/new.pth'}\n"
     assert said.err == "error: not added: new.index is damaged or not a faiss index\n"
@@ -333,7 +333,7 @@ def test_a_voice_that_is_not_there_and_what_a_mac_adds_do_not_stop_the_rest(
         "__MACOSX/._My Voice.pth": b"\0\5\26\7",
         ".DS_Store": b"x",
     }
-    taken = take_in(library, write_zip(tmp_path / "mac.zip", entries)).files
+    taken = add_to_library(library, write_zip(tmp_path / "mac.zip", entries)).files
     assert [path.name for path in taken] == ["My Voice.pth"]
 
 

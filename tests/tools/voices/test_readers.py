@@ -21,7 +21,7 @@ from tools.cmd import voices as command
 from tools.datasets.recordings import take_recordings
 from tools.machine.doctor import check_voices
 from tools.voices.library import Library, check_index
-from tools.voices.zips import take_in
+from tools.voices.zips import add_to_library
 from tools.web.views.voice_cards import voice_cards
 
 
@@ -72,11 +72,11 @@ def test_every_reader_of_voices_says_the_same(
     listed = {voice.path.name: voice for voice in Library().voices()}
     (check,) = check_voices()
     doctor = f", {translate_value(check.values['files'], 'en')}"
-    parcel = tmp_path / "all.zip"
-    with zipfile.ZipFile(parcel, "w") as archive:
+    voice_zip = tmp_path / "all.zip"
+    with zipfile.ZipFile(voice_zip, "w") as archive:
         for name in table:
             archive.write(weights / name, name)
-    arrived = take_in(Library(tmp_path / "unzipped"), parcel)
+    arrived = add_to_library(Library(tmp_path / "unzipped"), voice_zip)
     unzipped = {path.name for path in arrived.files}
     assert len(arrived.refused) == len(table) - len(unzipped)
 
@@ -89,7 +89,7 @@ def test_every_reader_of_voices_says_the_same(
                     model = load_voice_model(path)
                     family(model.version).params(**model.params)
                 else:
-                    take_in(Library(tmp_path / "added"), path)
+                    add_to_library(Library(tmp_path / "added"), path)
             except UserError as error:
                 assert name in str(error) and "\n" not in str(error), (reader, str(error))
                 return False
@@ -130,11 +130,11 @@ def test_what_was_saved_in_place_of_a_file_is_called_by_its_name_by_every_reader
     content, told = MISTAKES[kind]
     library = Library(tmp_path / "weights", tmp_path, tmp_path)
     readers = {
-        "v.pth": [lambda path: take_in(library, path), load_voice_model, extract_voice],
-        "v.safetensors": [lambda path: take_in(library, path), load_voice_model],
-        "v.index": [lambda path: take_in(library, path), check_index],
+        "v.pth": [lambda path: add_to_library(library, path), load_voice_model, extract_voice],
+        "v.safetensors": [lambda path: add_to_library(library, path), load_voice_model],
+        "v.index": [lambda path: add_to_library(library, path), check_index],
         "v.zip": [
-            lambda path: take_in(library, path),
+            lambda path: add_to_library(library, path),
             lambda path: take_recordings([path], tmp_path / "dataset"),
         ],
         "v.wav": [load],

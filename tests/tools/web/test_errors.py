@@ -20,7 +20,7 @@ from infer.options import ConvertOptions
 from infer.retrieval import Retrieval
 from tools.jobs.training import Settings, commands
 from tools.voices.library import Library, check_voice
-from tools.voices.zips import take_in
+from tools.voices.zips import add_to_library
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
 from train.experiment import Experiment, plain_name
 from train.options import TrainOptions
@@ -118,7 +118,7 @@ def text_as_voice(folder: Path) -> None:
 def zip_that_leads_out(folder: Path) -> None:
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         archive.writestr("../x.pth", b"")
-    take_in(Library(folder, folder, folder), folder / "x.zip", "")
+    add_to_library(Library(folder, folder, folder), folder / "x.zip", "")
 
 
 def empty_name(folder: Path) -> None:

@@ -83,18 +83,18 @@ class _Overlap:
             except (RuntimeError, MemoryError) as error:
                 if not self._is_out_of_memory(error):
                     raise
-                told = " ".join(str(error).split())[:160] or type(error).__name__
+                detail = " ".join(str(error).split())[:160] or type(error).__name__
             else:
                 return piece, np.ascontiguousarray(stems.transpose(0, 2, 1), dtype=np.float32)
             self._give_back()  # not earlier: the error holds what the attempt had made
-            self._halve(told)
+            self._halve(detail)
 
-    def _halve(self, told: str) -> None:
+    def _halve(self, detail: str) -> None:
         rate, before = self._separator.sample_rate, self._segment
         half = before // 2
         if half < max(self._separator.least_segment, self._tail.shape[1] + 1):
             what = UserError("memory_segment", seconds=before / rate)
-            raise UserError("memory", what=what, detail=told)
+            raise UserError("memory", what=what, detail=detail)
         self._segment = half
         logger.warning(
             "memory does not suffice: from %.0f s on, %.1f s are separated at once instead of "

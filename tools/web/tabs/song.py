@@ -26,7 +26,7 @@ POLL_SECONDS = 1.0
 PRIVATE = {"api_visibility": "private"}
 OPTIONS = {item.name: item for item in CoverOptions.__dataclass_fields__.values()}
 STAGES = ("separate", "dereverb", "denoise", "listen", "convert", "transpose", "voice", "mix")
-HEARD = ("vocals", "voice", "accompaniment")  # parts of a cover, in this order
+PARTS = ("vocals", "voice", "accompaniment")  # parts of a cover, in this order
 AUTOMATIC, OCTAVES = "auto", (-24, -12, 0, 12, 24)
 SETTINGS = (
     "semitones", "transpose", "lead_db", "sides", "reverb", "compress", "de_ess", "high_pass",
@@ -142,7 +142,7 @@ class SongTab:
             gr.HTML(translate("song_parts"), elem_classes="quiet")
             self.players = [
                 gr.Audio(label=text(f"song_part_{name}"), interactive=False, buttons=["download"])
-                for name in HEARD
+                for name in PARTS
             ]
         with gr.Accordion(text("command_line"), open=False):
             self.command = gr.Textbox(
@@ -238,7 +238,7 @@ class SongTab:
             gr.update(value=str(made), visible=True) if made and not is_video else hidden,
             gr.update(value=str(made), visible=True) if made and is_video else hidden,
             gr.update(visible=bool(parts)),
-            *(str(parts[each]) if each in parts else None for each in HEARD),
+            *(str(parts[each]) if each in parts else None for each in PARTS),
             job.command,
         ]
 
@@ -282,7 +282,7 @@ def _status(job: CoverJob) -> str:
     if not job.is_running:
         size, limit = size_text(size_of(stage_folders())), f"{default_of(OPTIONS['keep_gb']):g} GB"
         kept = translate("song_kept", size=size, limit=limit)
-        return f"<p>{translate('song_made', **_told(job))}</p><p>{kept}</p>"
+        return f"<p>{translate('song_made', **_figures(job))}</p><p>{kept}</p>"
     if not job.stage:
         return f"<p>{translate('song_waiting')}</p>"
     number = STAGES.index(job.stage) if job.stage in STAGES else 0
@@ -294,7 +294,7 @@ def _status(job: CoverJob) -> str:
     return f"{bar}<p>{stage}{left}</p>"
 
 
-def _told(job: CoverJob) -> dict[str, str]:
+def _figures(job: CoverJob) -> dict[str, str]:
     made = job.made
     return {
         "file": choices.from_root(config.ROOT / str(made["output"])),

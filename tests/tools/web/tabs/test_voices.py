@@ -64,13 +64,13 @@ def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
     sync_api.expect(card).to_have_attribute("aria-pressed", "true")
     with page.expect_download() as download:
         button(page, "Share as zip").click()
-    parcel = tmp_path / "shared.zip"
-    download.value.save_as(parcel)
+    voice_zip = tmp_path / "shared.zip"
+    download.value.save_as(voice_zip)
     button(page, "Move to the trash").click()
     listed.get_by_text(NAME).wait_for(state="detached")
     assert not voice.exists()
 
-    page.locator("input[type=file][accept*='.index']").first.set_input_files(parcel)
+    page.locator("input[type=file][accept*='.index']").first.set_input_files(voice_zip)
     page.get_by_text("shared.zip").first.wait_for()
     button(page, "Add").click()
     page.locator("#voices-added").get_by_text(NAME).first.wait_for()
