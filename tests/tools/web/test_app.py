@@ -18,7 +18,7 @@ import pytest
 from tests.tools.web.conftest import start_page
 from tools.machine.environment import page_environment
 from tools.options import WebOptions
-from tools.web.app import TABS, free_port, open_to_others
+from tools.web.app import free_port, open_to_others
 from tools.web.i18n import load_texts, translate
 
 
@@ -71,24 +71,6 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
 def test_a_host_that_is_not_of_this_machine_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"--host 192\.0\.2\.1"):
         free_port("192.0.2.1", 7865)
-
-
-def test_every_language_has_every_text_and_no_other() -> None:
-    texts = load_texts().translations
-    assert set(texts) == {"en", "zh-CN"}
-    for language, words in texts.items():
-        assert words.keys() == texts["en"].keys(), language
-        assert all(words.values()), language
-
-
-def test_every_text_that_the_page_names_exists(root: Path) -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (root / "tools/web").rglob("*.py")]
-    named = {
-        name for source in sources for name in re.findall(r'(?:text|translate)\("(\w+)"', source)
-    }
-    named |= {f"{name}_tab" for name in TABS}
-    assert len(named) > 5
-    assert named <= load_texts().translations["en"].keys()
 
 
 def test_a_text_with_values_comes_in_every_language_and_never_as_markup() -> None:
