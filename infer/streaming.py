@@ -124,6 +124,7 @@ class StreamConverter:
         self.statistics = converter.encoder.new_statistics()
         self.set_options(options)
         self._waiting = np.zeros(0, np.float32)
+        self.spare = self._waiting  # what would follow the last block, see _join
         self._unheard: list[np.ndarray] = []  # content that the statistics have still to be given
         self.fitter = PitchFitter()
         self._beside = ThreadPoolExecutor(1)  # finds the melody while content is found
@@ -200,7 +201,9 @@ class StreamConverter:
         content = self.converter.encoder(state.audio)
         f0 = None if melody is None else self._shift(melody)
         wav = self._render(self._prepare(content, f0), f0)
-        return limit(self._follow_loudness(source, self._join(wav)))
+        block = limit(self._follow_loudness(source, self._join(wav)))
+        self.spare = limit(self.spare * state.gain)
+        return block
 
     def _find_f0(self) -> np.ndarray:
         """f0 (T,) Hz of block and look-ahead as they were spoken."""
@@ -252,16 +255,20 @@ class StreamConverter:
         return wav
 
     def _join(self, wav: np.ndarray) -> np.ndarray:
-        """The block (m,) out of a rendering, cross-faded with the one before."""
+        """The block (m,) out of a rendering, cross-faded with the one before.
+
+        self.spare: the look-ahead after it, which sounds until the next block has come.
+        """
         state = self._state
         start, length = self._samples(self._past), self._samples(self.timing.block)
+        ahead = self._samples(self.timing.look_ahead)
         if self._search and np.any(state.tail):
             start += best_shift(wav, start, state.tail, self._search)
-        part = wav[start : start + length + self._fade].copy()
-        part = np.pad(part, (0, length + self._fade - len(part)))
+        part = wav[start : start + length + max(self._fade, ahead)]
+        part = np.pad(part, (0, max(0, length + self._fade - len(part))))
         ramp = (np.arange(self._fade, dtype=np.float32) + 0.5) / self._fade
         part[: self._fade] = part[: self._fade] * ramp + state.tail * (1 - ramp)
-        state.tail = part[length:]
+        state.tail, self.spare = part[length : length + self._fade], part[length:]
         return part[:length]
 
     def _follow_loudness(self, source: np.ndarray, output: np.ndarray) -> np.ndarray:

@@ -90,6 +90,20 @@ def test_a_held_tone_goes_on_where_blocks_meet(demo):
     assert min(at_edges) > min(between) - 0.1, (at_edges, between)
 
 
+def test_what_is_spare_sounds_like_what_follows(demo):
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = sum(np.sin(2 * np.pi * 207 * k * time) / k for k in range(1, 12)).astype(np.float32)
+    converter = StreamConverter(demo, StreamOptions(voice=demo.path, semitones=0))
+    size, fits = converter.timing.block, []
+    for start in range(0, len(tone) - size, size):
+        before = converter.spare
+        block = converter.push(tone[start : start + size] * 0.1)
+        if start > SAMPLE_RATE:
+            assert len(before) == converter.timing.look_ahead * demo.sample_rate // SAMPLE_RATE
+            fits.append(np.corrcoef(before, block[: len(before)])[0, 1])
+    assert np.median(fits) > 0.5, fits  # breath differs, the source is in phase
+
+
 def test_silence_and_what_lies_below_the_gate_stay_silent(demo, speech):
     assert np.abs(stream(demo, np.zeros(SAMPLE_RATE, np.float32), 1600)).max() == 0
     quiet = stream(demo, speech[:SAMPLE_RATE] * 1e-3, 1600, gate_db=-40.0)

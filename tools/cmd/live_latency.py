@@ -40,7 +40,8 @@ def live_latency(options: LiveLatencyOptions) -> int:
     median, p95 = np.percentile(delays or [float("nan")], [50, 95])
     print(
         f"page {heard.mode}: {1000 * median:.0f} ms median, {1000 * p95:.0f} ms p95 "
-        f"over {len(delays)} windows (the page told {heard.told}); dropouts {heard.gaps}; "
+        f"over {len(delays)} windows (the page told {heard.told}); dropouts {heard.gaps}, "
+        f"bridged {heard.bridged}; "
         f"load {100 * heard.load:.0f} % of one core"
     )
     return 0

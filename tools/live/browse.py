@@ -36,7 +36,7 @@ PORT = 7965
 class Heard:
     """What one clock recorded: (N,) float32 from the microphone and from the page.
 
-    gaps: dropouts that the page counted. load: of the conversion process, share of one core.
+    gaps: dropouts that the page counted. bridged: late parts that spare sound stood in for. load: of the conversion process, share of one core.
     told: latency that the page showed, in words.
     """
 
@@ -44,6 +44,7 @@ class Heard:
     played: np.ndarray
     rate: int
     gaps: int
+    bridged: int
     load: float
     told: str
     mode: str
@@ -75,6 +76,7 @@ def _listen(page: Any, address: str, process: int, seconds: float) -> Heard:
     server = _server_of(process)
     page.wait_for_timeout(1000 * SETTLE_SECONDS)
     gaps = int(page.locator("[data-live=gaps]").inner_text().replace("–", "0"))
+    bridged = int(page.locator(".live").get_attribute("data-bridged"))
     page.evaluate("window.recorded = [[], []]")
     computed = cpu_seconds(server)
     page.wait_for_timeout(1000 * seconds)
@@ -85,6 +87,7 @@ def _listen(page: Any, address: str, process: int, seconds: float) -> Heard:
         played,
         round(len(spoken) / seconds / 1000) * 1000,
         int(page.locator("[data-live=gaps]").inner_text()) - gaps,
+        int(page.locator(".live").get_attribute("data-bridged")) - bridged,
         load,
         page.locator("[data-live=latency]").inner_text(),
         page.locator("[data-live=mode]:checked").get_attribute("value"),

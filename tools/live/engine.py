@@ -24,16 +24,21 @@ class Converter(Protocol):
     """What converts a stream, see infer.streaming.StreamConverter."""
 
     sample_rate: int
+    spare: np.ndarray
 
     def push(self, audio: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Part:
-    """Converted sound; seconds: the moment of the input that its first sample is of."""
+    """Converted sound; seconds: the moment of the input that its first sample is of.
+
+    spare: what may be played after it while the next part is late.
+    """
 
     seconds: float
     audio: np.ndarray
+    spare: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,8 @@ class Engine:
         self._loads.append(share)
         self._slow = self._slow + 1 if share > OVERLOAD else 0
         if self.is_bypassed:
-            return Part(seconds, self._bypass.push(audio))
-        return Part(seconds - self._delay, converted)
+            return Part(seconds, self._bypass.push(audio), converted[:0])
+        return Part(seconds - self._delay, converted, self.converter.spare)
 
     def report(self) -> Report:
         """Say how the stream keeps up."""

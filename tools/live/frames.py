@@ -1,6 +1,6 @@
 """What a live stream's process reads and writes: frames with a number and a time (no numpy).
 
-A frame is a header and a body. Audio is float32, mono; everything else is JSON.
+A frame is a header and a body. AUDIO and SPARE are float32, mono; everything else is JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from errors import UserError
 
-AUDIO, SETTINGS, REPORT, READY, FAILED = 1, 2, 3, 4, 5
+AUDIO, SETTINGS, REPORT, READY, FAILED, SPARE = 1, 2, 3, 4, 5, 6
 HEADER = struct.Struct("<BIdI")  # kind, number, seconds, bytes of the body
 LARGEST_BODY = 1 << 20  # bytes; a block of two seconds at 48 kHz has a third of it
 
@@ -23,6 +23,7 @@ class Frame:
     """kind: one of the constants above; number: counts up; seconds: where in the input's time.
 
     Audio that comes out carries the time of the moment of the input that its first sample is of.
+    SPARE follows it: audio that may be played after it while the next is late.
     """
 
     kind: int
@@ -68,6 +69,6 @@ def unpack_frame(message: bytes) -> Frame:
 
 def _checked(header: bytes) -> tuple[int, int, float, int]:
     kind, number, seconds, size = HEADER.unpack(header)
-    if kind not in (AUDIO, SETTINGS, REPORT, READY, FAILED) or size > LARGEST_BODY:
+    if not AUDIO <= kind <= SPARE or size > LARGEST_BODY:
         raise ValueError(f"a frame of kind {kind} with {size} bytes")
     return kind, number, seconds, size

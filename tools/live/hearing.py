@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
@@ -11,13 +13,18 @@ from infer.f0 import SAMPLE_RATE
 
 
 class Hearing:
-    """Brings sound of any rate to 16 kHz, without noise if asked. UserError: no denoiser here."""
+    """Brings sound of any rate to 16 kHz, without noise if asked. UserError: no denoiser here.
+
+    Every 10 ms that come give 10 ms: a block is whole when its last frame is there.
+    """
 
     def __init__(self, rate: int, denoise: bool) -> None:
         self._denoiser = Denoiser() if denoise else None
         through = DENOISE_RATE if denoise else rate
         self._first = QuickResampler(rate, through)
         self._second = QuickResampler(through, SAMPLE_RATE)
+        for resampler in (self._first, self._second):
+            resampler.push(np.zeros(resampler.source_rate // 50, np.float32))  # before the stream
         self._rate = rate
         self._held = 0  # samples in the denoiser's frame
 
@@ -51,3 +58,7 @@ class Speaking:
         """Take (n,) float32 of that time; returns what is ready, and its time."""
         before = self._resampler.held_seconds
         return self._resampler.push(audio), seconds - before
+
+    def beyond(self, audio: np.ndarray) -> np.ndarray:
+        """Bring to that rate what would follow; the stream stays where it is."""
+        return copy(self._resampler).push(audio)

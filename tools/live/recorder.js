@@ -1,9 +1,15 @@
 // Put into a page before its own scripts: keeps what the microphone gives and what the page plays,
 // both by the audio clock of the page's own AudioContext, in window.recorded.
 window.recorded = [[], []];
+const AT_ONCE = 32; // parts of 128 samples in a message: recording should cost the page little
 const source = `registerProcessor("recorder", class extends AudioWorkletProcessor {
+  parts = [[], []];
   process(inputs) {
-    this.port.postMessage(inputs.map(([channel]) => (channel ? channel.slice() : new Float32Array(128))));
+    inputs.forEach(([channel], i) => this.parts[i].push(channel ? channel.slice() : new Float32Array(128)));
+    if (this.parts[0].length === ${AT_ONCE}) {
+      this.port.postMessage(this.parts);
+      this.parts = [[], []];
+    }
     return true;
   }
 });`;
@@ -11,7 +17,7 @@ const recorders = new Map();
 const recorderOf = (context) => {
   if (!recorders.has(context)) {
     const node = new AudioWorkletNode(context, "recorder", { numberOfInputs: 2, numberOfOutputs: 0 });
-    node.port.onmessage = ({ data }) => data.forEach((part, i) => window.recorded[i].push(part));
+    node.port.onmessage = ({ data }) => data.forEach((parts, i) => window.recorded[i].push(...parts));
     recorders.set(context, node);
   }
   return recorders.get(context);

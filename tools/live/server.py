@@ -8,6 +8,7 @@ The end of standard input ends it.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -25,8 +26,19 @@ from infer.f0 import SAMPLE_RATE
 from infer.options import STREAM_MODES, StreamOptions
 from options import parse_options
 from tools.live.engine import Engine, Report
-from tools.live.frames import AUDIO, FAILED, READY, REPORT, SETTINGS, Frame, json_frame, read_frame
+from tools.live.frames import (
+    AUDIO,
+    FAILED,
+    READY,
+    REPORT,
+    SETTINGS,
+    SPARE,
+    Frame,
+    json_frame,
+    read_frame,
+)
 from tools.live.hearing import Hearing, Speaking
+from tools.live.priority import come_first
 from tools.live.settings import Settings
 from tools.records import record
 
@@ -56,7 +68,10 @@ class Server:
         converter = VoiceConverter(options.voice, options.device)
         self._hearing = Hearing(options.input_rate, options.denoise)
         self._speaking = Speaking(converter.sample_rate, options.output_rate)
+        _warm_up(converter, options)
         engine = self._start(converter, options)
+        gc.collect()
+        gc.freeze()  # what is loaded is not looked through again while sound waits
         threading.Thread(target=self._read, daemon=True).start()
         number, told = 0, 0.0  # seconds of sound since the last report
         while True:
@@ -64,6 +79,9 @@ class Server:
                 part = engine.convert()
                 audio, seconds = self._speaking.push(part.audio, part.seconds)
                 self._write(Frame(AUDIO, number, seconds, audio.astype("<f4").tobytes()))
+                spare = self._speaking.beyond(part.spare)
+                seconds += len(audio) / self._speaking.sample_rate
+                self._write(Frame(SPARE, number, seconds, spare.astype("<f4").tobytes()))
                 number += 1
                 told += engine.block / SAMPLE_RATE
                 if told >= REPORT_SECONDS:
@@ -89,7 +107,7 @@ class Server:
         try:
             settings = record(Settings, values)
             if settings.voice not in (None, str(before.voice)):
-                self._load(Path(settings.voice), before.device)
+                self._load(replace(before, voice=Path(settings.voice), speaker=0))
             options = replace(settings, voice=None).change(before)
             if options.denoise != before.denoise:
                 hearing, self._hearing = self._hearing, Hearing(before.input_rate, options.denoise)
@@ -104,16 +122,18 @@ class Server:
             self._write(json_frame(FAILED, as_user_error(error).to_json()))
         return engine
 
-    def _load(self, voice: Path, device: str) -> None:
+    def _load(self, options: StreamOptions) -> None:
         """Read another voice while the stream goes on."""
         from infer.converter import VoiceConverter
 
         def load() -> None:
             found: VoiceConverter | UserError
             try:
-                found = VoiceConverter(voice, device)
+                found = VoiceConverter(options.voice, options.device)
             except (ValueError, OSError) as error:
                 found = as_user_error(error)
+            else:
+                _warm_up(found, options)
             self._put(found)
 
         threading.Thread(target=load, daemon=True).start()
@@ -193,6 +213,14 @@ class Server:
         self._sink.flush()
 
 
+def _warm_up(converter: VoiceConverter, options: StreamOptions) -> None:
+    """Convert two blocks of silence: a network's first ones take longer."""
+    from infer.streaming import StreamConverter
+
+    stream = StreamConverter(converter, replace(options, index_rate=0.0))
+    stream.push(np.zeros(2 * stream.timing.block, np.float32))
+
+
 def slower_mode(mode: str) -> str | None:
     """The next mode with a longer block, None after the last."""
     modes = sorted(STREAM_MODES, key=lambda name: STREAM_MODES[name][0])
@@ -203,6 +231,7 @@ def slower_mode(mode: str) -> str | None:
 def main() -> int:
     """Serve; what a library prints goes to the console, so the pipe carries frames only."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    come_first()
     logging.basicConfig(level=logging.WARNING)
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -142,6 +142,7 @@ def serve(options: WebOptions) -> None:
         i18n=text,
         app_kwargs={"middleware": [Middleware(Guard, names=names, login=options.login)]},
     )
+    page.server.config.ws_per_message_deflate = False  # speech does not shrink, and it takes time
     LiveRoute().add_to(app)
     if share_url:
         names.add(host_name(share_url.partition("://")[2]))

@@ -14,6 +14,7 @@ class Slow:
     """A converter that takes a given share of real time, on a clock of its own."""
 
     sample_rate = SAMPLE_RATE
+    spare = np.zeros(1, np.float32)
 
     def __init__(self) -> None:
         self.now, self.share, self.heard = 0.0, 0.1, []

@@ -12,7 +12,7 @@ from infer.audio.reader import AudioReader
 from infer.f0 import SAMPLE_RATE, load_f0_method
 from infer.options import StreamOptions
 from tools.live.client import LiveProcess
-from tools.live.frames import AUDIO, FAILED, READY, REPORT, Frame
+from tools.live.frames import AUDIO, FAILED, READY, REPORT, SPARE, Frame
 from tools.live.play import play
 
 
@@ -57,7 +57,12 @@ def test_settings_change_while_it_runs(shipped_voice, root):
         assert process.ready["mode"] == "balanced"
         noise = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
         send(process, noise)
-        assert until(process, AUDIO).seconds < 0  # the silence before the stream
+        first = until(process, AUDIO)
+        assert first.seconds < 0  # the silence before the stream
+        spare = until(process, SPARE)
+        length = len(first.body) // 4 / process.ready["sample_rate"]
+        assert spare.seconds == pytest.approx(first.seconds + length)
+        assert len(spare.body) // 4 == 0.04 * process.ready["sample_rate"]
         process.change(mode="best", semitones=3)
         assert until(process, READY).values["mode"] == "best"
         process.change(speaker=99)

@@ -3,9 +3,9 @@ const [AUDIO, SOCKET, WORDS] = [AUDIO_SOURCE, SOCKET_SOURCE, TEXTS];
 const STORE = "rvc-live";
 const NARROW = 16000; // Hz; what a Bluetooth headset's microphone gives at most
 const SILENT = 0.0005; // peak of a microphone that is switched off
-const SILENT_TELLINGS = 80; // four seconds
+const SILENT_TELLINGS = 40; // four seconds
 const LOUD = 0.985;
-const STRIP = 160; // columns of the picture, 50 ms each
+const STRIP = 100; // columns of the picture, 100 ms each: drawing takes time from the sound
 
 const find = (name) => element.querySelector(`[data-live="${name}"]`);
 const all = (name) => [...element.querySelectorAll(`[data-live="${name}"]`)];
@@ -276,7 +276,7 @@ const level = (name, peak) => {
   find(name).style.setProperty("--level", share.toFixed(3));
   find(name).classList.toggle("loud", peak > LOUD);
 };
-const measure = ({ peaks, gaps, delay }) => {
+const measure = ({ peaks, gaps, bridged, delay }) => {
   if (!running || state !== "on") return;
   level("in", isMuted ? 0 : peaks[0]);
   level("out", peaks[1]);
@@ -284,12 +284,13 @@ const measure = ({ peaks, gaps, delay }) => {
   if (columns.length > STRIP) columns.shift();
   if (!document.hidden) draw();
   shown.gaps = gaps;
+  root.dataset.bridged = bridged;
   shown.silent = peaks[0] < SILENT && !isMuted ? shown.silent + 1 : 0;
   if (shown.silent === SILENT_TELLINGS) tell("silent");
   if (peaks[0] > LOUD) tell("loud");
   if (delay === null) return;
   shown.delays.push(delay);
-  if (shown.delays.length > 40) shown.delays.shift();
+  if (shown.delays.length > 20) shown.delays.shift();
   const median = [...shown.delays].sort((a, b) => a - b)[shown.delays.length >> 1];
   const total = median + (running.context.outputLatency || 0) + shown.inputLatency;
   find("latency").textContent = `${Math.round(1000 * total)} ms`;

@@ -1,6 +1,6 @@
 // Runs in a thread of its own, so that a busy page holds up no sound: the WebSocket to the program.
 // Frames as in tools/live/frames.py: kind, number, seconds, bytes of the body, body.
-const [AUDIO, SETTINGS, REPORT, READY, FAILED] = [1, 2, 3, 4, 5];
+const [AUDIO, SETTINGS, REPORT, READY, FAILED, SPARE] = [1, 2, 3, 4, 5, 6];
 const HEADER = 17;
 const KEPT = 30; // seconds that can be saved
 const LATE = 0.5; // seconds that wait to be sent; newer sound is left out till they are gone
@@ -34,14 +34,14 @@ const receive = ({ data }) => {
   const view = new DataView(data);
   const kind = view.getUint8(0);
   const body = data.slice(HEADER);
-  if (kind !== AUDIO) {
+  if (kind !== AUDIO && kind !== SPARE) {
     isReady ||= kind === READY;
     const name = { [REPORT]: "report", [READY]: "ready", [FAILED]: "failed" }[kind];
     return postMessage({ name, values: JSON.parse(new TextDecoder().decode(body)) });
   }
   const audio = new Float32Array(body);
-  keep(audio.slice());
-  port.postMessage({ seconds: view.getFloat64(5, true), audio }, [audio.buffer]);
+  if (kind === AUDIO) keep(audio.slice());
+  port.postMessage({ seconds: view.getFloat64(5, true), audio, isSpare: kind === SPARE }, [audio.buffer]);
 };
 
 const hear = ({ data: { seconds, audio } }) => {
