@@ -36,7 +36,8 @@ PORT = 7965
 class Heard:
     """What one clock recorded: (N,) float32 from the microphone and from the page.
 
-    gaps: dropouts that the page counted. bridged: late parts that spare sound stood in for. load: of the conversion process, share of one core.
+    gaps: dropouts that the page counted. bridged: late parts that spare sound stood in for.
+    load: of the conversion process, share of one core.
     told: latency that the page showed, in words.
     """
 

@@ -24,17 +24,21 @@ SIMULATE = """([source, parts, seconds, block, spare, scale]) => {
   globalThis.currentTime = parts[0].seconds;
   let Live;
   const Processor = class { port = { postMessage() {} }; };
-  new Function("AudioWorkletProcessor", "registerProcessor", source)(Processor, (_, found) => { Live = found; });
+  const register = (_, found) => { Live = found; };
+  new Function("AudioWorkletProcessor", "registerProcessor", source)(Processor, register);
   const node = new Live();
-  const sound = (from, length, isQuiet) =>
-    Float32Array.from({ length: Math.round(length * sampleRate) }, (_, i) => (isQuiet ? 0 : (from + i / sampleRate) / scale));
+  const sound = (from, seconds, isQuiet) => Float32Array.from(
+    { length: Math.round(seconds * sampleRate) },
+    (_, i) => (isQuiet ? 0 : (from + i / sampleRate) / scale),
+  );
   const heard = [];
   const end = currentTime + seconds;
   while (currentTime < end) {
     while (parts.length && parts[0].comes <= currentTime) {
       const { seconds: moment, isQuiet } = parts.shift();
       node.arrive({ seconds: moment, audio: sound(moment, block, isQuiet) });
-      node.arrive({ seconds: moment + block, audio: sound(moment + block, spare, isQuiet), isSpare: true });
+      const audio = sound(moment + block, spare, isQuiet);
+      node.arrive({ seconds: moment + block, audio, isSpare: true });
     }
     const output = new Float32Array(128);
     node.process([[new Float32Array(128)]], [[output]]);
