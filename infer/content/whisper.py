@@ -24,6 +24,8 @@ WINDOW = 500  # content frames encoded at once (10 s), as many positions as are 
 CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
 DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees
 SCALE = ".scale"  # of a matrix in 8 bits, behind its name
+QUIETEST_ENERGY = -7.0  # log10
+NO_NOISE = -6.0  # before the softplus
 QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as background, not amplified
 
 
@@ -79,6 +81,7 @@ class WhisperEncoder(nn.Module):
         self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
         self.positional_embedding = nn.Parameter(torch.empty(num_positions, dim))
         self.blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(num_blocks))
+        self.noise = nn.Linear(dim, 1)  # how much of the log energy is not speech
 
     def forward(self, mel: Tensor, offset: int = 0) -> Tensor:
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
@@ -106,6 +109,9 @@ class WhisperContent:
         positions, dim = tensors["positional_embedding"].shape
         num_blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
         self.encoder = WhisperEncoder(dim, num_heads, num_blocks, positions)
+        if "noise.weight" not in tensors:
+            tensors["noise.weight"] = torch.zeros(1, dim)
+            tensors["noise.bias"] = torch.full((1,), NO_NOISE)
         self.encoder.load_state_dict(tensors)
         self.encoder.eval().requires_grad_(False).to(device)
         self.filters = torch.from_numpy(mel_filters(N_MELS, N_FFT, SAMPLE_RATE)).to(device)
@@ -132,18 +138,27 @@ class WhisperContent:
             place = min(offset, WINDOW - (end - start))
             with config.autocast(mel.device):
                 x = self.encoder(mel[None, :, 2 * start : 2 * end], place)[0].float()
-            return x - self.position_mean[place : place + end - start]
+            speech = self._energy_of_speech(x, energy[start:end])
+            return torch.cat(
+                [x - self.position_mean[place : place + end - start], speech[:, None]], 1
+            )
 
-        hidden = encode_windows(frames, WINDOW, CONTEXT, encode)
-        return torch.cat([hidden, energy[:, None]], 1).cpu().numpy()
+        return encode_windows(frames, WINDOW, CONTEXT, encode).cpu().numpy()
 
-    def listen(self, wav: Tensor, offset: int = 0) -> Tensor:
-        """(B, N) at 16 kHz -> (B, N // 320, dim - 1) hidden states, for gradients to go through."""
+    def listen(self, wav: Tensor, offset: int = 0) -> tuple[Tensor, Tensor]:
+        """(B, N) at 16 kHz -> (B, N // 320, dim - 1) hidden states and (B, N // 320) energy of the
+        speech in it, for gradients to go through."""
         frames = wav.shape[1] // FRAME
-        mel = torch.stack([self._mel(each, frames)[0] for each in wav])
+        heard = [self._mel(each, frames) for each in wav]
+        mel, energy = (torch.stack(each) for each in zip(*heard, strict=True))
         with config.autocast(wav.device):
             hidden = self.encoder(mel, offset).float()
-        return hidden - self.position_mean[offset : offset + frames]
+        speech = self._energy_of_speech(hidden, energy)
+        return hidden - self.position_mean[offset : offset + frames], speech
+
+    def _energy_of_speech(self, hidden: Tensor, energy: Tensor) -> Tensor:
+        noise = F.softplus(self.encoder.noise(hidden)[..., 0])
+        return (energy - noise).clamp(min=QUIETEST_ENERGY)
 
     def _mel(self, wav: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Whisper's log mel (80, 2 * frames) and the log10 energy (frames,) of 20 ms."""

@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
-from infer.audio.mel import mel_filters
-from infer.content import FRAME
 from infer.content.causal import LOOKAHEAD, CausalContent, CausalEncoder
-from infer.content.whisper import N_FFT, N_MELS, SAMPLE_RATE
 from tools.research.distill_encoder import (
     FRAMES,
     WARPS,
@@ -27,6 +23,10 @@ from tools.research.distill_encoder import (
     export,
     listen,
 )
+
+from infer.audio.mel import mel_filters
+from infer.content import FRAME
+from infer.content.whisper import N_FFT, N_MELS, SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
-"""Teach a small causal network what Whisper's encoder hears (assets/lite/causal.safetensors).
+"""Teach the shipped encoder to hear in noise, rooms and telephones what it hears without them.
 
-A maintainer's tool. The sound is altered as a converter gets it (noise, music, rooms, telephones,
-codecs, overload, levels, whispering) and as other people would speak (pitch, throat, speed); the
-aim is the content of the clean recording, normalised for its speaker. A stopped run goes on where
-it was, with the clips that have come since.
+A maintainer's tool. The sound is altered as a converter gets it (noise, music, several people,
+rooms, telephones, overload, levels) and cut anywhere, as in a live conversion that knows little of
+what follows; the aim is what the encoder heard in the whole clean recording, and how loud its
+speech was. Voices made with the encoder stay as they are. A stopped run goes on where it was.
 
-    python -m tools.research.distill_encoder --corpus corpus --synth corpus/synth \\
-        --state state/ears --minutes 90 --output causal.safetensors --bench bench
+    python -m tools.research.harden_encoder --corpus corpus --synth corpus/synth \\
+        --state state/ears --minutes 60 --output hardened.safetensors --bench bench
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 import config
 from config import replacing
 from errors import AudioError
-from infer.audio.mel import mel_filters
 from infer.audio.reader import load
-from infer.content import FRAME, ContentEncoder, load_encoder
-from infer.content.causal import BEFORE, LOOKAHEAD, CausalContent, CausalEncoder, describe
-from infer.content.statistics import SPEECH_RANGE, RunningStatistics, Statistics
-from infer.content.whisper import HOP_LENGTH, N_FFT, N_MELS, SAMPLE_RATE
+from infer.content import CONTENT_ENCODERS, FRAME, ContentEncoder, load_encoder
+from infer.content.statistics import SPEECH_RANGE
+from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent, pack, unpack
 from infer.voice.checkpoint import load_training_state
 from infer.voice.tensors import read_tensors, save_tensors
 from options import Options, option, parse_options
 
 TEACHER = "whisper-base-4"
 PIECE = 120 * SAMPLE_RATE  # samples of a speaker that the teacher hears at once
-FRAMES = 150  # steps of a crop
-HOPS = (136, 189)  # samples between mel frames: 160 is the speed at which it was spoken
-LENGTH = 2**16  # samples of a crop, room for the longest hop and a room's echo
+CROPS = (60, 110, 170)  # frames of the crops of a step; shorter ones are more
+STEP_FRAMES = 1320  # of all crops of a step
+LENGTH = 2**16  # samples that are altered: a crop, and what echoes from before it
+BEFORE = 25 * FRAME  # samples before a crop in them
 HELD_BACK = 0.03  # of every speaker, at the end ...
 HELD_BACK_FROM = 5  # ... of whom there are so many minutes
 PAUSE_WEIGHT = 0.3  # of a frame in which nobody speaks
-CLEAN_SHARE = 0.3  # of the crops, altered in speed, pitch and level alone
+CLEAN_SHARE = 0.3  # of the crops, altered in level alone
 SYNTHESIZER_WEIGHT, ENERGY_WEIGHT = 0.5, 0.3
-WARPS = np.exp(np.linspace(-0.22, 0.22, 23))  # of the frequency axis: other throats and pitches
 EQUALIZER_HZ = (60, 120, 250, 500, 1000, 2000, 4000, 8000)
-PEAK_RATE, WARM_UP = 2e-3, 200  # learning rate, steps
-SAVE_SECONDS, TELL_STEPS = 240, 50
+PEAK_RATE, WARM_UP = 1e-4, 50  # learning rate, steps
+HEAD_RATE, NOISE_AT_FIRST = 10, -1.0  # of what is new: the energy of the noise
+SAVE_SECONDS, TELL_STEPS = 240, 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillEncoderOptions(Options):
-    """Teach the causal encoder what Whisper's encoder hears."""
+class HardenEncoderOptions(Options):
+    """Teach the shipped encoder to hear in noise what it hears without."""
 
-    MODULE = "tools.research.distill_encoder"
+    MODULE = "tools.research.harden_encoder"
 
     corpus: Path = option("folder with manifest.tsv; its train split")
     synth: Path = option("folder in which are folders with manifest.tsv; their synth splits")
@@ -68,7 +68,6 @@ class DistillEncoderOptions(Options):
     output: Path = option("file to write at the end, .safetensors")
     minutes: float = option("of this run; the learning rate ends with it", within=(0, 100_000))
     bench: Path | None = option("folder of tools.research.hard_bench to be compared on", None)
-    batch_size: int = option("crops of 3 s in a step", 8, within=(1, 1024))
     real_share: float = option("share of the crops that real people speak", 0.6, within=(0, 1))
     seed: int = option("of everything random", 0, within=(0, 2**31))
 
@@ -79,7 +78,7 @@ class Speech:
 
     name: str
     audio: np.ndarray  # (T * FRAME,) int16
-    content: np.ndarray  # (T, dim) float16, normalised
+    content: np.ndarray  # (T, dim) float16
     energy: np.ndarray  # (T,) log10
     loud: float  # log10 energy of the loud frames
 
@@ -88,7 +87,7 @@ class Speech:
         return self.name.startswith("train-")
 
 
-def listen(options: DistillEncoderOptions) -> list[Speech]:
+def listen(options: HardenEncoderOptions) -> list[Speech]:
     """Hear every speaker with the teacher, once; returns all of them."""
     rows = defaultdict(list)
     manifests = [options.corpus / "manifest.tsv", *sorted(options.synth.rglob("manifest.tsv"))]
@@ -106,15 +105,11 @@ def listen(options: DistillEncoderOptions) -> list[Speech]:
             content = np.concatenate(
                 [teacher(audio[i : i + PIECE]) for i in range(0, len(audio), PIECE)]
             )
-            zeros = np.zeros(teacher.dim)
-            running = RunningStatistics(Statistics(zeros, zeros), prior_frames=0)
-            running.update(content)
-            normal = running.result().normalize(content)[:, :-1].astype(np.float16)
             scaled = np.round(audio[: len(content) * FRAME] * 32767).clip(-32768, 32767)
             for kind, array in (
                 ("audio", scaled.astype(np.int16)),
                 ("energy", content[:, -1].astype(np.float32)),
-                ("content", normal),
+                ("content", content[:, :-1].astype(np.float16)),
             ):
                 with replacing(options.state / f"{name}.{kind}.npy") as part, part.open("wb") as f:
                     np.save(f, array)
@@ -155,32 +150,28 @@ class Alterations:
         self.held_back = np.flatnonzero(minutes > HELD_BACK_FROM * 3000)
         random = np.random.default_rng(0)
         self.noises = [_noise(random) for _ in range(60)] + [_music(random) for _ in range(60)]
-        self.hann = torch.hann_window(N_FFT)
-        self.filters = torch.stack([torch.from_numpy(_warped(w)) for w in WARPS])
         self.hz = np.fft.rfftfreq(LENGTH, 1 / SAMPLE_RATE)
 
-    def crop(self, random: np.random.Generator, is_held_back: bool) -> tuple[Speech, int, int]:
-        """A speaker, a hop, and the sample around which the first frame lies."""
-        hop = HOP_LENGTH if is_held_back else int(random.integers(*HOPS))
+    def crop(self, random: np.random.Generator, is_held_back: bool) -> tuple[Speech, int]:
+        """A speaker and the content frame with which LENGTH samples begin."""
         number = random.choice(len(self.speech), p=self.shares)
         if is_held_back:
             number = random.choice(self.held_back)
-        speech, low, high = self.speech[number], 0, len(self.speech[number].audio)
+        speech, low, high = self.speech[number], 0, len(self.speech[number].content)
         if number in self.held_back:
             border = int(high * (1 - HELD_BACK))
             low, high = (border, high) if is_held_back else (0, border)
-        return speech, hop, int(random.integers(low, high - LENGTH)) + BEFORE
+        return speech, int(random.integers(low, high - LENGTH // FRAME - 1))
 
     def babble(self, random: np.random.Generator) -> np.ndarray:
         """Several people at once."""
         count = int(random.integers(1, 6))
         return sum(
-            self._take(speech, start - BEFORE) * random.uniform(0.3, 1)
-            for speech, _, start in (self.crop(random, False) for _ in range(count))
+            self._take(*self.crop(random, False)) * random.uniform(0.3, 1) for _ in range(count)
         )
 
     def _take(self, speech: Speech, start: int) -> np.ndarray:
-        return speech.audio[start : start + LENGTH].astype(np.float32) / 32768
+        return speech.audio[start * FRAME :][:LENGTH].astype(np.float32) / 32768
 
     def _filter(self, random: np.random.Generator, how_much: float) -> np.ndarray:
         """Frequency response of a room, a microphone: (LENGTH // 2 + 1,) complex."""
@@ -236,80 +227,32 @@ class Alterations:
         return sound * 10**gain, raised + 2 * gain
 
     def batch(
-        self, random: np.random.Generator, size: int, how_much: float = 1.0, held_back: bool = False
+        self,
+        random: np.random.Generator,
+        frames: int,
+        how_much: float = 1.0,
+        held_back: bool = False,
     ) -> tuple[Tensor, ...]:
-        """x (B, FRAMES, .), content (B, FRAMES, dim), energy in it, energy of the speech, weight.
+        """Sound (B, frames * FRAME), content (B, frames, dim), energy of the speech, weight.
 
-        All of them but x are of frame i - LOOKAHEAD at step i, and start there. how_much: 0 = as
-        they were recorded, but for the level.
+        how_much: 0 = as they were recorded, but for the level.
         """
-        steps = np.arange(2 * FRAMES)
-        sounds, contents, energies, weights, places, filters, hops = [], [], [], [], [], [], []
-        for _ in range(size):
-            speech, hop, start = self.crop(random, held_back)
+        sounds, contents, energies, weights = [], [], [], []
+        for _ in range(STEP_FRAMES // frames):
+            speech, start = self.crop(random, held_back)
             is_altered = random.random() > CLEAN_SHARE
-            sound, raised = self._sound(random, speech, start - BEFORE, how_much * is_altered)
-            sounds.append(torch.from_numpy(sound.astype(np.float32)))
-            # mel frame j of the crop lies around sample BEFORE - HOP_LENGTH + j * hop of `sound`
-            places.append(torch.from_numpy(BEFORE - hop + steps * hop))
-            position = (start + np.arange(FRAMES - LOOKAHEAD) * 2 * hop) / FRAME
-            position = np.minimum(position, len(speech.content) - 2)
-            whole = position.astype(int)
-            share = (position - whole)[:, None].astype(np.float32)
-            near = speech.content[whole[0] : whole[-1] + 2].astype(np.float32)
-            content = near[whole - whole[0]] * (1 - share) + near[whole + 1 - whole[0]] * share
-            contents.append(torch.from_numpy(content))
-            energy = np.interp(position, np.arange(len(speech.energy)), speech.energy)
-            weights.append(torch.from_numpy(energy > speech.loud - SPEECH_RANGE))
+            sound, raised = self._sound(random, speech, start, how_much * is_altered)
+            sounds.append(sound[BEFORE : BEFORE + frames * FRAME].astype(np.float32))
+            here = slice(start + BEFORE // FRAME, start + BEFORE // FRAME + frames)
+            contents.append(speech.content[here].astype(np.float32))
+            energy = speech.energy[here]
+            weights.append(np.where(energy > speech.loud - SPEECH_RANGE, 1.0, PAUSE_WEIGHT))
             power = np.maximum(10**energy - 1e-7, 0) * 10**raised
-            energies.append(torch.from_numpy(np.log10(power + 1e-7).astype(np.float32)))
-            middle = len(WARPS) // 2
-            warp = middle if random.random() < 0.3 or not how_much else random.integers(len(WARPS))
-            filters.append(self.filters[warp])
-            hops.append(hop)
-        sound = torch.stack(sounds)
-        around = torch.stack(places)[:, :, None] + torch.arange(-(N_FFT // 2), N_FFT // 2)
-        frames = sound.gather(1, around.clamp(min=0).flatten(1)).view(size, 2 * FRAMES, N_FFT)
-        spectra = torch.fft.rfft(frames * self.hann)
-        power = spectra.real.square() + spectra.imag.square()
-        power = _whispered_or_coded(power, random, how_much)
-        x = describe(power, torch.stack(filters))
-        known = frames[:, 1::2][:, : FRAMES - LOOKAHEAD]
-        heard = known[..., (N_FFT - FRAME) // 2 : (N_FFT + FRAME) // 2].square().mean(-1)
-        weight = torch.where(torch.stack(weights), 1.0, PAUSE_WEIGHT)
-        energy_in = (heard + 1e-7).log10()
-        return x, torch.stack(contents), energy_in, torch.stack(energies), weight
-
-
-def _whispered_or_coded(power: Tensor, random: np.random.Generator, how_much: float) -> Tensor:
-    """Some crops without their harmonics, some without what an encoder leaves out. (B, T, bins)."""
-    for number in range(len(power)):
-        kind = random.random() / max(how_much, 1e-9)
-        if kind > 0.2:
-            continue
-        own = power[number]
-        wide = F.avg_pool1d(own[:, None], 9, 1, 4, count_include_pad=False)[:, 0]
-        if kind < 0.07:
-            chance = torch.from_numpy(random.exponential(size=own.shape).astype(np.float32))
-            power[number] = wide * chance
-        else:
-            loud = own.amax(1, keepdim=True)
-            near = torch.minimum(wide * 10 ** random.uniform(-1.5, 0), loud)
-            floor = loud * 10 ** random.uniform(-6, -3)
-            power[number] = torch.where(own < torch.maximum(near * 0.3, floor), own * 1e-3, own)
-    return power
-
-
-def _warped(warp: float) -> np.ndarray:
-    """Mel filters that hear a sound with its frequencies times `warp`, 8 kHz staying 8 kHz."""
-    plain = mel_filters(N_MELS, N_FFT, SAMPLE_RATE)
-    bins = np.arange(plain.shape[1])
-    bend = 0.85 * bins[-1] / max(warp, 1.0)
-    top = warp * bend
-    moved = np.where(
-        bins <= bend, bins * warp, top + (bins - bend) * (bins[-1] - top) / (bins[-1] - bend)
-    )
-    return np.stack([np.interp(moved, bins, row) for row in plain]).astype(np.float32)
+            energies.append(np.log10(power + 1e-7).astype(np.float32))
+        return tuple(
+            torch.from_numpy(np.stack(each)).float()
+            for each in (sounds, contents, energies, weights)
+        )
 
 
 def _room(random: np.random.Generator) -> np.ndarray:
@@ -397,44 +340,50 @@ def _music(random: np.random.Generator) -> np.ndarray:
 class Loss:
     """How far content is from the aim: by value, by angle, and as the base synthesizer hears it."""
 
-    def __init__(self) -> None:
+    def __init__(self, teacher: WhisperContent) -> None:
         weights = load_training_state(config.LITE / "base_G.pth")["model"]
         self.reader = weights["content.weight"].float()[:, :-1]
+        self.mean, self.std = (
+            torch.from_numpy(each[:-1]) for each in (teacher.prior.mean, teacher.prior.std)
+        )
 
     def __call__(
-        self, content: Tensor, noise: Tensor, aim: Tensor, heard: Tensor, clean: Tensor, w: Tensor
+        self, heard: tuple[Tensor, Tensor], content: Tensor, energy: Tensor, weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        away = content - aim
-        share = w / w.sum()
+        ours, aim = ((each - self.mean) / self.std for each in (heard[0], content))
+        away = ours - aim
+        share = weight / weight.sum()
         value = (away.abs().mean(-1) * share).sum()
-        angle = ((1 - F.cosine_similarity(content, aim, dim=-1)) * share).sum()
+        angle = ((1 - F.cosine_similarity(ours, aim, dim=-1)) * share).sum()
         read = F.conv1d(away.transpose(1, 2), self.reader, padding=1).square().mean(1)
         whole = F.conv1d(aim.transpose(1, 2), self.reader, padding=1).square().mean(1)
         synthesizer = (read * share).sum() / (whole * share).sum()
-        level = ((heard - noise).clamp(min=-7) - clean).abs().mean()
+        level = (heard[1] - energy).abs().mean()
         total = value + angle + SYNTHESIZER_WEIGHT * synthesizer + ENERGY_WEIGHT * level
         parts = {"value": value, "angle": angle, "synthesizer": synthesizer, "level": level}
         return total, {name: part.detach() for name, part in parts.items()}
 
 
-def distill_encoder(options: DistillEncoderOptions) -> None:
-    """Train for the minutes that are asked for, then write the weights in float16 and compare."""
+def harden_encoder(options: HardenEncoderOptions) -> None:
+    """Train for the minutes that are asked for, then write the weights and compare."""
     speech = listen(options)
     real = sum(len(s.content) for s in speech if s.is_real) / 3000
     total = sum(len(s.content) for s in speech) / 3000
     print(f"{len(speech)} speakers, {total:.0f} min, {real:.0f} of them real", flush=True)
-    alterations, measure = Alterations(speech, options.real_share), Loss()
+    content = load_encoder(TEACHER, torch.device("cpu"))
+    assert isinstance(content, WhisperContent)
+    alterations, measure = Alterations(speech, options.real_share), Loss(content)
     torch.manual_seed(options.seed)
-    encoder = CausalEncoder()
-    matrices = [p for p in encoder.parameters() if p.dim() > 1]
-    others = [p for p in encoder.parameters() if p.dim() <= 1]
+    encoder = content.encoder.requires_grad_(True)
+    encoder.positional_embedding.requires_grad_(False)  # position_mean goes with it
+    encoder.noise.bias.data.fill_(NOISE_AT_FIRST)
+    weights = [weight for weight in encoder.parameters() if weight.requires_grad]
+    heads = list(encoder.noise.parameters())
+    groups = [{"params": [w for w in weights if w is not heads[0] and w is not heads[1]]}]
     optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}],
-        PEAK_RATE,
-        betas=(0.9, 0.98),
-        fused=True,
+        [*groups, {"params": heads}], PEAK_RATE, betas=(0.9, 0.98), weight_decay=0, fused=True
     )
-    path, steps, spent = options.state / "training.pt", 0, 0.0
+    path, steps, spent = options.state / "hardened.pt", 0, 0.0
     if path.is_file():
         saved = read_tensors(path)
         encoder.load_state_dict(saved["encoder"])
@@ -448,11 +397,13 @@ def distill_encoder(options: DistillEncoderOptions) -> None:
         share = (spent + now) / (spent + seconds_left)
         rate = PEAK_RATE * min(1, (steps + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * share))
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * (HEAD_RATE if group["params"][0] is heads[0] else 1)
         random = np.random.default_rng([options.seed, steps])
-        loss, parts = _loss(encoder, measure, alterations.batch(random, options.batch_size))
+        sound, *aims = alterations.batch(random, int(random.choice(CROPS)))
+        offset = int(random.integers(WINDOW - sound.shape[1] // FRAME))
+        loss, parts = measure(content.listen(sound, offset), *aims)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()
         steps += 1
@@ -464,57 +415,42 @@ def distill_encoder(options: DistillEncoderOptions) -> None:
             sums.clear()
         if time.time() - last_saved > SAVE_SECONDS:
             _save_state(path, encoder, optimizer, steps, spent + time.time() - started)
-            _tell_held_back(encoder, measure, alterations)
+            _tell_held_back(content, measure, alterations)
             last_saved = time.time()
     _save_state(path, encoder, optimizer, steps, spent + time.time() - started)
-    _tell_held_back(encoder, measure, alterations)
-    export(encoder, alterations, options.output)
+    _tell_held_back(content, measure, alterations)
+    export(encoder, options.output)
     if options.bench:
         compare(options.output, options.bench)
 
 
-def _loss(
-    encoder: CausalEncoder, measure: Loss, batch: tuple[Tensor, ...]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    x, *aims = batch
-    with config.autocast(torch.device("cpu")):
-        content, noise, _ = encoder(x, encoder.silence(len(x)))
-    return measure(content[:, LOOKAHEAD:].float(), noise[:, LOOKAHEAD:].float(), *aims)
-
-
 @torch.no_grad()
-def _tell_held_back(encoder: CausalEncoder, measure: Loss, alterations: Alterations) -> None:
+def _tell_held_back(content: WhisperContent, measure: Loss, alterations: Alterations) -> None:
     for name, how_much in (("clean", 0.0), ("altered", 1.0)):
-        batch = alterations.batch(np.random.default_rng(1), 32, how_much, held_back=True)
-        _, parts = _loss(encoder, measure, batch)
+        sound, *aims = alterations.batch(np.random.default_rng(1), CROPS[-1], how_much, True)
+        _, parts = measure(content.listen(sound), *aims)
         told = " ".join(f"{part} {float(value):.4f}" for part, value in parts.items())
         print(f"held back, {name}: {told}", flush=True)
 
 
 def _save_state(
-    path: Path, encoder: CausalEncoder, optimizer: torch.optim.Optimizer, steps: int, spent: float
+    path: Path,
+    encoder: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    spent: float,
 ) -> None:
     state = {"encoder": encoder.state_dict(), "optimizer": optimizer.state_dict()}
     save_tensors(path, {**state, "steps": steps, "spent": spent})
 
 
-@torch.no_grad()
-def export(encoder: CausalEncoder, alterations: Alterations, path: Path) -> None:
-    """Write the weights with the mean and deviation of an average voice."""
-    teacher = load_file(config.LITE / f"{TEACHER}.safetensors")
-    heard = []
-    for number in range(8):
-        x, *_ = alterations.batch(np.random.default_rng([2, number]), 16, 0.0)
-        content, _, _ = encoder(x, encoder.silence(len(x)))
-        weight = alterations.batch(np.random.default_rng([2, number]), 16, 0.0)[-1]
-        heard.append(content[:, LOOKAHEAD:][weight == 1])
-    content = torch.cat(heard)
-    energy = (teacher["prior_mean"][-1:].float(), teacher["prior_std"][-1:].float())
-    tensors = dict(encoder.state_dict())
-    tensors["prior_mean"] = torch.cat([content.mean(0), energy[0]])
-    tensors["prior_std"] = torch.cat([content.std(0), energy[1]])
+def export(encoder: torch.nn.Module, path: Path) -> None:
+    """Write the weights, and of the teacher what an average voice and a position are like."""
+    with safe_open(config.ASSETS / CONTENT_ENCODERS[TEACHER][1], framework="pt") as file:
+        tensors = unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    tensors |= encoder.state_dict()
     with replacing(path) as temporary:
-        save_file({name: t.half().contiguous() for name, t in tensors.items()}, temporary)
+        save_file(pack(tensors), temporary)
 
 
 def compare(weights: Path, bench: Path) -> None:
@@ -523,7 +459,9 @@ def compare(weights: Path, bench: Path) -> None:
     The mean cosine of normalised content over speech; nobody in these clips was trained on.
     """
     encoders = {TEACHER: load_encoder(TEACHER, torch.device("cpu"))}
-    encoders["causal"] = CausalContent(weights, torch.device("cpu"))
+    encoders["hardened"] = WhisperContent(
+        weights, *CONTENT_ENCODERS[TEACHER][2], torch.device("cpu")
+    )
     for kind in sorted(folder.name for folder in bench.iterdir() if folder.is_dir()):
         angles = defaultdict(list)
         for clean in sorted((bench / "clean").glob("*.flac")):
@@ -549,4 +487,4 @@ def _normal(encoder: ContentEncoder, clip: Path) -> tuple[np.ndarray, np.ndarray
 
 
 if __name__ == "__main__":
-    distill_encoder(parse_options(DistillEncoderOptions, sys.argv[1:]))
+    harden_encoder(parse_options(HardenEncoderOptions, sys.argv[1:]))
