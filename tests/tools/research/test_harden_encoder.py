@@ -1,4 +1,4 @@
-"""What the causal encoder learns from: altered sound beside the clean content of the same time."""
+"""What the encoder learns from: altered sound beside what it hears in the clean one."""
 
 from __future__ import annotations
 
@@ -9,24 +9,20 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from infer.content.causal import LOOKAHEAD, CausalContent, CausalEncoder
-from tools.research.distill_encoder import (
-    FRAMES,
-    WARPS,
+
+from infer.content import FRAME, load_encoder
+from infer.content.whisper import WhisperContent
+from tools.research.harden_encoder import (
+    CROPS,
+    STEP_FRAMES,
     Alterations,
-    DistillEncoderOptions,
+    HardenEncoderOptions,
     Loss,
     Speech,
-    _loss,
-    _warped,
     compare,
     export,
     listen,
 )
-
-from infer.audio.mel import mel_filters
-from infer.content import FRAME
-from infer.content.whisper import N_FFT, N_MELS, SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
@@ -36,40 +32,36 @@ def ramp() -> Speech:
     random = np.random.default_rng(0)
     swell = 0.5 - 0.5 * np.cos(np.arange(frames * FRAME) / 16000 * 2 * np.pi)
     audio = random.standard_normal(frames * FRAME) * swell * 3000
-    content = np.repeat(np.arange(frames)[:, None], 512, 1)
+    content = np.repeat(np.arange(frames)[:, None], 512, 1).astype(np.float32)
     power = (audio / 32768).reshape(frames, FRAME) ** 2
     energy = np.log10(power.mean(1) + 1e-7).astype(np.float32)
     return Speech("train-ramp", audio.astype(np.int16), content, energy, float(energy.max()))
 
 
-def test_the_aim_is_of_the_time_of_the_sound_at_every_speed(ramp: Speech) -> None:
+@pytest.mark.parametrize("frames", CROPS)
+def test_the_aim_is_of_the_time_of_the_sound(ramp: Speech, frames: int) -> None:
     alterations = Alterations([ramp], 1.0)
-    random = np.random.default_rng(3)
-    x, content, heard, clean, weight = alterations.batch(random, 6, 0.0)
-    assert x.shape == (6, FRAMES, 161) and content.shape == (6, FRAMES - LOOKAHEAD, 512)
-    speeds = content[:, 1:, 0] - content[:, :-1, 0]
-    assert 0.8 < speeds.min() < 0.95 and 1.05 < speeds.max() < 1.2
-    assert torch.allclose(speeds, speeds[:, :1].expand_as(speeds), atol=1e-3)
-    # the energy that is heard is the clean one but for the frame's own place
-    for own, aim in zip(heard, clean, strict=True):
-        assert np.corrcoef(own, aim)[0, 1] > 0.95
-        assert float((own - aim).median().abs()) < 0.1
+    sound, content, energy, weight = alterations.batch(np.random.default_rng(3), frames, 0.0)
+    crops = STEP_FRAMES // frames
+    assert sound.shape == (crops, frames * FRAME) and content.shape == (crops, frames, 512)
+    assert torch.equal(content[:, 1:] - content[:, :-1], torch.ones(crops, frames - 1, 512))
+    for own, aim, first in zip(sound, energy, content[:, 0, 0], strict=True):
+        here = own.view(-1, FRAME).square().mean(1).log10()
+        assert float((here - aim)[aim > aim.max() - 0.5].abs().max()) < 0.05  # at its own level
+        start = int(first) * FRAME
+        clean = torch.from_numpy(ramp.audio[start : start + len(own)].astype(np.float32))
+        assert float(cosine(own, clean)) > 0.999
     assert set(weight.unique().tolist()) <= {np.float32(0.3).item(), 1.0}
 
 
-def test_a_warp_moves_the_mel_filters_and_keeps_the_ends() -> None:
-    plain = mel_filters(N_MELS, N_FFT, SAMPLE_RATE)
-    assert np.allclose(_warped(1.0), plain)
-    middle = np.argmax(plain[40])
-    assert np.argmax(_warped(WARPS[0])[40]) > middle > np.argmax(_warped(WARPS[-1])[40])
-    for warp in (WARPS[0], WARPS[-1]):
-        assert _warped(warp)[-1].max() > 0.2 * plain[-1].max()
+def cosine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cosine_similarity(one, other, dim=0)
 
 
 def test_the_teacher_hears_the_train_split_alone_and_weights_become_an_encoder(
     english: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    speech, rate = soundfile.read(english)
+    speech, rate = soundfile.read(english, dtype="float32")
     (tmp_path / "corpus").mkdir()
     (tmp_path / "synth").mkdir()
     soundfile.write(tmp_path / "corpus" / "a.flac", np.tile(speech, 3), rate)
@@ -77,33 +69,44 @@ def test_the_teacher_hears_the_train_split_alone_and_weights_become_an_encoder(
         rows = csv.writer(file, delimiter="\t")
         rows.writerows([["file", "speaker", "split"], ["a.flac", "ed", "train"]])
         rows.writerow(["b.flac", "ann", "dev"])  # never
-    options = DistillEncoderOptions(
+    options = HardenEncoderOptions(
         corpus=tmp_path / "corpus",
         synth=tmp_path / "synth",
         state=tmp_path / "state",
         output=tmp_path / "ears.safetensors",
         minutes=0,
         bench=tmp_path / "bench",
-        batch_size=2,
     )
     found = listen(options)
     assert [one.name for one in found] == ["train-ed"] and found[0].is_real
     assert len(found[0].audio) == len(found[0].content) * FRAME
-    alterations = Alterations(found, 0.6)
-    assert all(
-        torch.isfinite(part).all() for part in alterations.batch(np.random.default_rng(0), 8)
+    content = load_encoder("whisper-base-4", torch.device("cpu"))
+    assert isinstance(content, WhisperContent)
+    alterations, measure = Alterations(found, 0.6), Loss(content)
+    batch = alterations.batch(np.random.default_rng(0), 60)
+    assert all(torch.isfinite(part).all() for part in batch)
+    content.encoder.requires_grad_(True)
+    clean, loud = (
+        measure(content.listen(sound), *aims)[1]
+        for sound, *aims in (
+            alterations.batch(np.random.default_rng(0), 170, how_much) for how_much in (0.0, 1.0)
+        )
     )
-    encoder = CausalEncoder()
-    loss, _ = _loss(encoder, Loss(), alterations.batch(np.random.default_rng(0), 2))
+    assert clean["angle"] < loud["angle"]
+    loss, _ = measure(content.listen(batch[0]), *batch[1:])
     loss.backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in encoder.parameters())
-    export(encoder, alterations, options.output)
-    content = CausalContent(options.output, torch.device("cpu"))
-    assert content(speech.astype(np.float32)).shape == (len(speech) // FRAME, 513)
-    assert 0.1 < content.prior.std[-1] < 3
+    learns = [p for n, p in content.encoder.named_parameters() if not n.startswith("position")]
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in learns)
+    with torch.no_grad():
+        content.encoder.noise.bias.fill_(3)
+    export(content.encoder, options.output)
+    hardened = WhisperContent(options.output, 8, torch.device("cpu"))
+    whole = load_encoder("whisper-base-4", torch.device("cpu"))(speech)
+    assert np.all(hardened(speech)[:, -1] < whole[:, -1] + 1e-6)
     for kind, gain in (("clean", 1.0), ("quiet", 0.5)):
         (tmp_path / "bench" / kind).mkdir(parents=True)
         soundfile.write(tmp_path / "bench" / kind / "a.flac", speech * gain, rate)
     compare(options.output, options.bench)
     told = capsys.readouterr().out
-    assert "clean: whisper-base-4 1.000, causal " in told and "quiet: whisper-base-4 0.9" in told
+    assert "clean: whisper-base-4 1.000, hardened " in told
+    assert "quiet: whisper-base-4 0.9" in told
