@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     import numpy as np  # the page reads the losses only
 
 SAMPLES_KEPT = 20  # the newest
+WORDS_WEIGHT = 5.0  # of words lost beside the held-out loss: docs/research/ears.md
 ORIGINAL = "original"  # the sample that is the recording itself
+
+
+def save_cost(held_out: float, words: float | None = None) -> float:
+    """How bad a save is: far from the voice (its held-out loss), and forgetful of words (0..1)."""
+    if words is None or math.isnan(words):
+        return held_out
+    return held_out + WORDS_WEIGHT * (1 - words)
 
 
 def append_metrics(experiment: Experiment, step: int, **values: float) -> None:

@@ -101,7 +101,7 @@ class Rehearsal:
 
     def loss(self, wav: Tensor, batch: RehearsalBatch) -> Tensor:
         """How much of what was said is not heard in the waveform: 1 - cosine, 0..2."""
-        content = self.encoder.listen(_to_16k(wav, self.sample_rate), batch.offset)
+        content, _ = self.encoder.listen(_to_16k(wav, self.sample_rate), batch.offset)
         lost = 1 - F.cosine_similarity(
             _over_time(batch.content[..., :-1]), _over_time(content), dim=2
         )

@@ -24,7 +24,7 @@ from train.experiment import Experiment
 from train.worker import is_first
 
 KEPT_STATES = 2  # newest states kept; the one before the newest is there if that one is damaged
-PLAIN = ("step", "epoch", "epoch_step", "seconds", "best_loss", "best_step", "clips")
+PLAIN = ("step", "epoch", "epoch_step", "seconds", "best_cost", "best_step", "clips")
 # public states hold the moments in the order of either: v2 before June 2024 was as v1
 PART_ORDERS = (
     ("enc_p", "dec", "enc_q", "flow", "emb_g"),
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class TrainState:
-    """Everything that changes during training; best_loss is the lowest held-out loss so far."""
+    """Everything that changes during training; best_cost is of the best save so far."""
 
     synthesizer: nn.Module
     average: nn.Module | None  # moving average of the synthesizer, where the recipe has one
@@ -47,7 +47,7 @@ class TrainState:
     epoch: int = 0  # finished epochs, and
     epoch_step: int = 0  # steps of the next one, where the recipe counts epochs
     seconds: float = 0.0  # trained so far, over all runs
-    best_loss: float = float("inf")
+    best_cost: float = float("inf")
     best_step: int = 0
     clips: str = ""  # which clips in which batches, as a check number
     saved_step: int = -1  # the step on the disk

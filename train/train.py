@@ -29,7 +29,7 @@ from options import printable
 from train import processes
 from train.experiment import Experiment
 from train.filelist import complete_clips, silent_clip, write_filelist
-from train.metrics import append_metrics, write_sample
+from train.metrics import append_metrics, save_cost, write_sample
 from train.options import TrainOptions, parse_options, train_command
 from train.recipes import Training, recipe
 from train.state import TrainState, report_left_out, save_state
@@ -127,22 +127,21 @@ def _check_number(state: TrainState) -> int:
 def _keep(run: Training, experiment: Experiment, voice: Path, curves: Curves) -> None:
     """Save the state; write the voice if it is the best so far."""
     state = run.state
-    loss = run.held_out_loss()
-    if not loss >= state.best_loss:  # also when there is nothing held out (nan)
-        state.best_loss, state.best_step = loss, state.step
+    loss, words = run.held_out_loss(), run.words_kept()
+    cost = save_cost(loss, words)
+    if not cost >= state.best_cost:  # also when there is nothing held out (nan)
+        state.best_cost, state.best_step = cost, state.step
         save_voice_model(voice, run.voice(loss))
     save_state(state, experiment)
-    append_metrics(
-        experiment, step=state.step, seconds=state.seconds, held_out=loss, words=run.words_kept()
-    )
+    append_metrics(experiment, step=state.step, seconds=state.seconds, held_out=loss, words=words)
     made, original, rate = run.sample()
     write_sample(experiment, state.step, made, rate)
     write_sample(experiment, None, original, rate)
     curves.sample(state.step, made, original, rate)
     logger.info("step %d saved", state.step)
     if not np.isnan(loss):
-        logger.info("held-out loss %.4f, best %.4f at step %d",
-                    loss, state.best_loss, state.best_step)  # fmt: skip
+        logger.info("held-out loss %.4f, words kept %.3f; best at step %d",
+                    loss, words, state.best_step)  # fmt: skip
 
 
 def _loop(

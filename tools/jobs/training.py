@@ -193,13 +193,13 @@ def voice_of_state(experiment: Experiment, step: int) -> Path:
     return voice
 
 
-def advice(held_out: Sequence[float]) -> tuple[str, dict[str, object]]:
-    """Whether to train on, by the held-out loss at each save: name of a text, and its values."""
-    if not held_out:
+def advice(costs: Sequence[float]) -> tuple[str, dict[str, object]]:
+    """Whether to train on, by what each save costs: name of a text, and its values."""
+    if not costs:
         return "advice_none", {}
-    best = min(range(len(held_out)), key=lambda i: held_out[i])
-    since = len(held_out) - 1 - best
-    if len(held_out) < FIRST_SAVES:
+    best = min(range(len(costs)), key=lambda i: costs[i])
+    since = len(costs) - 1 - best
+    if len(costs) < FIRST_SAVES:
         return "advice_first", {}
     if since == 0:
         return "advice_better", {}

@@ -29,7 +29,7 @@ class ExportBaseOptions(Options):
 
     experiment: Path = option(EXPERIMENT_HELP)
     folder: Path = option("folder to write to, e.g. assets/lite")
-    best: bool = option("take the save of the lowest held-out loss, not the newest", True)
+    best: bool = option("take the best save, not the newest", True)
     voice: Path | None = option(
         "voice file that this training wrote: it holds the best save when its state is gone; "
         "without it weights/<experiment>.pth",
@@ -56,9 +56,7 @@ def export_base(options: ExportBaseOptions) -> int:
         state = load_training_state(experiment.generator_state(step))
         synthesizer = dict(state["average"])
     else:
-        synthesizer = _from_voice(
-            options.voice or config.WEIGHTS / f"{experiment.name}.pth", step, newest["best_loss"]
-        )
+        synthesizer = _from_voice(options.voice or config.WEIGHTS / f"{experiment.name}.pth", step)
     synthesizer["emb_g.weight"] = synthesizer["emb_g.weight"].mean(0, keepdim=True)
     discriminators = load_training_state(experiment.discriminator_state(judged))["model"]
     for path, weights, number in zip(
@@ -69,9 +67,9 @@ def export_base(options: ExportBaseOptions) -> int:
     return step
 
 
-def _from_voice(path: Path, step: int, loss: float) -> dict[str, Tensor]:
+def _from_voice(path: Path, step: int) -> dict[str, Tensor]:
     """The weights of the voice that training wrote at its best save."""
-    wanted = f"the lowest held-out loss, {loss:.4f}, was at step {step}, whose state is gone"
+    wanted = f"the best save was at step {step}, whose state is gone"
     if not path.is_file():
         raise ValueError(
             f"{wanted}; name the voice of this training with --voice (there is no {path}), or take "

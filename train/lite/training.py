@@ -57,7 +57,7 @@ class LiteTraining:
         """Update both networks; returns the losses by name."""
         state = self.state
         if state.step == self.trainer.settings["adversarial_from_step"]:
-            state.best_loss = float("inf")  # from here on, sharper beats closer on average
+            state.best_cost = float("inf")  # from here on, sharper beats closer on average
         losses = self.trainer.train_step(batch)
         state.epoch, state.epoch_step = divmod(state.step, self.steps_per_epoch)
         return losses

@@ -9,6 +9,7 @@ from html import escape
 from tools.chart import HEIGHT, WIDTH, Point, axis, chart
 from tools.jobs.training import advice
 from tools.web.i18n import translate
+from train.metrics import save_cost
 
 LEAST_RANGE = 0.2  # of the largest value, that the axis shows
 MOST_POINTS = 300  # of a curve; longer ones are averaged
@@ -57,14 +58,15 @@ def held_out_html(entries: Sequence[dict[str, float]]) -> str:
         is_saved = any("loss/mel" not in entry for entry in entries)
         name = "advice_none" if is_saved else "held_out_empty"
         return f'<p class="quiet">{translate(name)}</p>'
-    best = min(range(len(saves)), key=lambda i: saves[i]["held_out"])
+    costs = [save_cost(entry["held_out"], entry.get("words")) for entry in saves]
+    best = min(range(len(saves)), key=lambda i: costs[i])
     caption = translate(
         "held_out_best",
         step=saves[best]["step"],
         minutes=f"{saves[best].get('seconds', 0) / 60:.1f}",
         loss=f"{saves[best]['held_out']:.4f}",
     )
-    name, values = advice([entry["held_out"] for entry in saves])
+    name, values = advice(costs)
     curve = curve_svg(points_of(saves, "held_out"), "held-out", translate("held_out"), best)
     words = curve_svg(points_of(saves, "words"), "words", translate("words_kept"))
     return f'<div class="curves">{curve}{words}</div><p>{caption} {translate(name, **values)}</p>'
