@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np  # the page reads the losses only
 
 SAMPLES_KEPT = 20  # the newest
+PATIENCE = 4  # saves without a better one, after which a training has learnt what it can
 WORDS_WEIGHT = 5.0  # of words lost beside the held-out loss: docs/research/ears.md
 ORIGINAL = "original"  # the sample that is the recording itself
 

@@ -10,6 +10,7 @@ from infer.f0 import F0_METHODS, default_f0_method
 from infer.voice.traits import DEFAULT_VERSION
 from options import Options, command, option, parse_options
 from train.experiment import CLIP_SECONDS
+from train.metrics import PATIENCE
 
 __all__ = [
     "BuildIndexOptions",
@@ -106,6 +107,12 @@ class TrainOptions(Options):
         None,
         within=(0, 1e6),
     )
+    patience: int | None = option(
+        f"saves without a better one after which it ends, 0 = never; {PATIENCE} where no steps or "
+        "epochs are asked for",
+        None,
+        within=(0, 1e6),
+    )
     batch_size: int = option("clips per step", 8, within=(1, 4096))
     total_batch: int = option(
         "clips per step of all processes together, so that they may come and go; 0 = each of them "
@@ -134,6 +141,13 @@ class TrainOptions(Options):
         if self.minutes is not None:
             return self.minutes
         return 0.0 if self.steps or self.epochs else DEFAULT_MINUTES
+
+    @property
+    def limit_saves(self) -> int:
+        """Saves without a better one after which it ends, 0 = never."""
+        if self.patience is not None:
+            return self.patience
+        return 0 if self.steps or self.epochs else PATIENCE
 
 
 def train_command(

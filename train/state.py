@@ -49,6 +49,7 @@ class TrainState:
     seconds: float = 0.0  # trained so far, over all runs
     best_cost: float = float("inf")
     best_step: int = 0
+    worse_saves: int = 0  # of this run, since the best
     clips: str = ""  # which clips in which batches, as a check number
     saved_step: int = -1  # the step on the disk
     in_step: bool = False  # the networks are being changed

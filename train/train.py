@@ -130,8 +130,10 @@ def _keep(run: Training, experiment: Experiment, voice: Path, curves: Curves) ->
     loss, words = run.held_out_loss(), run.words_kept()
     cost = save_cost(loss, words)
     if not cost >= state.best_cost:  # also when there is nothing held out (nan)
-        state.best_cost, state.best_step = cost, state.step
+        state.best_cost, state.best_step, state.worse_saves = cost, state.step, 0
         save_voice_model(voice, run.voice(loss))
+    else:
+        state.worse_saves += 1
     save_state(state, experiment)
     append_metrics(experiment, step=state.step, seconds=state.seconds, held_out=loss, words=words)
     made, original, rate = run.sample()
@@ -140,8 +142,8 @@ def _keep(run: Training, experiment: Experiment, voice: Path, curves: Curves) ->
     curves.sample(state.step, made, original, rate)
     logger.info("step %d saved", state.step)
     if not np.isnan(loss):
-        logger.info("held-out loss %.4f, words kept %.3f; best at step %d",
-                    loss, words, state.best_step)  # fmt: skip
+        kept = "" if np.isnan(words) else f", words kept {words:.3f}"
+        logger.info("held-out loss %.4f%s; best at step %d", loss, kept, state.best_step)
 
 
 def _loop(
@@ -196,6 +198,9 @@ def _loop(
                 saved = time.monotonic()
         if remaining := done() - progress.done:
             progress.advance(remaining)
+    if 0 < options.limit_saves <= state.worse_saves:
+        logger.info("no better voice for %d saves, so training ends; --patience 0 goes on",
+                    state.worse_saves)  # fmt: skip
 
 
 class _Recent:
@@ -271,6 +276,7 @@ def _is_over(run: Training, options: TrainOptions) -> bool:
         bool(options.steps and state.step >= options.steps)
         or bool(options.epochs and state.epoch >= options.epochs)
         or bool(options.limit_minutes and state.seconds >= 60 * options.limit_minutes)
+        or 0 < options.limit_saves <= state.worse_saves
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import subprocess
@@ -204,6 +205,21 @@ def test_a_voice_that_comes_closer_but_loses_words_is_not_the_best(
         0.88,
         0.87,
     ]
+
+
+def test_a_training_ends_when_no_save_gets_better_and_can_be_gone_on_with(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    held_out_losses(monkeypatch, [0.5] * 50)
+    given = options(experiment, steps=50, patience=2, save_minutes=0)
+    caplog.set_level(logging.INFO)
+    train(given)
+    ended = experiment.saved_steps()[-1]
+    assert ended < 10 and "no better voice for 2 saves" in caplog.text
+    train(given)
+    assert experiment.saved_steps()[-1] == ended + 2
+    assert TrainOptions(experiment=experiment.root).limit_saves == 4
+    assert TrainOptions(experiment=experiment.root, steps=9).limit_saves == 0
 
 
 def test_a_best_save_that_nothing_holds_is_not_replaced_silently(

@@ -19,6 +19,7 @@ from tools.options import DatasetReportOptions, ExtractOptions, voice_command
 from tools.voices.library import from_root, is_plain
 from train.experiment import Experiment, plain_name, write_json
 from train.job_folder import JobFolder
+from train.metrics import PATIENCE
 from train.options import (
     BuildIndexOptions,
     ExtractF0Options,
@@ -29,7 +30,6 @@ from train.options import (
 )
 
 FIRST_SAVES = 3  # before anything can be said of the next
-PATIENCE = 4  # saves without a better one, after which more training is not advised
 STEPS = ("preprocess", "extract_f0", "extract_features", "train", "build_index", "verify")
 
 
