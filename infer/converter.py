@@ -34,6 +34,7 @@ from infer.memory import FittingChunks, TooLittleMemory
 from infer.models.families import family
 from infer.models.ops import NoDrawing
 from infer.options import ConvertOptions
+from infer.progress import F0, RENDER, Share
 from infer.retrieval import Retrieval, find_index
 from infer.splice import Earlier
 from infer.stages import Stages
@@ -144,10 +145,16 @@ class VoiceConverter:
             rate = file_rate = earlier.sample_rate
         with open_recording(options, stages) as reader:
             written = 0
+            share = Share(stages, reader.seconds) if reader.seconds else None
 
             def report() -> None:
-                if on_progress and reader.seconds:
-                    on_progress(min(1.0, written / rate / reader.seconds))
+                if on_progress and share:
+                    on_progress(share.now())
+
+            def on_done(name: str, seconds: float) -> None:
+                if share:
+                    share.count(name, seconds)
+                report()
 
             def blocks() -> Iterator[np.ndarray]:
                 """Report while blocks are read, too, so that a stop is noticed."""
@@ -158,7 +165,7 @@ class VoiceConverter:
             with stages.around(
                 lambda: AudioWriter(options.output, rate, file_rate), "write"
             ) as writer:
-                chunks = self.chunks(blocks(), options, stages)
+                chunks = self.chunks(blocks(), options, stages, on_done)
                 semitones = options.semitones
                 if semitones is None:
                     semitones = self.fitting(melody, chunks, options.speaker, stages)
@@ -169,7 +176,6 @@ class VoiceConverter:
                     with stages("write"):
                         writer.write(audio)
                     written += len(audio)
-                    report()
                 if reader.peak < SILENCE:
                     raise AudioError("silent", file=options.input)
                 if melody and options.save_f0:
@@ -231,7 +237,7 @@ class VoiceConverter:
                     kept.add(chunk, number, wav)
             return chunk, wav
 
-        for _, (chunk, wav) in chunks.compute(render):
+        for _, (chunk, wav) in chunks.compute(render, RENDER):
             with stages("loudness"):
                 audio = limit(loudness.push(chunk.core, joiner.push(chunk, wav)))
             yield audio
@@ -243,12 +249,16 @@ class VoiceConverter:
         yield audio
 
     def chunks(
-        self, blocks: Iterable[np.ndarray], options: ConvertOptions, stages: Stages
+        self,
+        blocks: Iterable[np.ndarray],
+        options: ConvertOptions,
+        stages: Stages,
+        on_done: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> FittingChunks:
-        """Return the chunks of 16 kHz blocks."""
+        """Return the chunks of 16 kHz blocks. on_done: see FittingChunks."""
         sizes = self._chunk_sizes(options)
         cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
-        return FittingChunks(cutter, self.device, stages)
+        return FittingChunks(cutter, self.device, stages, on_done)
 
     def fitting(
         self, melody: Melody | None, chunks: FittingChunks, speaker: int, stages: Stages
@@ -267,7 +277,7 @@ class VoiceConverter:
                 return melody.look_ahead(chunk)
 
         read: list[Chunk] = []
-        for chunk, _ in chunks.compute(f0):
+        for chunk, _ in chunks.compute(f0, F0):
             read.append(chunk)
             if chunk.start + len(chunk.core) >= FITTED_SECONDS * SAMPLE_RATE:
                 break
@@ -284,7 +294,7 @@ class VoiceConverter:
 
         with open_recording(options, stages) as reader:
             chunks = self.chunks(input_blocks(reader, options, stages), options, stages)
-            for _ in chunks.compute(f0):
+            for _ in chunks.compute(f0, F0):
                 pass
         return melody.known()
 

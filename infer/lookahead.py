@@ -8,6 +8,7 @@ from infer.chunking import Chunk
 from infer.content import FRAME, ContentEncoder
 from infer.f0 import SAMPLE_RATE
 from infer.memory import FittingChunks
+from infer.progress import CONTENT
 from infer.stages import Stages
 
 STATISTICS_SECONDS = 120  # beginning of a recording that its normalisation is taken from
@@ -26,7 +27,7 @@ class LookAhead:
         statistics = encoder.new_statistics()
         read: list[Chunk] = []
         seconds = 0.0
-        for chunk, content in chunks.compute(lambda chunk, number: self._encode(chunk)):
+        for chunk, content in chunks.compute(lambda chunk, number: self._encode(chunk), CONTENT):
             read.append(chunk)
             self._encoded[chunk.place] = content
             left, right = chunk.left // FRAME, (len(chunk.audio) - chunk.right) // FRAME

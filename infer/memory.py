@@ -66,15 +66,24 @@ def trim() -> None:
 class FittingChunks:
     """The chunks of a recording, cut shorter where one does not fit the memory of a device."""
 
-    def __init__(self, chunks: Cutter, device: torch.device, stages: Stages) -> None:
+    def __init__(
+        self,
+        chunks: Cutter,
+        device: torch.device,
+        stages: Stages,
+        on_done: Callable[[str, float], None] = lambda name, seconds: None,
+    ) -> None:
+        """on_done is told of every chunk: the pass that is done with it, and its seconds."""
         self.chunks, self.device = chunks, device
-        self._stages = stages
+        self._stages, self._on_done = stages, on_done
 
-    def compute(self, function: Callable[[Chunk, int], Result]) -> Iterator[tuple[Chunk, Result]]:
+    def compute(
+        self, function: Callable[[Chunk, int], Result], name: str
+    ) -> Iterator[tuple[Chunk, Result]]:
         """Yield each chunk with what function(chunk, number of chunks before it) gives.
 
-        Where memory does not suffice, the chunk comes again, shorter, as do those after it.
-        TooLittleMemory: it cannot be shorter.
+        name: of this pass, see infer.progress. Where memory does not suffice, the chunk comes
+        again, shorter, as do those after it. TooLittleMemory: it cannot be shorter.
         """
         number = 0
         for chunk in self._stages.over(self.chunks, "cut"):
@@ -86,6 +95,7 @@ class FittingChunks:
                 message = allocator_message(error)
             else:
                 number += 1
+                self._on_done(name, len(chunk.core) / self.chunks.sample_rate)
                 yield chunk, result
                 continue
             give_back(self.device)  # not earlier: the error holds what the attempt had made

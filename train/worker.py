@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from train.experiment import Experiment
 CONSOLE_SECONDS = 1.0  # between two progress lines on stdout
 LOG_SECONDS = 10.0  # between two progress lines in the log
 LOCK_SECONDS = 3.0  # to wait for an experiment that another worker has in hand
+RATE_SECONDS = 60.0  # that the rate, and so the time left, is taken from
 SECONDS = "s"  # unit of work that lasts as long as it was told to
 REPEAT_SECONDS = 10.0  # a second stop signal within this time is taken for impatience
 
@@ -60,13 +62,14 @@ class ProgressLine:
 class Progress:
     """Progress line on stdout, e.g. `extract_f0 12/345 (3%) 3.4 files/s, 1:37 left`.
 
-    done: what an earlier run has finished; it does not count for the rate. Work that is measured in
-    SECONDS shows the time instead: `train 2:00/15:00 (13%), 13:00 left`.
+    The rate is that of the last RATE_SECONDS, and not known before something is finished twice:
+    until the first time, most of it was getting ready. done: what an earlier run has finished. Work
+    that is measured in SECONDS shows the time instead: `train 2:00/15:00 (13%), 13:00 left`.
     """
 
     def __init__(self, total: int, unit: str, name: str, done: int = 0) -> None:
         self.total, self.unit, self.name, self.done = total, unit, name, done
-        self._done_before, self._started = done, time.monotonic()
+        self._recent: deque[tuple[float, int]] = deque()  # when how much was done
         self._console_time = self._log_time = -float("inf")
         self._note: str | Callable[[], str] = ""
         self._width = 0
@@ -91,16 +94,24 @@ class Progress:
         """
         self.done += count
         self._note = note
+        now = time.monotonic()
+        if count:
+            self._recent.append((now, self.done))
+        while len(self._recent) > 2 and self._recent[1][0] < now - RATE_SECONDS:
+            self._recent.popleft()
         self._show()
 
     def line(self) -> str:
         """Return the line as it stands now."""
-        elapsed = time.monotonic() - self._started
-        rate = (self.done - self._done_before) / elapsed if elapsed > 0 else 0.0
+        rate = 0.0
+        if self._recent and (elapsed := time.monotonic() - self._recent[0][0]) > 0:
+            rate = (self.done - self._recent[0][1]) / elapsed
         percent = 100 * self.done // self.total if self.total else 100
         left = "?"
         if self.done >= self.total:
             left = "0:00"
+        elif self.unit == SECONDS:
+            left = _clock(self.total - self.done)
         elif rate > 0:
             left = _clock((self.total - self.done) / rate)
         note = self._note if isinstance(self._note, str) else self._note()

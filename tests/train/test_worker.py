@@ -53,13 +53,15 @@ def clock(monkeypatch):
 
 def test_a_progress_line_reads_well_and_is_read_back(clock):
     progress = Progress(345, "files", "extract_f0")
+    clock[0] += 24
+    progress.advance(4)
     clock[0] += 10
-    progress.advance(34, "loss/mel 0.512, really")
+    progress.advance(30, "loss/mel 0.512, really")
     line = progress.line()
-    assert line == "extract_f0 34/345 (9%) 3.4 files/s, 1:31 left, loss/mel 0.512, really"
+    assert line == "extract_f0 34/345 (9%) 3.0 files/s, 1:44 left, loss/mel 0.512, really"
     parsed = parse_progress(f"2026-01-01 10:00:00,123 INFO {line}\n")
     assert (parsed.name, parsed.done, parsed.total) == ("extract_f0", 34, 345)
-    assert (parsed.unit, parsed.rate, parsed.seconds_left) == ("files", 3.4, 91)
+    assert (parsed.unit, parsed.rate, parsed.seconds_left) == ("files", 3.0, 104)
     assert parsed.note == "loss/mel 0.512, really"
 
 
@@ -67,12 +69,29 @@ def test_work_of_an_earlier_run_does_not_count_for_the_rate(clock):
     progress = Progress(100, "clips", "extract_features", done=90)
     assert "90/100 (90%) 0 clips/s, ? left" in progress.line()
     assert parse_progress(progress.line()).seconds_left is None
-    clock[0] += 500
-    progress.advance(5)
+    progress.advance(1)
+    assert "91/100 (91%) 0 clips/s, ? left" in progress.line()
+    clock[0] += 400
+    progress.advance(4)
     assert "95/100 (95%) 0.01 clips/s, 8:20 left" in progress.line()
     clock[0] += 100_000
-    assert "27:55:00 left" in progress.line()
-    assert parse_progress(progress.line()).seconds_left == 100_500
+    assert "34:51:40 left" in progress.line()
+    assert parse_progress(progress.line()).seconds_left == 125_500
+
+
+def test_the_time_left_is_that_of_the_last_minute(clock):
+    progress = Progress(111, "clips", "extract_features")
+    clock[0] += 24  # until its libraries and its encoder are there
+    progress.advance()
+    assert parse_progress(progress.line()).seconds_left is None
+    for _ in range(10):
+        clock[0] += 0.6
+        progress.advance()
+    assert parse_progress(progress.line()).seconds_left == 60
+    for _ in range(20):  # something else came to use the processor
+        clock[0] += 6
+        progress.advance()
+    assert parse_progress(progress.line()).seconds_left == 480
 
 
 def test_work_that_lasts_as_long_as_it_was_told_to_shows_clocks(clock):
