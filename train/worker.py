@@ -111,13 +111,13 @@ class Progress:
         if self.done >= self.total:
             left = "0:00"
         elif self.unit == SECONDS:
-            left = _clock(self.total - self.done)
+            left = clock(self.total - self.done)
         elif rate > 0:
-            left = _clock((self.total - self.done) / rate)
+            left = clock((self.total - self.done) / rate)
         note = self._note if isinstance(self._note, str) else self._note()
         note = f", {note}" if note else ""
         if self.unit == SECONDS:
-            counts = f"{_clock(self.done)}/{_clock(self.total)} ({percent}%)"
+            counts = f"{clock(self.done)}/{clock(self.total)} ({percent}%)"
             return f"{self.name} {counts}, {left} left{note}"
         counts = f"{self.done}/{self.total} ({percent}%)"
         return f"{self.name} {counts} {_rate(rate)} {self.unit}/s, {left} left{note}"
@@ -247,7 +247,7 @@ def run_worker(function: Callable[[Any], object], options: Options) -> NoReturn:
         _report(error, error)
         code = 1
     else:
-        logger.info("%s finished in %s", name, _clock(time.monotonic() - started))
+        logger.info("%s finished in %s", name, clock(time.monotonic() - started))
         code = 0
     log.close()
     sys.exit(code)
@@ -333,7 +333,7 @@ def _rate(rate: float) -> str:
     return f"{rate:.1f}" if rate >= 1 else f"{rate:.3g}" if rate >= 0.0001 else "0"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Write a duration as m:ss or h:mm:ss."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)

@@ -45,5 +45,5 @@ def test_the_share_follows_the_clock_from_the_first_chunk_on(
         work(RENDER, render)
         done(RENDER)
     shares = [found for _, found in seen]
-    assert 0 < shares[0] and shares == sorted(shares) and shares[-1] == pytest.approx(1)
+    assert shares[0] > 0 and shares == sorted(shares) and shares[-1] == pytest.approx(1)
     assert max(abs(found - time / now[0]) for time, found in seen) < reach

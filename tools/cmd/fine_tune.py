@@ -10,6 +10,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from config import replacing
 from errors import UserError
 from options import Options, command, option, parse_options, printable
 from tools.cmd.terminal import exit_code
+from tools.jobs.ahead import seconds_left
 from train.experiment import Experiment, plain_name
 from train.options import (
     BuildIndexOptions,
@@ -26,6 +28,7 @@ from train.options import (
     PreprocessOptions,
     TrainOptions,
 )
+from train.worker import clock
 
 COLUMNS = {"file", "speaker", "seconds", "split"}
 
@@ -74,8 +77,7 @@ def fine_tune(options: FineTuneOptions) -> None:
             minutes=options.minutes,
             threads=options.threads,
         )
-        for step in workers(folder / "train", options.sample_rate, training):
-            run_step(step)
+        run_steps(workers(folder / "train", options.sample_rate, training))
 
 
 def workers(dataset: Path, sample_rate: int, training: TrainOptions) -> list[Options]:
@@ -88,6 +90,19 @@ def workers(dataset: Path, sample_rate: int, training: TrainOptions) -> list[Opt
         training,
         BuildIndexOptions(experiment=root),
     ]
+
+
+def run_steps(steps: list[Options]) -> None:
+    """Run commands one after the other, and say what is left of all of them. UserError."""
+    words = [command(step)[2:] for step in steps]
+    took: list[float] = []
+    for number, step in enumerate(steps, 1):
+        left = seconds_left(words, took, None, trained=0.0) if took else None
+        more = "" if left is None else f", about {clock(left)} left in all"
+        print(f"step {number} of {len(steps)}{more}", flush=True)
+        began = time.monotonic()
+        run_step(step)
+        took.append(time.monotonic() - began)
 
 
 def run_step(step: Options) -> None:

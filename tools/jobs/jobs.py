@@ -72,6 +72,7 @@ class RunOptions(Options):
 class Job:
     """Commands, each a module and its arguments; stage: which of them runs or is next.
 
+    took: seconds of those before it.
     state: waiting, running, done, failed, stopped or, never on disk, interrupted. Times are
     seconds since 1970. heavy jobs run one at a time. error: what the command that failed said, as
     JSON.
@@ -81,6 +82,7 @@ class Job:
     heavy: bool = True
     state: str = "waiting"
     stage: int = 0
+    took: tuple[float, ...] = ()
     queued: float = 0.0
     started: float | None = None
     ended: float | None = None

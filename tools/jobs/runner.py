@@ -55,12 +55,14 @@ class Runner:
         with turn:
             self._change(state="running", started=self.job.started or time.time())
             while self.job.stage < len(self.job.commands):
+                began = time.monotonic()
                 code = self._run_command(self.job.commands[self.job.stage])
                 if self._stop_request():
                     self._change(state="stopped", exit_code=code, ended=time.time())
                     return
                 if code == 0:
-                    self._change(stage=self.job.stage + 1)
+                    took = (*self.job.took, round(time.monotonic() - began, 1))
+                    self._change(stage=self.job.stage + 1, took=took)
                 elif was_killed(code) and self._restarts < RESTARTS:
                     self._restarts += 1
                     logger.warning("the command was killed (exit code %d); starting it again", code)

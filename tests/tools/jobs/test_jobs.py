@@ -105,6 +105,7 @@ def test_commands_run_in_order_and_every_view_tells_the_same(
         other_view.start(experiment, [ExtractF0Options(experiment=experiment.root)])
     job = ended(other_view, experiment)
     assert (job.state, job.stage, job.exit_code) == ("done", 2, 0)
+    assert len(job.took) == 2
     assert job == jobs.read(experiment)
     progress, log = jobs.log(experiment)
     assert (progress.name, progress.done) == ("extract_f0", progress.total)

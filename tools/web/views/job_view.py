@@ -7,6 +7,7 @@ from html import escape
 
 import config
 from errors import UserError
+from tools.jobs.ahead import seconds_left
 from tools.jobs.jobs import Job, Jobs, failure, module_of
 from tools.voices.library import from_root
 from tools.web.errors import error_html
@@ -14,6 +15,7 @@ from tools.web.i18n import translate
 from tools.web.units import duration_text
 from train.experiment import Experiment
 from train.job_folder import JobFolder
+from train.metrics import read_metrics
 from train.worker import ProgressLine
 
 KILLED = (-9, 137)  # exit codes of a process that was ended from outside
@@ -23,7 +25,8 @@ KILLED = (-9, 137)  # exit codes of a process that was ended from outside
 class JobView:
     """Everything that is shown of a job; ahead: names of the jobs that it waits for.
 
-    index, voice: what a training makes, as paths to show.
+    index, voice: what a training makes, as paths to show. left: seconds until all its steps are
+    done, None where that is not known.
     """
 
     job: Job | None
@@ -33,6 +36,7 @@ class JobView:
     ahead: tuple[str, ...] = ()
     index: str = ""
     voice: str = ""
+    left: float | None = None
 
     @classmethod
     def of(cls, jobs: Jobs, folder: JobFolder) -> JobView:
@@ -46,8 +50,13 @@ class JobView:
         view = cls(job, progress, log, is_stopping, ahead)
         if not isinstance(folder, Experiment):
             return view
+        left = None
+        if job.state == "running" and len(job.took) == job.stage < len(job.commands) - 1:
+            trained = max((e.get("seconds", 0.0) for e in read_metrics(folder)), default=0.0)
+            left = seconds_left(job.commands, job.took, progress, trained)
         index = next(map(from_root, folder.indexes()), "")
-        return replace(view, index=index, voice=from_root(config.WEIGHTS / f"{folder.name}.pth"))
+        voice = from_root(config.WEIGHTS / f"{folder.name}.pth")
+        return replace(view, index=index, voice=voice, left=left)
 
     @property
     def can_resume(self) -> bool:
@@ -83,7 +92,10 @@ class JobView:
         if self.is_stopping:
             return translate("job_stopping")
         values = {"number": number, "total": total}
-        return f"{translate(f'job_{job.state}', **values, ahead=', '.join(self.ahead))} {step}"
+        said = f"{translate(f'job_{job.state}', **values, ahead=', '.join(self.ahead))} {step}"
+        if self.left is not None:
+            said += " · " + translate("job_left", time=duration_text(self.left))
+        return said
 
     def _bar(self) -> str:
         share = 1.0 if self.job.state == "done" else 0.0
@@ -137,11 +149,13 @@ def progress_text(progress: ProgressLine, is_running: bool) -> str:
         amount = f"{duration_text(progress.done)} / {duration_text(progress.total)}"
     else:
         amount = translate(f"amount_{progress.unit}", done=progress.done, total=progress.total)
-        if is_running:
+        if is_running and progress.rate:
             amount += " · " + translate(f"rate_{progress.unit}", rate=f"{progress.rate:.2g}")
     parts = [amount]
     if is_running and progress.seconds_left is not None:
         parts.append(translate("time_left", time=duration_text(progress.seconds_left)))
+    elif is_running:
+        parts.append(translate("time_unknown"))
     if progress.note:
         parts.append(f'<span class="quiet">{escape(progress.note)}</span>')
     return " · ".join(parts)

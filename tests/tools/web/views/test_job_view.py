@@ -35,6 +35,11 @@ def test_a_running_job_tells_step_share_and_time_left() -> None:
     assert 'aria-valuenow="35"' in html
     assert re.findall(r'class="(step-\w+)"', html) == ["step-done", "step-now", "step-next"]
     assert "第 2 / 3 步" in html
+    assert "in all" not in text
+    text = english(JobView(JOB, parse_progress(LINE), left=700).html())
+    assert "Training the voice · about 11:40 left in all" in text
+    starting = JobView(JOB, parse_progress("x 0/111 (0%) 0 clips/s, ? left"))
+    assert "0 of 111 clips · time left not known yet" in english(starting.html())
 
 
 @pytest.mark.parametrize("unit", ["files", "clips", "vectors", "checks", "steps"])
