@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assets"  # shipped inputs: the encoder, base models, examples, texts
 CONFIGS = ROOT / "configs"  # hyperparameters of the networks
+EXAMPLE = ASSETS / "examples/english.flac"  # speech for trials
 LITE = ASSETS / "lite"  # everything the offline default needs
 
 # Everything that is written lies below RVC_DATA, a folder on another disk for instance (a relative
@@ -41,6 +42,7 @@ BFLOAT16_GAIN = 1.2  # from which it is worth its rounding
 BFLOAT16_ROUNDS = 6
 
 UNFINISHED = ".part"  # ends the names of files that are being written
+UNFINISHED_AUDIO = ".*.tmp"  # audio that is being written: hidden, beside its later name
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def free_memory(device: torch.device) -> float:
 
 
 def unfinished(path: Path, process: int) -> Path:
-    """Where a process writes an audio file until it is whole: hidden, beside its later name."""
+    """Where a process writes an audio file until it is whole, see UNFINISHED_AUDIO."""
     number = zlib.crc32(os.fsencode(path.name))  # a name itself may be as long as names can be
     return path.with_name(f".{process}-{number:08x}.tmp")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from config import ChunkSizes
 from infer.audio.filters import high_pass
+from infer.f0 import SAMPLE_RATE
 
 GRID_RATE = 50  # every core begins on a content frame
 CUT_RATE = 100  # where RVC cuts, on a frame of f0
@@ -218,7 +219,7 @@ class Joiner:
     """
 
     def __init__(
-        self, sample_rate: int, source_rate: int = 16000, fade_seconds: float = 0.01
+        self, sample_rate: int, source_rate: int = SAMPLE_RATE, fade_seconds: float = 0.01
     ) -> None:
         self.sample_rate = sample_rate
         self.source_rate = source_rate

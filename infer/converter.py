@@ -20,7 +20,7 @@ from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
 from infer.audio.denoise import denoise_to
 from infer.audio.filters import high_pass
 from infer.audio.loudness import LoudnessMatcher, is_noise, limit, no_louder
-from infer.audio.reader import AudioReader
+from infer.audio.reader import MIN_SECONDS, SILENCE, AudioReader
 from infer.audio.writer import AudioWriter
 from infer.chunking import CUTTERS, Chunk, Joiner
 from infer.content import ContentEncoder, load_encoder
@@ -41,8 +41,6 @@ from infer.stages import Stages
 from infer.voice.checkpoint import VoiceModel, load_voice_model
 from infer.voice.tensors import check_weights, load_weights
 
-MIN_SECONDS = 0.1  # shorter recordings hold no speech
-SILENCE = 1e-4  # a recording that never exceeds this (-80 dB) has nothing to convert
 LOUDNESS_REACH = 1.5  # seconds; what is further away has no part in how loud a place becomes
 FITTED_SECONDS = 60  # beginning of a recording by which its shift is chosen
 LOWEST_VOICED = 1.0  # Hz; a frame below is protected

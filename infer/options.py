@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError
-from infer.f0 import F0_METHODS, default_f0_method
+from infer.f0 import F0_METHODS, SAMPLE_RATE, default_f0_method
 from options import Options, option
 
 PLANNED = "without it from free memory, see config.py"
@@ -135,7 +135,7 @@ class StreamOptions(RenderOptions):
     )
     gate_db: float = option("below this level (dBFS) there is silence", -60.0, within=(-100, 0))
     denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
-    input_rate: int = option("sample rate of what comes in, Hz", 16000, within=OUTPUT_RATES)
+    input_rate: int = option("sample rate of what comes in, Hz", SAMPLE_RATE, within=OUTPUT_RATES)
     output_rate: int = option(
         "sample rate of what goes out, Hz; 0 = the voice's own", 0, within=(0, OUTPUT_RATES[1])
     )

@@ -11,6 +11,7 @@ from errors import UserError
 from infer.options import STREAM_MODES, ConvertOptions, StreamOptions
 from options import Options, command, option
 
+INDEX_RATES = (0.0, 0.25, 0.5, 0.75, 1.0)  # that are compared
 HUB = "https://huggingface.co"
 ASSET_GROUPS = {
     "base": "content encoder and RMVPE: what converting with v1 and v2 voices needs",

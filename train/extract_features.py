@@ -15,6 +15,7 @@ import config
 from config import replacing
 from infer.content import ContentEncoder, load_encoder
 from infer.content.statistics import Statistics
+from infer.f0 import F0_RATE, SAMPLE_RATE
 from train.experiment import Experiment
 from train.filelist import silent_clip
 from train.neighbours import Neighbours
@@ -23,7 +24,6 @@ from train.recipes import recipe
 from train.worker import Progress, WorkerError, run_worker
 
 SILENCE_SECONDS = 3
-F0_RATE = 100  # frames per second
 STATISTICS_CLIPS = 40  # clips of a speaker (about 2 minutes) that its normalisation is taken from
 SPEEDS = (0.84, 1.19)  # altered versions are played slower or faster: other throat, other pitch
 SPEED_GAP = 0.05  # ... but never so close to 1 that nothing changes
@@ -95,9 +95,10 @@ def _write_silence(silence: Experiment, encoder: ContentEncoder, sample_rate: in
     for folder in (silence.target_wavs, silence.wavs_16k, silence.f0_hz, silence.f0_coarse):
         folder.mkdir(parents=True, exist_ok=True)
     silence.content(encoder.dim).mkdir(exist_ok=True)
-    for path, rate in ((silence.target_wav(name), sample_rate), (silence.wav_16k(name), 16000)):
+    wavs = {silence.target_wav(name): sample_rate, silence.wav_16k(name): SAMPLE_RATE}
+    for path, rate in wavs.items():
         soundfile.write(path, np.zeros(SILENCE_SECONDS * rate, np.float32), rate, subtype="FLOAT")
-    content = encoder(np.zeros(SILENCE_SECONDS * 16000, np.float32))
+    content = encoder(np.zeros(SILENCE_SECONDS * SAMPLE_RATE, np.float32))
     for path, array in (
         (silence.f0_hz_file(name), np.zeros(frames)),
         (silence.f0_coarse_file(name), np.ones(frames, np.int64)),

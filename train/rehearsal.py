@@ -22,7 +22,7 @@ import config
 from infer.audio.reader import load
 from infer.content import CONTENT_ENCODERS, FRAME, load_encoder
 from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent
-from infer.f0 import load_f0_method
+from infer.f0 import QUICK_METHOD, load_f0_method
 from infer.f0.contour import median_f0
 
 EVERY = 2  # steps
@@ -137,7 +137,7 @@ def _read_speech(
     encoder_name: str, device: torch.device
 ) -> tuple[WhisperContent, list[tuple[np.ndarray, np.ndarray]]]:
     """The encoder, and normalised content and f0 of each person's speech."""
-    encoder, f0_method = load_encoder(encoder_name, device), load_f0_method("swift")
+    encoder, f0_method = load_encoder(encoder_name, device), load_f0_method(QUICK_METHOD)
     speech = []
     for path in sorted((config.ASSETS / "lite/rehearsal").glob("*.ogg")):
         audio, _ = load(path, SAMPLE_RATE)

@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 DECIDE_SECONDS = 5.0  # sound by which it is decided how a file's channels become one
 CANCELLED = 1e-3  # the mean has less of the louder channel's power: the channels cancel each other
 LOUDEST = 1e9  # full scale is 1; beyond this a sample is a number only by name
-SILENCE = 1e-4  # channels that never exceed this (-80 dB) have nothing to decide by
+SILENCE = 1e-4  # what never exceeds this (-80 dB) is no sound
+MIN_SECONDS = 0.1  # shorter recordings hold no speech
 
 
 def load(

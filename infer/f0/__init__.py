@@ -19,6 +19,7 @@ HOP_LENGTH = 160
 F0_RATE = SAMPLE_RATE // HOP_LENGTH  # 100 frames per second
 F0_MIN = 50.0  # Hz; between these two lie the synthesizer's pitch bins, and some methods search
 F0_MAX = 1100.0  # Hz
+QUICK_METHOD = "swift"  # its weights come with the program; quick on any CPU: measures pitch
 
 F0_METHODS = {
     "rmvpe": "infer.f0.rmvpe:RmvpeF0",
@@ -93,8 +94,8 @@ def load_f0_method(name: str, device: str = "cpu") -> F0Method:
 
 
 def default_f0_method() -> str:
-    """ "rmvpe" where its weights are, else "swift", whose weights come with the program."""
-    return "rmvpe" if _installed_rmvpe() else "swift"
+    """ "rmvpe" where its weights are, else QUICK_METHOD."""
+    return "rmvpe" if _installed_rmvpe() else QUICK_METHOD
 
 
 def rmvpe_file() -> Path:

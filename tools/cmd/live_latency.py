@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.f0 import load_f0_method
+from infer.f0 import QUICK_METHOD, load_f0_method
 from options import parse_options
 from tools.cmd.terminal import exit_code
 from tools.options import LiveLatencyOptions
@@ -36,7 +36,7 @@ def live_latency(options: LiveLatencyOptions) -> int:
         )
         return 0
     heard = listen_to_page(options.speech, options.voice, options.mode, options.seconds)
-    delays = find_delays(heard.spoken, heard.played, heard.rate, load_f0_method("swift"))
+    delays = find_delays(heard.spoken, heard.played, heard.rate, load_f0_method(QUICK_METHOD))
     median, p95 = np.percentile(delays or [float("nan")], [50, 95])
     print(
         f"page {heard.mode}: {1000 * median:.0f} ms median, {1000 * p95:.0f} ms p95 "

@@ -17,19 +17,17 @@ import numpy as np
 from errors import NoFile, UserError
 from infer.audio.filters import high_pass
 from infer.audio.reader import load
-from infer.f0 import SAMPLE_RATE, F0Method, load_f0_method
+from infer.f0 import QUICK_METHOD, SAMPLE_RATE, F0Method, load_f0_method
 from infer.f0.contour import transpose
 from infer.options import ConvertOptions
 from tools.convert.listen import beginning
 from tools.datasets.measure import mean_cepstrum, spectrum_distance_db
-from tools.options import IndexRatesOptions
+from tools.options import INDEX_RATES, IndexRatesOptions
 from train.experiment import Experiment
 
 if TYPE_CHECKING:
     from infer.converter import VoiceConverter
 
-RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
-MEASURED_WITH = "swift"  # f0 method that is always there
 TRAINING_CLIPS = 40  # about two minutes, evenly spaced
 
 
@@ -68,7 +66,7 @@ def compare_index_rates(
     options: IndexRatesOptions,
     on_progress: Callable[[float], None] | None = None,
 ) -> list[Row]:
-    """Convert options.input once for each of RATES into the folder options.output.
+    """Convert options.input once for each of INDEX_RATES into the folder options.output.
 
     The first row is the source itself. on_progress is told the share that is done. Raises
     UserError where the voice has no index, AudioError; then no file is left.
@@ -78,16 +76,16 @@ def compare_index_rates(
         raise UserError("no_index", file=options.voice)
     if not options.input.is_file():
         raise NoFile("no_file", file=options.input)
-    f0_method = load_f0_method(MEASURED_WITH)
+    f0_method = load_f0_method(QUICK_METHOD)
     source = _listen(converter, options.input, index, f0_method)
     training = _training_timbre(index, options.speaker)
     rows = [Row(options.input, None, source.to_index, None, _distance(source.timbre, training))]
     with ExitStack() as undo:  # stopped, or failed: half a comparison is none
-        for number, rate in enumerate(RATES):
+        for number, rate in enumerate(INDEX_RATES):
 
             def on_share(share: float, number: int = number) -> None:
                 if on_progress is not None:
-                    on_progress((number + share) / len(RATES))
+                    on_progress((number + share) / len(INDEX_RATES))
 
             target = (
                 options.output / f"{options.input.stem}_index{rate:.2f}.{options.format or 'wav'}"

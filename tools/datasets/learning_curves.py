@@ -14,10 +14,10 @@ from typing import Any
 
 import config
 from errors import UserError
+from infer.options import ConvertOptions
 from tools.chart import COLOURS, HEIGHT, WIDTH, axis, chart
 
 FOLDER = config.ROOT / "docs" / "curves"
-INDEX_RATE = 0.5  # of every point that is not about the index rate
 TITLE = 26  # height of a chart's title
 
 
@@ -28,7 +28,7 @@ class Point:
     minutes: float  # of recordings
     noise_db: float | None = None  # signal to noise ratio of what was added, None = nothing
     epoch: int | None = None  # None = after all steps
-    index_rate: float = INDEX_RATE
+    index_rate: float = ConvertOptions.index_rate
 
     def __str__(self) -> str:
         noise = "clean" if self.noise_db is None else f"noise at {self.noise_db:g} dB"

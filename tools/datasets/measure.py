@@ -13,13 +13,13 @@ import numpy as np
 
 from infer.audio.filters import high_pass_causal
 from infer.audio.mel import mel_filters
+from infer.audio.meter import ABSOLUTE_GATE, Meter
 from infer.audio.reader import AudioReader
 from infer.audio.resampling import Resampler
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
-from train.preprocess import find_fault
+from train.preprocess import SECTION_SECONDS, find_fault
 from train.slicer import cut_to_clips, slice_at_silence
 
-SECTION_SECONDS = 120.0  # of a recording in memory at a time
 FRAMES_AT_ONCE = 2048  # spectra in memory at a time
 
 # 16 kHz: bands for noise, timbre and fingerprint
@@ -51,11 +51,7 @@ CEILING = 0.985  # of the peak
 BAND_EDGE_DB = -75.0  # below the loudest bin of the loud spectrum
 LOUD_QUANTILE = 0.98
 
-# ITU-R BS.1770-4: loudness
-LOUDNESS_FRAMES = 50  # per second
-BLOCK_FRAMES = 20  # 400 ms
-ABSOLUTE_GATE = -70.0  # LUFS
-RELATIVE_GATE = -10.0  # LU
+FRAMES = 50  # per second, of the spectra at a recording's own rate
 
 
 @dataclass(frozen=True)
@@ -153,11 +149,11 @@ class _Native:
     def __init__(self, sample_rate: int) -> None:
         self.peak = 0.0
         self._rate = sample_rate
-        self._hop = max(1, round(sample_rate / LOUDNESS_FRAMES))
+        self._hop = max(1, round(sample_rate / FRAMES))
         self._window = np.hanning(2 * self._hop + 1)[:-1].astype(np.float32)
         self._hz = np.fft.rfftfreq(2 * self._hop, 1 / sample_rate)
         self._amplitudes = np.zeros(2 * AMPLITUDE_BINS, np.int64)
-        self._powers: list[np.ndarray] = []  # K-weighted mean square of each frame
+        self._meter = Meter(sample_rate)
         self._loud = np.zeros(len(self._hz))  # spectrum of the loudest section
 
     def push(self, wav: np.ndarray) -> None:
@@ -165,9 +161,8 @@ class _Native:
         self.peak = max(self.peak, float(magnitude.max(initial=0.0)))
         bins = np.minimum(magnitude * AMPLITUDE_BINS, 2 * AMPLITUDE_BINS - 1).astype(np.int64)
         self._amplitudes += np.bincount(bins, minlength=2 * AMPLITUDE_BINS)
-        weights = _k_weighting(self._hz) / np.sum(self._window**2) / self._hop
+        self._meter.push(wav)
         for power in _power_spectra(wav, self._window, self._hop, 2 * self._hop):
-            self._powers.append(power @ weights.astype(np.float32))
             rank = int(LOUD_QUANTILE * (len(power) - 1))
             self._loud = np.maximum(self._loud, np.partition(power, rank, axis=0)[rank])
 
@@ -184,18 +179,9 @@ class _Native:
         return float(self._hz[np.flatnonzero(self._loud > edge)[-1]])
 
     def loudness(self) -> float:
-        """Integrated loudness in LUFS, gated as ITU-R BS.1770-4 says; -inf for silence."""
-        powers = np.concatenate(self._powers) if self._powers else np.zeros(0)
-        size = min(BLOCK_FRAMES, len(powers))
-        if size == 0:
-            return -np.inf
-        sums = np.cumsum(np.concatenate([[0.0], powers]))
-        blocks = (sums[size:] - sums[:-size])[:: BLOCK_FRAMES // 4] / size
-        gate = 10 ** ((ABSOLUTE_GATE + 0.691) / 10)
-        if not (blocks > gate).any():
-            return -np.inf
-        gate = max(gate, blocks[blocks > gate].mean() * 10 ** (RELATIVE_GATE / 10))
-        return float(-0.691 + 10 * np.log10(blocks[blocks > gate].mean()))
+        """Integrated loudness in LUFS; -inf for silence."""
+        lufs = self._meter.loudness()
+        return lufs if lufs > ABSOLUTE_GATE else -np.inf
 
 
 class _Bands:
@@ -323,14 +309,3 @@ def _power_spectra(wav: np.ndarray, window: np.ndarray, hop: int, fft: int) -> I
     for start in range(0, len(frames), FRAMES_AT_ONCE):
         spectra = np.fft.rfft(frames[start : start + FRAMES_AT_ONCE] * window, fft)
         yield spectra.real**2 + spectra.imag**2
-
-
-def _k_weighting(hz: np.ndarray) -> np.ndarray:
-    """Power response of ITU-R BS.1770-4's two filters, given there as biquads at 48 kHz."""
-    z = np.exp(-2j * np.pi * np.minimum(hz, 23900.0) / 48000)
-    powers = np.stack([np.ones_like(z), z, z * z])
-    shelf = [1.53512485958697, -2.69169618940638, 1.19839281085285] @ powers
-    shelf /= [1.0, -1.69065929318241, 0.73248077421585] @ powers
-    high_pass = [1.0, -2.0, 1.0] @ powers
-    high_pass /= [1.0, -1.99004745483398, 0.99007225036621] @ powers
-    return np.abs(shelf * high_pass) ** 2

@@ -18,7 +18,7 @@ import config
 from config import replacing
 from errors import AudioError, UserError, shown
 from infer.audio.isolated import isolated
-from infer.f0 import load_f0_method
+from infer.f0 import QUICK_METHOD, load_f0_method
 from tools.datasets.measure import Measures, measure
 from tools.datasets.similar import find_duplicates, find_other_voices
 from tools.records import record
@@ -114,7 +114,7 @@ def report_dataset(
     paths = find_recordings(dataset, leave_out=config.LOGS)
     root = dataset if dataset.is_dir() else dataset.parent
     names = [shown(path.relative_to(root).as_posix()) for path in paths]
-    f0_method = load_f0_method("swift")
+    f0_method = load_f0_method(QUICK_METHOD)
     measured: list[Measures | AudioError] = []
     with isolated():
         for path in paths:

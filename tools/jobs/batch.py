@@ -151,7 +151,7 @@ class Batches:
         made = [row.output for row in rows if row.output is not None and row.output.exists()]
         zipped = target.with_name(target.name + ".zip")
         with self._lock:
-            for left in target.glob(".*.tmp"):  # by a process that was killed
+            for left in target.glob(config.UNFINISHED_AUDIO):  # by a process that was killed
                 left.unlink()
             if made and not zipped.exists():
                 results.zip_files(made, zipped)

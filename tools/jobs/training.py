@@ -11,6 +11,7 @@ from typing import Any
 
 import config
 from errors import NoFile, UserError
+from infer.f0 import QUICK_METHOD
 from infer.voice.header import read_header
 from infer.voice.traits import TRAITS, traits
 from options import Options
@@ -50,7 +51,7 @@ class Settings:
     device: str = "auto"
     batch_size: int = 8
     processes: int = 1
-    f0_method: str = "swift"
+    f0_method: str = QUICK_METHOD
     save_minutes: float = 1.0
     parent: str = ""
     parent_step: int = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.audio.reader import AudioReader
+from infer.audio.reader import MIN_SECONDS, AudioReader
 from infer.audio.writer import AudioWriter
 from infer.f0 import SAMPLE_RATE
 from infer.options import StreamOptions
@@ -18,7 +18,6 @@ from tools.live.client import LiveProcess
 from tools.live.frames import AUDIO, READY, REPORT
 
 FRAME_SECONDS = 0.02  # sound is sent as a sound card gives it
-MIN_SECONDS = 0.1
 
 
 @dataclass(frozen=True)

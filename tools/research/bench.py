@@ -71,7 +71,7 @@ class BenchOptions(Options):
     MODULE = "tools.research.bench"
 
     voice: Path = option("voice model", config.LITE / "demo.pth")
-    speech: Path = option("recording that is repeated", config.ASSETS / "examples" / "english.flac")
+    speech: Path = option("recording that is repeated", config.EXAMPLE)
     long_minutes: float = option("length of the long recording, 0 = leave it out", 60.0)
     runs: int = option("conversions of each length, whose median memory counts", 3, within=(1, 100))
     beside: int = option(

@@ -27,7 +27,6 @@ from tools.cmd.terminal import exit_code, say
 from tools.jobs.outcomes import DONE
 from train.worker import parse_progress
 
-EXAMPLE = config.ASSETS / "examples" / "english.flac"
 SECONDS = (0.5, 1.5)  # length of a recording
 WAIT_SECONDS = 300.0  # for the next result
 
@@ -85,7 +84,7 @@ def drill(options: BulkDrillOptions) -> Drill:
 
 def write_recordings(folder: Path, number: int) -> None:
     """Cut a recording of speech into short ones."""
-    audio, rate = soundfile.read(EXAMPLE, dtype="float32")
+    audio, rate = soundfile.read(config.EXAMPLE, dtype="float32")
     draw = np.random.default_rng(0)
     for i in range(number):
         length = int(draw.uniform(*SECONDS) * rate)
@@ -188,7 +187,7 @@ def _compare(
         ),
         twice=sum(count > 1 for count in done.values()) + len(found - wanted),
         begun_again=len(_noted(bulk, "begun")) - options.files,
-        left_over=len(list(bulk.output.rglob(".*.tmp"))),
+        left_over=len(list(bulk.output.rglob(config.UNFINISHED_AUDIO))),
     )
 
 

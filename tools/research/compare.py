@@ -45,7 +45,7 @@ def compare(options: CompareOptions) -> None:
         folder = Path(name)
         (folder / "in").mkdir()
         for number in range(options.recordings):
-            speech = config.ASSETS / "examples" / "english.flac"
+            speech = config.EXAMPLE
             shutil.copy(speech, folder / "in" / f"{number}.flac")
         batch = ["-m", "tools.cmd.infer_cli", "--voice", "assets/lite/demo.pth"]
         batch += ["--input", str(folder / "in"), "--output"]

@@ -101,7 +101,7 @@ def gpu(options: GpuOptions) -> None:
         _synthesizer(machine, seconds)
     with TemporaryDirectory() as folder:
         recording = Path(folder) / "in.wav"
-        speech, rate = load(config.ASSETS / "examples" / "english.flac")
+        speech, rate = load(config.EXAMPLE)
         samples = (3 if options.small else CONVERTED_SECONDS) * rate
         soundfile.write(recording, np.resize(speech, samples), rate)
         with patch.object(config, "DOWNLOADS", Path(folder)):

@@ -28,7 +28,6 @@ from tools.cmd.terminal import exit_code
 from tools.datasets.learning_curves import (
     CURVES,
     FOLDER,
-    INDEX_RATE,
     PANELS,
     Measured,
     Point,
@@ -253,8 +252,9 @@ def write_charts(options: LearningCurvesOptions, measured: Measured) -> None:
         "",
         f"Voice `{options.speaker}`, {options.steps} training steps at every point but those of "
         f"the epochs, {options.limit} clips converted. Where it is not what varies: "
-        f"{options.data_minutes:g} minutes of recordings, index rate {INDEX_RATE:g}. One voice, "
-        "one run: small differences are chance. Written by this command, which goes on where it "
+        f"{options.data_minutes:g} minutes of recordings, "
+        f"index rate {ConvertOptions.index_rate:g}. One voice, one run: small differences are "
+        "chance. Written by this command, which goes on where it "
         "stopped:",
         "",
         "```bash",

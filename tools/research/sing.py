@@ -41,7 +41,7 @@ class SingOptions(Options):
 
     voice: Path = option("voice model", config.LITE / "demo.pth")
     index: Path | None = option("feature index; without it the voice's own is looked for", None)
-    speech: Path = option("speech whose vowels sing", config.ASSETS / "examples" / "english.flac")
+    speech: Path = option("speech whose vowels sing", config.EXAMPLE)
     rms_mix_rate: float = option(
         "loudness: 0 = the source's, 1 = the voice's", ConvertOptions.rms_mix_rate, within=(0, 1)
     )

@@ -17,6 +17,7 @@ import config
 from errors import CheckpointError, UserError
 from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
 from infer.audio.denoise import denoise
+from infer.audio.meter import ABSOLUTE_GATE, Meter, db_to_gain, decibels
 from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
 from infer.f0 import fitting_semitones, load_f0_method
@@ -27,7 +28,6 @@ from infer.voice.header import VoiceHeader, read_header
 from tools.songs import lead
 from tools.songs.effects import Compressor, DeEsser, Effect, HighPass, Limiter, Reverb, through
 from tools.songs.kept import forget_oldest
-from tools.songs.loudness import ABSOLUTE_GATE, Meter, db_to_gain, decibels
 from tools.songs.options import CoverOptions
 from tools.songs.pitch import PitchShifter
 from tools.songs.stages import (

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d
 from scipy.signal import butter, fftconvolve, firwin, sosfilt, upfirdn
 
-from tools.songs.loudness import db_to_gain
+from infer.audio.meter import db_to_gain
 
 GAINS_PER_SECOND = 1000
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from infer.audio.meter import ABSOLUTE_GATE, HOPS_PER_SECOND, Meter, db_to_gain, decibels
 from infer.audio.reader import AudioReader
 from infer.f0 import SAMPLE_RATE, F0Method
-from tools.songs.loudness import ABSOLUTE_GATE, HOPS_PER_SECOND, Meter, db_to_gain, decibels
 
 LISTENED_SECONDS = 10.0  # at a time
 LISTENED_PARTS = 6  # the loudest ones of the song tell where its melody lies

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
 from tools.voices.library import from_root
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event that is no endpoint
 
 
 @dataclass(frozen=True)

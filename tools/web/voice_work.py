@@ -15,7 +15,6 @@ from tools.voices.library import Library, Trashed, from_root
 from tools.voices.zips import Arrived, add_to_library, pack
 from train.experiment import plain_name
 
-EXAMPLE = config.ASSETS / "examples/english.flac"
 TRIALS = RESULTS / "merge"  # merged voices that were only listened to
 TRIALS_KEPT = 3
 
@@ -92,7 +91,7 @@ class VoiceWork:
         self._merge(one, other, share, trial)
         made = unused_name(TRIALS, trial.stem, "wav")
         self._session.convert(
-            ConvertOptions(voice=trial, input=EXAMPLE, output=made, index_rate=0.0)
+            ConvertOptions(voice=trial, input=config.EXAMPLE, output=made, index_rate=0.0)
         ).result()
         return made
 

@@ -13,9 +13,9 @@ from infer.converter import VoiceConverter
 from infer.f0 import load_f0_method
 from infer.options import ConvertOptions
 from tools.cmd.index_rates import main
-from tools.convert.index_rates import RATES, compare_index_rates
+from tools.convert.index_rates import compare_index_rates
 from tools.datasets.measure import mean_cepstrum, spectrum_distance_db
-from tools.options import IndexRatesOptions
+from tools.options import INDEX_RATES, IndexRatesOptions
 from train.experiment import Experiment
 
 
@@ -39,7 +39,7 @@ def test_a_higher_rate_comes_nearer_to_the_voice_and_leaves_the_source(
     shares: list[float] = []
     source, *rows = compare_index_rates(converter, options, shares.append)
     assert (source.index_rate, source.path) == (None, options.input)
-    assert tuple(row.index_rate for row in rows) == RATES
+    assert tuple(row.index_rate for row in rows) == INDEX_RATES
     assert source.to_index > rows[0].to_index > rows[2].to_index > rows[4].to_index > 0
     assert 1 < rows[0].to_source < rows[4].to_source < 12
     assert all(row.melody < 20 and row.voiced > 0.9 for row in rows)

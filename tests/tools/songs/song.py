@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from infer.audio.meter import Meter
 from infer.audio.reader import AudioReader, load
-from tools.songs.loudness import Meter
 
 RATE = 44100
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from errors import UserError
+from infer.audio.denoise import REQUIREMENTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,6 @@ SEPARATORS = {
     "roformer": "tools.songs.separation.roformer:Roformer",
 }
 DEFAULT_SEPARATOR = "demucs"
-REQUIREMENTS = "requirements-songs.txt"  # what they need beside the program's own packages
 
 
 class Separator(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from infer.f0 import fitting_semitones
+from infer.f0 import QUICK_METHOD, fitting_semitones
 from infer.options import ConvertOptions
 from options import default_of
 from tools.convert.client import Session
@@ -29,8 +29,6 @@ from tools.web.api.endpoint import (
     uploaded,
 )
 from tools.web.tabs.convert_settings import OPTIONS, speakers_of
-
-MEASURED_WITH = "swift"  # f0 method that is always there
 
 
 class ConvertEndpoints:
@@ -144,7 +142,7 @@ class ConvertEndpoints:
         Args:
             recording: audio or video file
         """
-        return self._session.listen(uploaded(recording), MEASURED_WITH).result()
+        return self._session.listen(uploaded(recording), QUICK_METHOD).result()
 
     def suggest_semitones(self, recording: str, voice: str, speaker: int) -> int | None:
         """Tell the shift that brings a recording to the pitch of a voice, null if unknown.

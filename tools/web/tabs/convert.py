@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 import config
+from infer.f0 import QUICK_METHOD
 from infer.options import EXACT_SUFFIXES
 from options import command, printable
 from tools.convert.client import ConversionCancelled, ConversionError
@@ -32,7 +33,7 @@ from tools.web.tabs.convert_settings import (
     options_of,
     speakers_of,
 )
-from tools.web.tabs.convert_takes import MEASURED_WITH, TakesPanel
+from tools.web.tabs.convert_takes import TakesPanel
 from tools.web.units import clock_text, duration_text
 from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 from tools.web.views.voice_cards import pitch_html
@@ -237,7 +238,7 @@ class ConvertTab:
         name = f"<strong>{escape(path.name)}</strong>"
         yield {**shown, **empty, self.chosen_name: name}
         try:
-            measured = self._session.listen(path, MEASURED_WITH).result()
+            measured = self._session.listen(path, QUICK_METHOD).result()
             measured["heard"] = str(self._playable(path))
         except ConversionError as error:
             said = error_html(error.rename(path, path.name))

@@ -12,9 +12,10 @@ from typing import Any
 
 import gradio as gr
 
-from infer.f0 import F0_METHODS, default_f0_method
+from infer.f0 import F0_METHODS, QUICK_METHOD, default_f0_method
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs import results
+from tools.options import INDEX_RATES
 from tools.voices import choices
 from tools.voices.library import from_root
 from tools.voices.presets import save_preset
@@ -22,11 +23,9 @@ from tools.web.errors import chosen_voice, page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
-from tools.web.tabs.convert_takes import MEASURED_WITH
 from tools.web.views.stage import track
 from tools.web.views.take_cards import PRESSED, button_html
 
-RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MOST = 12  # results to listen to
 PRESET = "blind test"
 
@@ -46,7 +45,7 @@ class BlindPanel:
                 info=text("blind_voices_info"),
             )  # fmt: skip
             self.rates = gr.CheckboxGroup(
-                [(f"{rate:g}", rate) for rate in RATES], value=[0.25, 0.5, 0.75],
+                [(f"{rate:g}", rate) for rate in INDEX_RATES], value=[0.25, 0.5, 0.75],
                 label=text("index_rate"),
             )  # fmt: skip
             self.methods = gr.CheckboxGroup(
@@ -117,7 +116,7 @@ class BlindPanel:
                 request = self._session.convert(options)
                 yield {running: request.number, stop: gr.update(interactive=True)}
                 request.result(lambda share, n=number: progress((n + share) / len(asked)))
-                heard = self._session.listen(output, MEASURED_WITH).result()
+                heard = self._session.listen(output, QUICK_METHOD).result()
                 made.append({"voice": each, "settings": settings, "file": str(output),
                              "heard": heard})  # fmt: skip
         except ConversionCancelled:

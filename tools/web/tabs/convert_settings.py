@@ -17,7 +17,7 @@ from tools.machine import hardware
 from tools.voices import choices
 from tools.voices.presets import delete_preset, read_presets, save_preset
 from tools.web.errors import chosen_voice, error_html, page_error
-from tools.web.frame import Frame
+from tools.web.frame import PRIVATE, Frame
 from tools.web.i18n import translate
 
 OPTIONS = {item.name: item for item in fields(ConvertOptions)}
@@ -28,7 +28,6 @@ NAMES = (  # of the settings, in the order in which their widgets stand
 RATES = (16000, 22050, 24000, 32000, 40000, 44100, 48000)  # Hz
 SPEECH, SINGING, BY_HAND = PITCHES = ("speech", "singing", "hand")  # ways to the shift
 UNHEARD_SEMITONES = 3  # beyond what a voice was trained on, that are worth a word
-PRIVATE = {"api_visibility": "private"}
 
 
 class SettingsPanel:

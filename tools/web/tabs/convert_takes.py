@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from errors import UserError
+from infer.f0 import QUICK_METHOD
 from tools.convert.client import ConversionError
 from tools.jobs.takes import Take, Takes
 from tools.web.errors import page_error, shown_errors
@@ -21,7 +22,6 @@ from tools.web.views.take_cards import PRESSED, take_cards, take_label
 
 SHOWN = 8  # cards, until all are asked for
 POLL_SECONDS = 1.0
-MEASURED_WITH = "swift"  # f0 method of suggestion and curve: comes along, and quick on any CPU
 NOTHING = {"deleted": "", "all": False, "making": []}
 
 
@@ -122,7 +122,7 @@ class TakesPanel:
             if side in heard or not path.is_file():
                 continue
             try:
-                heard[side] = self._session.listen(path, MEASURED_WITH).result()
+                heard[side] = self._session.listen(path, QUICK_METHOD).result()
             except ConversionError:
                 continue  # too short to be measured; it can be heard all the same
         return self.takes.change(take.name, heard=heard)

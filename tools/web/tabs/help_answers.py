@@ -18,7 +18,7 @@ from tools.voices import choices
 from tools.voices.library import Library, from_root
 from tools.voices.zips import pack
 from tools.web.errors import chosen_voice, error_html, page_error
-from tools.web.frame import Frame
+from tools.web.frame import PRIVATE, Frame
 from tools.web.i18n import translate
 from tools.web.theme import WAVEFORM
 from tools.web.views.dataset_check import Check, Checks
@@ -27,10 +27,8 @@ from tools.web.views.report_view import MARKS, report_html
 from train.experiment import Experiment
 from train.options import BuildIndexOptions
 
-EXAMPLE = config.ASSETS / "examples/english.flac"
 POLL_SECONDS = 1.0
 RATES = (0.0, 1.0)  # of the index, to be compared
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 class Answers:
@@ -203,8 +201,10 @@ class Answers:
         path = chosen_voice(voice, "voices_choose")
         made = []
         for rate in RATES:
-            output = new_result(EXAMPLE, path, "wav")
-            options = ConvertOptions(voice=path, input=EXAMPLE, output=output, index_rate=rate)
+            output = new_result(config.EXAMPLE, path, "wav")
+            options = ConvertOptions(
+                voice=path, input=config.EXAMPLE, output=output, index_rate=rate
+            )
             try:
                 self._session.convert(options).result()
             except ConversionError as error:

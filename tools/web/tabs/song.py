@@ -18,12 +18,11 @@ from tools.songs.options import CoverOptions
 from tools.songs.video import VIDEO_SUFFIXES
 from tools.voices import choices
 from tools.web.errors import chosen_voice, error_html, page_error
-from tools.web.frame import Frame
+from tools.web.frame import PRIVATE, Frame
 from tools.web.i18n import translate
 from tools.web.units import duration_text, size_text
 
 POLL_SECONDS = 1.0
-PRIVATE = {"api_visibility": "private"}
 OPTIONS = {item.name: item for item in CoverOptions.__dataclass_fields__.values()}
 STAGES = ("separate", "dereverb", "denoise", "listen", "convert", "transpose", "voice", "mix")
 PARTS = ("vocals", "voice", "accompaniment")  # parts of a cover, in this order

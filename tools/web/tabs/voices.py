@@ -11,7 +11,7 @@ import gradio as gr
 
 from tools.voices.library import PICTURES, VOICE_SUFFIXES, TrainingStateError, from_root
 from tools.web.errors import error_html, page_error, shown_errors
-from tools.web.frame import Frame
+from tools.web.frame import PRIVATE, Frame
 from tools.web.i18n import translate
 from tools.web.theme import WAVEFORM
 from tools.web.views.voice_cards import CHOOSE, voice_cards
@@ -22,7 +22,6 @@ DOWNLOAD = """() => { let tries = 40; const look = () => {
   const link = document.querySelector("#voices-parcel a[href]");
   if (link) link.click(); else if (tries--) setTimeout(look, 100);
 }; setTimeout(look, 200); }"""  # once the zip is there
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 class VoicesTab:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tools.songs.loudness import ABSOLUTE_GATE, Meter
+from infer.audio.meter import ABSOLUTE_GATE, Meter
 
 # (dB re full scale, seconds) of a stereo sine of 1 kHz, one after the other; LUFS wanted
 SIGNALS = {
