@@ -12,7 +12,7 @@ from typing import Any
 
 from config import LOGS, UNFINISHED, replacing
 from errors import NoFile, UserError
-from train.job_folder import JobFolder
+from train.job_folder import Inside, JobFolder
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # device names on Windows
 
@@ -55,30 +55,22 @@ class Source:
 class Experiment(JobFolder):
     """Files of one experiment; a clip is called `<source number>_<clip number>`."""
 
+    target_wavs = Inside("0_gt_wavs")  # clips at the target sample rate
+    wavs_16k = Inside("1_16k_wavs")  # the same clips at 16 kHz
+    f0_coarse = Inside("2a_f0")  # pitch of each clip, integers 1..255
+    f0_hz = Inside("2b-f0nsf")  # f0 of each clip in Hz, 0 = unvoiced
+    spectrogram_params_file = Inside("spectrogram.json")  # what spectrograms were computed with
+    config_file = Inside("config.json")  # version, sample rate and hyperparameters
+    sources_file = Inside("sources.jsonl")  # what became of each recording, one JSON object a line
+    f0_file = Inside("f0.json")  # which method made the f0 files
+    filelist = Inside("filelist.txt")  # list of training clips
+    settings_file = Inside("settings.json")  # what was chosen in the page for this experiment
+    metrics_file = Inside("metrics.jsonl")  # losses during training, one JSON object a line
+
     @classmethod
     def named(cls, name: str, logs: Path = LOGS) -> Experiment:
         """Return the experiment of this name in logs/; UserError where a name is no plain name."""
         return cls(logs / plain_name(name))
-
-    @property
-    def target_wavs(self) -> Path:
-        """Clips at the target sample rate."""
-        return self.root / "0_gt_wavs"
-
-    @property
-    def wavs_16k(self) -> Path:
-        """The same clips at 16 kHz."""
-        return self.root / "1_16k_wavs"
-
-    @property
-    def f0_coarse(self) -> Path:
-        """Pitch of each clip, integers 1..255."""
-        return self.root / "2a_f0"
-
-    @property
-    def f0_hz(self) -> Path:
-        """f0 of each clip in Hz, 0 = unvoiced."""
-        return self.root / "2b-f0nsf"
 
     def content(self, dim: int, version: int = 0) -> Path:
         """Content features, (T, dim) at 50 frames/s a clip; version > 0: of the clip altered."""
@@ -93,11 +85,6 @@ class Experiment(JobFolder):
         return self.target_wavs / f"{clip}.spec.pt"
 
     @property
-    def spectrogram_params_file(self) -> Path:
-        """What the kept spectrograms were computed with."""
-        return self.root / "spectrogram.json"
-
-    @property
     def silence(self) -> Experiment:
         """A clip of silence and its features, laid out as an experiment of its own."""
         return Experiment(self.root / "mute")
@@ -105,26 +92,6 @@ class Experiment(JobFolder):
     def statistics_file(self, speaker: int) -> Path:
         """What a speaker's content features are normalised by."""
         return self.root / f"content_statistics_{speaker}.npz"
-
-    @property
-    def config_file(self) -> Path:
-        """Version, sample rate and hyperparameters."""
-        return self.root / "config.json"
-
-    @property
-    def sources_file(self) -> Path:
-        """What became of each recording of the dataset, one JSON object a line."""
-        return self.root / "sources.jsonl"
-
-    @property
-    def f0_file(self) -> Path:
-        """Which method made the f0 files."""
-        return self.root / "f0.json"
-
-    @property
-    def filelist(self) -> Path:
-        """List of training clips."""
-        return self.root / "filelist.txt"
 
     def index(self, num_lists: int, nprobe: int, version: str) -> Path:
         """Feature index, with RVC's long name."""
@@ -150,16 +117,6 @@ class Experiment(JobFolder):
             for path in self.root.glob("G_*.pth")
             if path.stem[2:].isdecimal() and self.discriminator_state(int(path.stem[2:])).exists()
         )
-
-    @property
-    def settings_file(self) -> Path:
-        """What was chosen in the page for this experiment."""
-        return self.root / "settings.json"
-
-    @property
-    def metrics_file(self) -> Path:
-        """Losses during training, one JSON object a line."""
-        return self.root / "metrics.jsonl"
 
     def sample_file(self, name: str) -> Path:
         """A held-out clip as it sounds at a saved step, or `original`."""
