@@ -267,6 +267,7 @@ class LiveLatencyOptions(Options):
     mode: str = option("of the stream", "balanced", choices=STREAM_MODES)
     seconds: float = option("how long is measured", 60.0, within=(8, 3600))
     native: bool = option("without a browser: the recording through the same process", False)
+    speed: float = option("how fast it is spoken without a browser", 1.0, within=(0.1, 100))
 
     @property
     def stream(self) -> StreamOptions:

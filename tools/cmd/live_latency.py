@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
@@ -26,13 +24,13 @@ def live_latency(options: LiveLatencyOptions) -> int:
     from tools.live.play import play
 
     if options.native:
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder) / "spoken.wav"
-            found = play(options.speech, output, options.stream)
+        found = play(options.speech, None, options.stream, options.speed, options.seconds)
+        first, last = found.megabytes
         print(
             f"native {found.mode}: {1000 * found.latency:.0f} ms median, "
             f"{1000 * found.latency_p95:.0f} ms p95; skipped {found.skipped:.1f} s; "
-            f"load {100 * found.load:.0f} % of one core"
+            f"load {100 * found.load:.0f} % of one core; "
+            f"memory {first:.0f} MB after a tenth, {last:.0f} MB at the end"
         )
         return 0
     heard = listen_to_page(options.speech, options.voice, options.mode, options.seconds)

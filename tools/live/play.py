@@ -26,7 +26,7 @@ class Latency:
 
     latency: from a moment being spoken until its conversion was there, median and 95th
     percentile over the blocks. load: of the process, as a share of one core. skipped: seconds that
-    were not converted. mode: at the end.
+    were not converted. mode: at the end. megabytes: of the process after a tenth, and at the end.
     """
 
     latency: float
@@ -35,21 +35,30 @@ class Latency:
     skipped: float
     mode: str
     sample_rate: int
+    megabytes: tuple[float, float]
 
 
-def play(source: Path, output: Path | None, options: StreamOptions, speed: float = 1.0) -> Latency:
+def play(
+    source: Path,
+    output: Path | None,
+    options: StreamOptions,
+    speed: float = 1.0,
+    seconds: float | None = None,
+) -> Latency:
     """Send a recording at a speed, write what comes back where it belongs in time.
 
-    Raises AudioError or UserError.
+    seconds: of speech, the recording over and over; None = once. Raises AudioError or UserError.
     """
     process = LiveProcess(options)
     try:
-        return _play(process, source, output, speed)
+        return _play(process, source, output, speed, seconds)
     finally:
         process.close()
 
 
-def _play(process: LiveProcess, source: Path, output: Path | None, speed: float) -> Latency:
+def _play(
+    process: LiveProcess, source: Path, output: Path | None, speed: float, seconds: float | None
+) -> Latency:
     rate = int(process.ready["sample_rate"])
     parts: list[tuple[float, np.ndarray]] = []  # (moment, sound)
     delays: list[float] = []
@@ -63,28 +72,38 @@ def _play(process: LiveProcess, source: Path, output: Path | None, speed: float)
             if frame.kind == AUDIO:
                 now = (time.perf_counter() - started) * speed
                 delays.append(now - frame.seconds)
-                parts.append((frame.seconds, np.frombuffer(frame.body, "<f4")))
+                if output is not None:
+                    parts.append((frame.seconds, np.frombuffer(frame.body, "<f4")))
             elif frame.kind in (REPORT, READY):
                 told.update(frame.values)
 
     receiver = threading.Thread(target=receive)
     receiver.start()
     size = round(FRAME_SECONDS * SAMPLE_RATE)
-    tail = np.zeros(round((process.ready["latency_seconds"] + 0.5) * SAMPLE_RATE), np.float32)
-    audio = np.concatenate([audio, tail])
-    for start in range(0, len(audio) - size + 1, size):
+    length = len(audio) if seconds is None else round(seconds * SAMPLE_RATE)
+    tail = round((process.ready["latency_seconds"] + 0.5) * SAMPLE_RATE)
+    first = 0.0
+    for start in range(0, length + tail - size + 1, size):
         spoken = (start + size) / SAMPLE_RATE  # a frame is there when its last sample is
-        time.sleep(max(0.0, spoken / speed - (time.perf_counter() - started)))
-        process.send(audio[start : start + size].astype("<f4").tobytes(), start / SAMPLE_RATE)
+        early = spoken / speed - (time.perf_counter() - started)
+        if early > 0:
+            time.sleep(early)
+        places = np.arange(start, start + size)
+        frame = np.where(places < length, audio[places % len(audio)], 0.0)
+        process.send(frame.astype("<f4").tobytes(), start / SAMPLE_RATE)
+        if not first and start >= length / 10:
+            first = megabytes(process.process_id)
+    last = megabytes(process.process_id)
     elapsed = time.perf_counter() - started
     load = (cpu_seconds(process.process_id) - computed) / elapsed
     process.end_input()
     receiver.join()
     if output is not None:
         with AudioWriter(output, rate, rate) as writer:
-            writer.write(_in_time(parts, rate, len(audio) - len(tail)))
+            writer.write(_in_time(parts, rate, length))
     median, p95 = np.percentile(delays or [0.0], [50, 95])
-    return Latency(float(median), float(p95), load, told["skipped"], told["mode"], rate)
+    skipped, mode = told["skipped"], told["mode"]
+    return Latency(float(median), float(p95), load, skipped, mode, rate, (first, last))
 
 
 def _in_time(parts: list[tuple[float, np.ndarray]], rate: int, samples_16k: int) -> np.ndarray:
@@ -105,3 +124,12 @@ def cpu_seconds(process: int) -> float:
     except OSError:
         return float("nan")
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def megabytes(process: int) -> float:
+    """Memory that a process holds (RSS); NaN where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except OSError:
+        return float("nan")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -125,3 +125,71 @@ def test_speech_is_heard_in_another_voice_by_one_page_at_a_time(
     is_state(other, "on")  # the stream of before the reload is gone
     other.get_by_role("button", name=SAID["live_stop"]).click()
     is_state(other, "off")
+
+
+SPY = """const devices = navigator.mediaDevices;
+const give = devices.getUserMedia.bind(devices);
+devices.getUserMedia = async (wanted) => (window.microphone = await give(wanted));"""
+UNPLUG_MICROPHONE = "window.microphone.getTracks()[0].dispatchEvent(new Event('ended'))"
+UNPLUG_OUTPUTS = """async () => {
+  const all = await navigator.mediaDevices.enumerateDevices();
+  const left = all.filter((each) => each.kind === 'audioinput');
+  navigator.mediaDevices.enumerateDevices = async () => left;
+  navigator.mediaDevices.dispatchEvent(new Event('devicechange'));
+}"""
+
+
+@pytest.mark.timeout(400)
+def test_what_was_heard_is_saved_devices_may_go_and_settings_stay(
+    live_url: str, context: Any, tmp_path: Path
+) -> None:
+    context.request.post(f"{live_url}login", form=LOGIN)
+    context.add_init_script(SPY)
+    page = context.new_page()
+    page.goto(f"{live_url}#live")
+    page.get_by_label(SAID["live_mode_best"]).check()
+    page.get_by_label(SAID["live_fit_pitch"]).uncheck()
+    page.get_by_label(SAID["live_semitones"]).fill("-3")
+    start = page.get_by_role("button", name=SAID["live_start"])
+    start.click()
+    is_state(page, "on")
+    ask = pitch_of(page)
+    wait_until(lambda: ask() > 0)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name=SAID["live_save"]).click()
+    saving.value.save_as(tmp_path / "saved.wav")
+    saved, rate = soundfile.read(tmp_path / "saved.wav")
+    assert rate in (44100, 48000) and len(saved) > rate and np.abs(saved).max() > 0.01
+
+    page.evaluate(UNPLUG_MICROPHONE)
+    is_state(page, "off")
+    page.get_by_text(SAID["live_said_unplugged"]).first.wait_for()
+    start.click()
+    is_state(page, "on")
+    page.locator("[data-live=output]").select_option(index=1)
+    is_state(page, "on")
+    page.evaluate(UNPLUG_OUTPUTS)
+    is_state(page, "off")
+    page.get_by_text(SAID["live_said_output_gone"]).first.wait_for()
+
+    page.reload()
+    wait_until(lambda: page.get_by_label(SAID["live_mode_best"]).is_checked())
+    assert not page.get_by_label(SAID["live_fit_pitch"]).is_checked()
+    assert page.get_by_label(SAID["live_semitones"]).input_value() == "-3"
+
+
+def test_half_a_minute_is_kept_to_be_saved(playwright: Any, root: Path) -> None:
+    browser = start_browser(playwright)
+    source = (root / "tools/web/live/socket.js").read_text(encoding="utf-8")
+    size = browser.new_page().evaluate(
+        """(source) => {
+          const give = "return { keep, recording, begin: (asked) => { rate = asked; } };";
+          const worker = new Function("onmessage", `${source};${give}`)();
+          worker.begin(48000);
+          for (let i = 0; i < 400; i++) worker.keep(new Float32Array(4800));
+          return worker.recording().size;
+        }""",
+        source,
+    )
+    browser.close()
+    assert 30 <= (size - 44) / 2 / 48000 <= 30.1  # whole parts
