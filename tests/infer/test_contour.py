@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from infer.f0.contour import is_voiced, median_f0, quantize, resample_contour, transpose
+from tests.golden.arrays import read_golden
 
 
 def test_pitch_bins_are_exactly_those_of_rvc(root: Path) -> None:
@@ -18,7 +19,7 @@ def test_pitch_bins_are_exactly_those_of_rvc(root: Path) -> None:
 
 @pytest.mark.parametrize("method", ["pm", "harvest", "dio"])
 def test_pitch_bins_of_whole_contours_are_exactly_those_of_rvc(root: Path, method: str) -> None:
-    golden = np.load(root / "tests/golden/f0_contours.npz")
+    golden = read_golden("f0_contours")
     np.testing.assert_array_equal(
         quantize(golden[f"train2023_{method}"]), golden[f"train2023_{method}_coarse"]
     )

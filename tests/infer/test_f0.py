@@ -11,6 +11,7 @@ import pytest
 from infer.f0 import F0_MAX, F0_METHODS, HOP_LENGTH, SAMPLE_RATE, F0Method, load_f0_method
 from infer.f0 import windows as windows_module
 from infer.f0.praat import PraatF0
+from tests.golden.arrays import read_golden
 
 # rmvpe's weights are fetched by the user; tests/infer/test_rmvpe.py has what can be said without
 PACKAGED = [name for name in F0_METHODS if name != "rmvpe"]
@@ -122,7 +123,7 @@ def test_long_audio_in_windows_gives_what_one_window_gives(
 
 @pytest.mark.parametrize("name", ["pm", "harvest", "dio"])
 def test_praat_and_world_agree_with_rvc(root: Path, name: str) -> None:
-    golden = np.load(root / "tests/golden/f0_contours.npz")
+    golden = read_golden("f0_contours")
     audio, expected = golden["wav"], golden[f"train2023_{name}"]
     method = PraatF0(voicing_threshold=0.6) if name == "pm" else load_f0_method(name)
     found = method(audio)

@@ -22,6 +22,7 @@ from infer.content import FRAME, load_encoder
 from infer.content.hubert import HubertContent
 from infer.content.hubert_files import read_hubert
 from infer.voice.tensors import CheckpointError, read_tensors
+from tests.golden.arrays import read_golden
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 TINY = GOLDEN / "hubert_tiny.pt"  # written by fairseq; 24 values, projected to 8
@@ -32,7 +33,7 @@ LENGTHS = (16000, 15999, 8003)
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    return dict(np.load(GOLDEN / "hubert_tiny.npz"))
+    return read_golden("hubert_tiny")
 
 
 @pytest.fixture(scope="module")

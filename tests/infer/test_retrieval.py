@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from infer.retrieval import Retrieval, find_index
+from tests.golden.arrays import read_golden
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 DIM = 8
@@ -35,7 +36,7 @@ def make_vectors(count: int, dim: int = DIM, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(("version", "dim"), [("v1", 256), ("v2", 768)])
 def test_public_indexes_give_the_reference_blend(tmp_path: Path, version: str, dim: int) -> None:
-    golden = np.load(GOLDEN / f"retrieval_{version}.npz")
+    golden = read_golden(f"retrieval_{version}")
     path = tmp_path / "added.index"
     path.write_bytes(golden["index_bytes"].tobytes())
     retrieval = Retrieval(path, dim)

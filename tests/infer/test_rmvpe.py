@@ -16,6 +16,7 @@ from infer.f0.rmvpe import GRID, Rmvpe, RmvpeF0
 from infer.options import ConvertOptions
 from infer.voice.checkpoint import CheckpointError
 from options import command, parse_options
+from tests.golden.arrays import read_golden
 from tests.golden.weights import golden_tensor
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -39,7 +40,7 @@ def method(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RmvpeF0]:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    return dict(np.load(GOLDEN / "rmvpe_net.npz"))
+    return read_golden("rmvpe_net")
 
 
 def test_the_mel_spectrogram_is_the_references(

@@ -13,6 +13,7 @@ import soundfile
 
 import train.preprocess
 from infer.audio.resampling import resample
+from tests.golden.arrays import read_golden
 from train.experiment import Experiment, write_json
 from train.options import PreprocessOptions, command, parse_options
 from train.preprocess import find_fault, normalize, preprocess
@@ -227,7 +228,7 @@ def test_a_voice_without_f0_is_decided_here(options):
 
 
 def test_levelling_gives_the_references_numbers():
-    golden = np.load(Path(__file__).resolve().parents[1] / "golden" / "preprocess_40k.npz")
+    golden = read_golden("preprocess_40k")
     made = normalize(golden["norm_in"])
     assert made.dtype == np.float32
     assert np.abs(made - golden["norm_out"]).max() < 1e-6

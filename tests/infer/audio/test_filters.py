@@ -1,15 +1,12 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from infer.audio.filters import high_pass, high_pass_causal
-
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+from tests.golden.arrays import read_golden
 
 
 def test_the_zero_phase_high_pass_equals_the_reference() -> None:
-    golden = np.load(GOLDEN / "highpass.npz")
+    golden = read_golden("highpass")
     filtered = high_pass(golden["x_16k"], 16000)
     assert filtered.dtype == np.float32
     assert np.abs(filtered - golden["filtfilt_16k"]).max() < 1e-7
@@ -28,7 +25,7 @@ def test_a_chunk_with_context_is_filtered_as_in_the_whole() -> None:
 
 @pytest.mark.parametrize("sample_rate", [32000, 40000, 48000])
 def test_the_causal_high_pass_equals_the_reference(sample_rate: int) -> None:
-    golden = np.load(GOLDEN / "highpass.npz")
+    golden = read_golden("highpass")
     wav = golden[f"x_{sample_rate // 1000}k"]
     expected = golden[f"lfilter_{sample_rate // 1000}k"]
     assert np.abs(high_pass_causal(wav.astype(np.float64), sample_rate) - expected).max() < 1e-9

@@ -5,8 +5,7 @@ import pytest
 
 from infer.audio.loudness import LoudnessMatcher, is_noise, match_loudness, no_louder
 from infer.audio.reader import load
-
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+from tests.golden.arrays import read_golden
 
 
 def speech_like(seconds: float, sample_rate: int, seed: int) -> np.ndarray:
@@ -36,8 +35,8 @@ def in_blocks(matcher: LoudnessMatcher, source: np.ndarray, output: np.ndarray) 
 
 @pytest.mark.parametrize(("rate", "name"), [(0.0, "mixed_rate0"), (0.25, "mixed_rate025")])
 def test_the_loudness_of_a_whole_signal_equals_the_reference(rate: float, name: str) -> None:
-    inputs = np.load(GOLDEN / "rms_mix_inputs.npz")
-    expected = np.load(GOLDEN / "rms_mix_outputs.npz")[name]
+    inputs = read_golden("rms_mix_inputs")
+    expected = read_golden("rms_mix_outputs")[name]
     mixed = match_loudness(inputs["source"], inputs["output"], 16000, 32000, rate)
     assert mixed.dtype == np.float32
     assert np.abs(mixed - expected).max() < 1e-5 * np.abs(expected).max()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from infer.voice.hparams import read_config
+from tests.golden.arrays import read_golden
 from train.standard.spectrogram import SpectrogramParams, linear_spectrogram, log_mel
-
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 @pytest.mark.parametrize("rate", [32000, 40000, 48000])
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_spectrograms_are_the_references(rate: int, version: str) -> None:
-    golden = np.load(GOLDEN / f"mel_{rate // 1000}k.npz")
+    golden = read_golden(f"mel_{rate // 1000}k")
     ours = SpectrogramParams.from_data(read_config(version, rate)["data"])
     theirs = replace(ours, epsilon=2e-7, mel_floor=2e-6)
     for params, tree in ((ours, "2024"), (theirs, "head")):

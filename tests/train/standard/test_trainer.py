@@ -13,6 +13,7 @@ import torch
 
 from infer.models.standard.synthesizer import Synthesizer
 from infer.voice.hparams import StandardParams, read_config
+from tests.golden.arrays import read_golden
 from tests.golden.weights import golden_tensor
 from tests.train.tiny_standard import DIM, make_experiment, tiny_options
 from train.filelist import complete_clips
@@ -44,8 +45,8 @@ def norm(network: torch.nn.Module) -> float:
 def test_discriminators_judge_as_the_reference_does(version: str) -> None:
     networks = fill(MultiPeriodDiscriminator(version))
     golden, wanted = np.load(GOLDEN / f"train_disc_{version}.npz"), LOSSES["disc"][version]
-    real = torch.from_numpy(np.load(GOLDEN / "train_mel_v2_f0_40k.npz")["wave_slice"])
-    made = torch.from_numpy(np.load(GOLDEN / "train_fwd_v2_f0_40k.npz")["o"])
+    real = torch.from_numpy(read_golden("train_mel_v2_f0_40k")["wave_slice"])
+    made = torch.from_numpy(read_golden("train_fwd_v2_f0_40k")["o"])
     real_scores, real_layers = networks(real)
     made_scores, made_layers = networks(made)
     for number, (r, m) in enumerate(zip(real_scores, made_scores, strict=True)):
@@ -82,9 +83,9 @@ def test_discriminators_have_the_keys_and_the_order_of_public_states(
 
 
 def golden_batch() -> Utterances:
-    golden = np.load(GOLDEN / "train_fwd_v2_f0_40k.npz")
-    spec = np.load(GOLDEN / "train_mel_v2_f0_40k.npz")["spec"]
-    tensors = {name: torch.from_numpy(golden[name]) for name in golden.files}
+    golden = read_golden("train_fwd_v2_f0_40k")
+    spec = read_golden("train_mel_v2_f0_40k")["spec"]
+    tensors = {name: torch.from_numpy(array) for name, array in golden.items()}
     return Utterances(
         content=tensors["phone"].float(),
         spec=torch.from_numpy(spec),
@@ -116,7 +117,7 @@ def test_losses_and_gradients_of_the_full_model_are_the_references(parts: int) -
     assert losses["discriminator"] == pytest.approx(wanted["disc"], rel=1e-4)
     assert norm(state.discriminators) == pytest.approx(wanted["grad_norm_d"], rel=1e-3)
     if made:
-        golden = np.load(GOLDEN / "train_fwd_v2_f0_40k.npz")
+        golden = read_golden("train_fwd_v2_f0_40k")
         assert np.abs(made[0].wav.detach().numpy() - golden["o"]).max() < 2e-5
         assert made[0].starts.tolist() == golden["ids_slice"].tolist()
     trainer.generator_step(batch, made, 2, batch.lengths.sum(), losses)

@@ -6,7 +6,6 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from infer.models.standard.generator import Generator
 from infer.models.standard.generator_rows import render_rows
 from infer.models.standard.synthesizer import Noise, Rendering, Synthesizer
 from infer.voice.hparams import StandardParams, read_config
+from tests.golden.arrays import read_golden
 from tests.golden.weights import golden_tensor
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden"
@@ -64,8 +64,7 @@ def golden_network(kind: str) -> Synthesizer:
 
 def read_case(name: str) -> dict[str, Tensor]:
     """The arrays of a golden file; half floats as float."""
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        arrays = {key: torch.from_numpy(file[key]) for key in file.files}
+    arrays = {key: torch.from_numpy(array) for key, array in read_golden(name).items()}
     return {k: v.float() if v.dtype == torch.half else v for k, v in arrays.items()}
 
 

@@ -7,7 +7,6 @@ import json
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from infer.models.families import family
 from infer.models.standard.refinegan import low_pass, stretch
 from infer.models.standard.synthesizer import Noise, Synthesizer
 from infer.voice.hparams import MRF, REFINEGAN, StandardParams, from_legacy_list
+from tests.golden.arrays import read_golden
 from tests.golden.weights import applio_draw
 from tests.infer.applio_voices import applio_shapes, applio_weights
 
@@ -46,8 +46,7 @@ def applio_params(vocoder: str, config: list) -> StandardParams:
 
 def read_case(name: str) -> tuple[StandardParams, dict[str, Tensor]]:
     """The params and the arrays of a golden file."""
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        arrays = {key: file[key] for key in file.files}
+    arrays = read_golden(name)
     params = applio_params(str(arrays.pop("vocoder")), json.loads(str(arrays.pop("config"))))
     tensors = {key: torch.from_numpy(value) for key, value in arrays.items()}
     return params, {k: v.float() if v.dtype == torch.half else v for k, v in tensors.items()}
