@@ -89,7 +89,7 @@ def parse_options(cls: type[OptionsType], argv: Sequence[str] | None = None) -> 
     )
     hints = typing.get_type_hints(cls)
     for item in fields(cls):  # type: ignore[arg-type]
-        kind = _value_type(hints[item.name])
+        kind = value_type(hints[item.name])
         default = default_of(item)
         required = default is MISSING
         help_text = item.metadata["help"].replace("%", "%%")
@@ -163,7 +163,7 @@ def _flag(name: str) -> str:
     return "--" + name.rstrip("_").replace("_", "-")
 
 
-def _value_type(hint: Any) -> type:
+def value_type(hint: Any) -> type:
     """Return X for X and for `X | None`."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(part for part in typing.get_args(hint) if part is not type(None))

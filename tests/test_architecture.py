@@ -12,13 +12,14 @@ import sys
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields, replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from options import Options, command, default_of, parse_options
+from errors import UserError
+from options import Options, command, default_of, parse_options, value_type
 
 ROOT = Path(__file__).resolve().parents[1]
 # these read weights that other people's packages carry
@@ -202,7 +203,7 @@ def test_nothing_imports_the_page_or_the_research() -> None:
         for module in imported_by(path, tree_of(path))
         for room in ("tools.web", "tools.research")
         if f"{module}.".startswith(f"{room}.")
-        and not name_of(path).startswith(room.replace(".", "/"))
+        and not name_of(path).startswith(f"{room.replace('.', '/')}/")
         and not (name_of(path) == "infer-web.py" and room == "tools.web")
     ]
     assert foreign == []
@@ -434,7 +435,48 @@ def test_options_survive_their_own_command_line(cls: type[Options]) -> None:
     assert parse_options(cls, argv[3:]) == options
 
 
+def other_value(item: Field, kind: object, value: object) -> object:
+    """Return a value of an option that is not `value`; the same where there is only one."""
+    if item.metadata["choices"]:
+        return next((each for each in item.metadata["choices"] if each != value), value)
+    if kind is bool:
+        return not value
+    if kind in (int, float):
+        low, high = item.metadata["within"] or (1, 1000)
+        return kind(low if value != low else min(high, low + 1))
+    return Path("another 'one'/é.wav") if kind is Path else "-another 'ö\"ne"
+
+
+# these go with others only, or are not any text
+HAVE_RULES = {"into", "from_", "to", "resample_rate", "f0_file", "save_f0", "mirror", "auth"}
+
+
+@pytest.mark.parametrize("cls", options_classes(), ids=lambda cls: cls.__name__)
+def test_every_single_option_survives_the_command_line(cls: type[Options]) -> None:
+    options, kinds = filled(cls), typing.get_type_hints(cls)
+    refused = []
+    for item in fields(cls):
+        before = getattr(options, item.name)
+        value = other_value(item, value_type(kinds[item.name]), before)
+        try:
+            changed = replace(options, **{item.name: value})
+        except UserError:
+            refused.append(item.name)
+            continue
+        assert parse_options(cls, command(changed)[3:]) == changed, item.name
+    assert set(refused) <= HAVE_RULES
+
+
+FAMILY_NAMES = ("lite", "v1", "v2", "standard")
 NAMES_FAMILIES = ("infer/models/families.py", "infer/voice/traits.py", "train/recipes.py")
+LISTS_FAMILIES = (  # in tables of folders, of layers and of what can be downloaded
+    "config.py",
+    "infer/voice/header.py",
+    "infer/voice/hparams.py",
+    "tools/machine/assets.py",
+    "tools/options.py",
+    "train/standard/discriminators.py",
+)
 
 
 def decided_by_family(node: ast.AST) -> list[str]:
@@ -453,7 +495,7 @@ def decided_by_family(node: ast.AST) -> list[str]:
         for part in ast.walk(side)
         if isinstance(part, ast.Constant)
         and isinstance(part.value, str)
-        and part.value.strip(" -_") in ("lite", "v1", "v2", "standard")
+        and part.value.strip(" -_") in FAMILY_NAMES
     ]
 
 
@@ -465,6 +507,16 @@ def test_no_family_is_asked_for_by_name() -> None:
         if not where.startswith(("tools/research/", *NAMES_FAMILIES))
         and (names := decided_by_family(node))
     ]
+    assert found == []
+
+
+def test_a_family_is_named_in_tables_only() -> None:
+    found = [
+        at(where, node)
+        for where, node in nodes()
+        if isinstance(node, ast.Constant) and node.value in FAMILY_NAMES
+        and not where.startswith(("tools/research/", *NAMES_FAMILIES, *LISTS_FAMILIES))
+    ]  # fmt: skip
     assert found == []
 
 

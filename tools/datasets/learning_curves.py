@@ -6,19 +6,17 @@ tools.research.learning_curves measures; documents and page show.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import config
 from errors import UserError
 from infer.options import ConvertOptions
-from tools.chart import COLOURS, HEIGHT, WIDTH, axis, chart
+from tools.chart import axis, chart
 
 FOLDER = config.ROOT / "docs" / "curves"
-TITLE = 26  # height of a chart's title
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,6 @@ PANELS = {
         (1, 5),
     ),
     "melody": Panel("f0 correlation", {"f0": "f0 correlation"}, 0.02, (-1, 1)),
-}
-CURVES = {
-    "minutes": "minutes of recordings",
-    "noise": "noise added to the recordings (signal to noise ratio, ∞ = none)",
-    "epochs": "epochs",
-    "index": "index rate",
 }
 
 
@@ -133,18 +125,6 @@ def read_measured(file: Path) -> Measured | None:
     return None if settings is None else Measured(settings, rows)
 
 
-def append_row(
-    file: Path, settings: Mapping[str, Any], point: Point, figures: Mapping[str, float]
-) -> None:
-    """Add one point to the file; half a line that a killed process left stays apart."""
-    rounded = {name: round(value, 5) for name, value in figures.items()}
-    row = json.dumps({"settings": settings, "point": asdict(point), "figures": rounded})
-    with file.open("a+b") as table:
-        if table.tell() and table.seek(-1, os.SEEK_END) and table.read(1) != b"\n":
-            table.write(b"\n")
-        table.write(f"{row}\n".encode())
-
-
 def panel_chart(panel: Panel, points: Iterable[tuple[str, Mapping[str, float]]]) -> str:
     """The SVG elements of one chart; "" where none of its figures was measured."""
     points = list(points)
@@ -159,31 +139,3 @@ def panel_chart(panel: Panel, points: Iterable[tuple[str, Mapping[str, float]]])
     labels = [(x, label) for x, (label, _) in enumerate(points)]
     marks = axis([y for _, y in dots], panel.span, panel.within)
     return chart(lines, labels, (-0.5, len(points) - 0.5), marks, dots)
-
-
-def curve_svg(points: list[tuple[str, dict[str, float]]], x_title: str) -> str:
-    """All charts of a curve as one picture for documents."""
-    high = HEIGHT + TITLE
-    charts = [(panel, panel_chart(panel, points)) for panel in PANELS.values()]
-    charts = [(panel, drawn) for panel, drawn in charts if drawn]
-    parts = []
-    for number, (panel, drawn) in enumerate(charts):
-        legend = "".join(
-            f'<tspan fill="{colour}" font-weight="bold">&#160;&#160;{name}</tspan>'
-            for colour, name in zip(COLOURS, panel.lines, strict=False)
-        )
-        parts.append(
-            f'<g transform="translate({number % 2 * WIDTH},{number // 2 * high})">'
-            f'<text x="{WIDTH / 2}" y="18" text-anchor="middle" font-size="13" '
-            f'fill="currentColor">{panel.title}{legend if len(panel.lines) > 1 else ""}</text>'
-            f'<g transform="translate(0,{TITLE})">{drawn}</g></g>'
-        )
-    width, rows = 2 * WIDTH, -(-len(charts) // 2)
-    height = rows * high + TITLE
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="system-ui, sans-serif" font-size="11" color="#334155">'
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}'
-        f'<text x="{WIDTH}" y="{height - 8}" text-anchor="middle" font-size="13" '
-        f'fill="currentColor">{x_title}</text></svg>\n'
-    )

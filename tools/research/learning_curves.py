@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,16 +25,15 @@ from config import replacing
 from infer.audio.reader import AudioReader, load
 from infer.options import ConvertOptions
 from options import Options, command, option, parse_options, printable
+from tools.chart import COLOURS, HEIGHT, WIDTH
 from tools.cmd.fine_tune import run_step, workers
 from tools.cmd.terminal import exit_code
 from tools.datasets.learning_curves import (
-    CURVES,
     FOLDER,
     PANELS,
     Measured,
     Point,
-    append_row,
-    curve_svg,
+    panel_chart,
     read_measured,
 )
 from tools.research.evaluate import EvaluateOptions, evaluate
@@ -45,6 +46,14 @@ from train.worker import Progress
 
 ENOUGH = 0.95  # share of the wanted minutes that a dataset must have
 CLIP_AT = 0.99  # peak of recordings with noise
+
+CURVES = {
+    "minutes": "minutes of recordings",
+    "noise": "noise added to the recordings (signal to noise ratio, ∞ = none)",
+    "epochs": "epochs",
+    "index": "index rate",
+}
+TITLE = 26  # height of a chart's title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +304,46 @@ def main(argv: list[str] | None = None) -> int:
         print(options.output / "README.md")
 
     return exit_code(work, "stopped; the same command goes on")
+
+
+def append_row(
+    file: Path, settings: Mapping[str, Any], point: Point, figures: Mapping[str, float]
+) -> None:
+    """Add one point to the file; half a line that a killed process left stays apart."""
+    rounded = {name: round(value, 5) for name, value in figures.items()}
+    row = json.dumps({"settings": settings, "point": asdict(point), "figures": rounded})
+    with file.open("a+b") as table:
+        if table.tell() and table.seek(-1, os.SEEK_END) and table.read(1) != b"\n":
+            table.write(b"\n")
+        table.write(f"{row}\n".encode())
+
+
+def curve_svg(points: list[tuple[str, dict[str, float]]], x_title: str) -> str:
+    """All charts of a curve as one picture for documents."""
+    high = HEIGHT + TITLE
+    charts = [(panel, panel_chart(panel, points)) for panel in PANELS.values()]
+    charts = [(panel, drawn) for panel, drawn in charts if drawn]
+    parts = []
+    for number, (panel, drawn) in enumerate(charts):
+        legend = "".join(
+            f'<tspan fill="{colour}" font-weight="bold">&#160;&#160;{name}</tspan>'
+            for colour, name in zip(COLOURS, panel.lines, strict=False)
+        )
+        parts.append(
+            f'<g transform="translate({number % 2 * WIDTH},{number // 2 * high})">'
+            f'<text x="{WIDTH / 2}" y="18" text-anchor="middle" font-size="13" '
+            f'fill="currentColor">{panel.title}{legend if len(panel.lines) > 1 else ""}</text>'
+            f'<g transform="translate(0,{TITLE})">{drawn}</g></g>'
+        )
+    width, rows = 2 * WIDTH, -(-len(charts) // 2)
+    height = rows * high + TITLE
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" font-family="system-ui, sans-serif" font-size="11" color="#334155">'
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}'
+        f'<text x="{WIDTH}" y="{height - 8}" text-anchor="middle" font-size="13" '
+        f'fill="currentColor">{x_title}</text></svg>\n'
+    )
 
 
 if __name__ == "__main__":

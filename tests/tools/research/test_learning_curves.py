@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from tools.datasets.learning_curves import Measured, Point, append_row, read_measured
+from tools.datasets.learning_curves import Measured, Point, read_measured
 from tools.research import judges
 from tools.research import learning_curves as module
-from tools.research.learning_curves import LearningCurvesOptions, learning_curves, main, plan
+from tools.research.learning_curves import (
+    LearningCurvesOptions,
+    append_row,
+    learning_curves,
+    main,
+    plan,
+)
 from train.recordings import find_recordings
 
 RATE = 16000

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.datasets.learning_curves import Point, append_row
+from tools.datasets.learning_curves import Point
+from tools.research.learning_curves import append_row
 from tools.web.views import data_charts as module
 
 
