@@ -196,8 +196,8 @@ def _judged(
         truth = judges.normalize_words(text)
         row["words"] = len(truth)
         for judge, called in LISTENERS.items():
-            heard = judges.normalize_words(jury.ask(judge, recording))
-            row[called] = judges.count_word_errors(truth, heard)
+            hypothesis = judges.normalize_words(jury.ask(judge, recording))
+            row[called] = judges.count_word_errors(truth, hypothesis)
         if options.natural_every and number % options.natural_every == 0:
             row["DistillMOS"] = jury.ask("distillmos", recording)
         if converter:

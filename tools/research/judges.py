@@ -98,12 +98,12 @@ def normalize_words(text: str) -> list[str]:
     return " ".join(SPOKEN.get(token, token) for token in tokens).split()
 
 
-def count_word_errors(reference: list[str], heard: list[str]) -> int:
+def count_word_errors(reference: list[str], hypothesis: list[str]) -> int:
     """Fewest substitutions, insertions and deletions that turn one word list into the other."""
-    previous = list(range(len(heard) + 1))
+    previous = list(range(len(hypothesis) + 1))
     for i, expected in enumerate(reference, start=1):
         row = [i]
-        for j, word in enumerate(heard, start=1):
+        for j, word in enumerate(hypothesis, start=1):
             change = previous[j - 1] + (expected != word)
             row.append(min(change, previous[j] + 1, row[j - 1] + 1))
         previous = row

@@ -7,9 +7,7 @@ def duration_text(seconds: float) -> str:
     """Return "7.4 s" below a minute, "3:05" below an hour, else "1:03:05"."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return clock_text(round(seconds))
 
 
 def clock_text(seconds: float) -> str:

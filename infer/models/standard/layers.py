@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -110,8 +112,16 @@ class WaveNet(nn.Module):
 class ResidualBlock(nn.Module):
     """Pairs of convolutions, the first dilated, each pair added to its input: (B, C, N) -> same."""
 
-    def __init__(self, dim: int, kernel_size: int, dilations: list[int], normed: bool) -> None:
+    def __init__(
+        self,
+        dim: int,
+        kernel_size: int,
+        dilations: Sequence[int],
+        normed: bool,
+        leak: float = LEAK,
+    ) -> None:
         super().__init__()
+        self.leak = leak
 
         def conv(dilation: int) -> Conv:
             reach = (kernel_size - 1) // 2 * dilation
@@ -122,5 +132,5 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated, dense in zip(self.convs1, self.convs2, strict=True):
-            x = x + dense(F.leaky_relu(dilated(F.leaky_relu(x, LEAK)), LEAK))
+            x = x + dense(F.leaky_relu(dilated(F.leaky_relu(x, self.leak)), self.leak))
         return x

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from infer.models.ops import Conv
 from infer.models.standard.generator import harmonics
+from infer.models.standard.layers import ResidualBlock
 from infer.voice.hparams import REFINEGAN_STAGES, StandardParams
 
 LEAK = 0.2  # slope of the leaky ReLUs
@@ -96,25 +97,6 @@ class NoisyLeak(nn.Module):
         return F.leaky_relu(x, LEAK)
 
 
-class Residual(nn.Module):
-    """Pairs of convolutions, the first dilated, each pair added to its input: (B, C, N) -> same."""
-
-    def __init__(self, dim: int, kernel_size: int, normed: bool) -> None:
-        super().__init__()
-
-        def conv(dilation: int) -> Conv:
-            reach = (kernel_size - 1) // 2 * dilation
-            return Conv(dim, dim, kernel_size, padding=reach, dilation=dilation, normed=normed)
-
-        self.convs1 = nn.ModuleList(conv(dilation) for dilation in DILATIONS)
-        self.convs2 = nn.ModuleList(conv(1) for _ in DILATIONS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for dilated, dense in zip(self.convs1, self.convs2, strict=True):
-            x = x + dense(F.leaky_relu(dilated(F.leaky_relu(x, LEAK)), LEAK))
-        return x
-
-
 class Stage(nn.Module):
     """The mean of three branches of different kernels: (B, C, N) -> (B, C', N)."""
 
@@ -122,7 +104,13 @@ class Stage(nn.Module):
         super().__init__()
         self.input_conv = Conv(in_dim, out_dim, 7, padding=3)
         self.blocks = nn.ModuleList(
-            nn.ModuleList([NoisyLeak(out_dim), Residual(out_dim, size, normed), NoisyLeak(out_dim)])
+            nn.ModuleList(
+                [
+                    NoisyLeak(out_dim),
+                    ResidualBlock(out_dim, size, DILATIONS, normed, LEAK),
+                    NoisyLeak(out_dim),
+                ]
+            )
             for size in KERNELS
         )
 

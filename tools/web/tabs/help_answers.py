@@ -85,7 +85,7 @@ class Answers:
     def _build_share(self) -> None:
         voice = self._build_voice()
         share = gr.Button(self._text("voices_share"), size="sm")
-        zip_file = gr.File(label=self._text("voices_parcel"), visible=False, interactive=False)
+        zip_file = gr.File(label=self._text("voices_zip"), visible=False, interactive=False)
         share.click(self.share, voice, zip_file, **PRIVATE)
 
     def _build_commands(self) -> None:

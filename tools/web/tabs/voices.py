@@ -19,7 +19,7 @@ from tools.web.voice_work import VoiceWork
 
 TYPES = [".zip", ".pth", ".safetensors", ".index"]
 DOWNLOAD = """() => { let tries = 40; const look = () => {
-  const link = document.querySelector("#voices-parcel a[href]");
+  const link = document.querySelector("#voices-zip a[href]");
   if (link) link.click(); else if (tries--) setTimeout(look, 100);
 }; setTimeout(look, 200); }"""  # once the zip is there
 
@@ -63,7 +63,7 @@ class VoicesTab:
             self.share = gr.Button(text("voices_share"), min_width=100)
             self.trash = gr.Button(text("voices_trash"), variant="stop", min_width=100)
         self.zip_file = gr.File(
-            label=text("voices_parcel"), visible=False, interactive=False, elem_id="voices-parcel"
+            label=text("voices_zip"), visible=False, interactive=False, elem_id="voices-zip"
         )
         with gr.Accordion(text("voices_edit"), open=False):
             self.new_name = gr.Textbox(label=text("voices_new_name"), max_length=100)
