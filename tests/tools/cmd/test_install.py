@@ -180,9 +180,9 @@ def test_go_web_without_a_new_python_says_what_is_needed(program: Path, tmp_path
     assert "Python 3.10 to 3.14 is needed" in ran.stderr
 
 
-# What go-web.bat decides is seen on Windows only (.github/workflows/tests.yml). Wine 8 starts here
-# without a screen (1.7 GB with its prefix), but its cmd, tried with a py.exe of mingw-w64 that exits
-# with 0 and with 3, runs what follows && and what follows || in both cases; `if errorlevel` works.
+# What go-web.bat decides is seen on Windows only (.github/workflows/tests.yml). Wine 8 starts
+# without a screen (1.7 GB with its prefix), but its cmd, tried with a py.exe of mingw-w64 that
+# exits with 0 and with 3, runs what follows && and what follows || in both cases.
 def test_the_windows_launcher_is_ascii_with_windows_line_ends(root: Path) -> None:
     content = (root / "go-web.bat").read_bytes()
     assert content.isascii()
