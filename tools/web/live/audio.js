@@ -4,9 +4,8 @@
 // behind the part before it.
 const START_MARGIN = 0.02; // seconds beyond the first part's lateness
 const MARGIN = 0.004; // seconds beyond the usual lateness
-const WATCHED = 12; // seconds over which lateness is watched
-const USUAL = 0.9; // share of the parts that need no spare sound
-const MOST = 0.985; // share of the parts that come in time with it
+const WATCHED = 20; // seconds over which lateness is watched
+const USUAL = 0.95; // share of the parts that need no spare sound
 const SPARE_SHARE = 0.75; // of the spare sound that is counted upon
 const EXCESS = 0.01; // seconds of delay that are worth mending
 const PATIENCE = 3; // seconds in which a pause is waited for to mend it
@@ -94,8 +93,9 @@ class Live extends AudioWorkletProcessor {
     if (!isBehind) this.watched.push({ time: currentTime, lateness }); // else it waited for the one before
     while (currentTime - this.watched[0].time > WATCHED) this.watched.shift();
     const sorted = this.watched.map((each) => each.lateness).sort((a, b) => a - b);
-    const of = (share) => sorted[Math.floor(share * (sorted.length - 1))];
-    this.target = isFirst ? lateness + START_MARGIN : MARGIN + Math.max(of(USUAL), of(MOST) - this.bridge);
+    const usual = sorted[Math.floor(USUAL * (sorted.length - 1))];
+    const worst = sorted[Math.max(0, sorted.length - 2)]; // but one: once is no rule
+    this.target = isFirst ? lateness + START_MARGIN : MARGIN + Math.max(usual, worst - this.bridge);
   }
 
   // what plays too late is brought forward, in a pause if there is one; in a pause it may wait, too

@@ -8,9 +8,11 @@ one stream at a time: a second page is told so, and may take it over.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,7 +101,8 @@ class LiveRoute:
                 options = _options(opening)
                 process = await asyncio.to_thread(LiveProcess, options)
                 try:
-                    await self._pass_on(page, process)
+                    with _nothing_looked_through():
+                        await self._pass_on(page, process)
                 finally:
                     await asyncio.to_thread(process.close)
             finally:
@@ -146,6 +149,17 @@ async def _answer(page: WebSocket, process: LiveProcess) -> None:
     if code := await asyncio.to_thread(process.end):
         await page.send_bytes(_failure(UserError("exit_code", code=code)))
     await page.close(ENDED)
+
+
+@contextmanager
+def _nothing_looked_through() -> Iterator[None]:
+    """Keep what the page's process has out of Python's search for garbage, which holds up sound."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _values(frame: Frame) -> dict[str, Any]:
