@@ -21,8 +21,8 @@ from torch import Tensor, nn
 import config
 from infer.audio.reader import load
 from infer.content import CONTENT_ENCODERS, FRAME, load_encoder
-from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent
-from infer.f0 import QUICK_METHOD, load_f0_method
+from infer.content.whisper import WINDOW, WhisperContent
+from infer.f0 import QUICK_METHOD, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import median_f0
 
 EVERY = 2  # steps

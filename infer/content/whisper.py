@@ -15,8 +15,8 @@ from infer.audio.mel import mel_filters
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.windows import encode_windows
+from infer.f0 import SAMPLE_RATE
 
-SAMPLE_RATE = 16000
 N_FFT = 400
 HOP_LENGTH = 160
 N_MELS = 80

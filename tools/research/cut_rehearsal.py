@@ -16,7 +16,7 @@ import soundfile
 
 from config import replacing
 from infer.audio.reader import load
-from infer.content.whisper import SAMPLE_RATE
+from infer.f0 import SAMPLE_RATE
 from options import Options, option, parse_options
 
 SECONDS = (3.0, 7.0)  # of a clip
