@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 import config
 from infer.audio.mel import mel_filters
+from infer.audio.noise import signal_to_noise
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.windows import encode_windows
@@ -25,7 +27,9 @@ CONTEXT = 40  # frames on each side of a window that are computed and thrown awa
 DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees
 SCALE = ".scale"  # of a matrix in 8 bits, behind its name
 QUIETEST_ENERGY = -7.0  # log10
-NO_NOISE = -6.0  # before the softplus
+NO_NOISE = -20.0  # before the softplus
+NOISY_DB = 20.0  # speech over noise below which the encoder hears as it was taught in noise, ...
+LEAST_FRAMES = 100  # ... in sound that is long enough to tell
 QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as background, not amplified
 
 
@@ -50,6 +54,35 @@ def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, scale in scales.items():
         plain[name] *= scale.view(-1, *[1] * (plain[name].dim() - 1))
     return plain
+
+
+def pack_steps(steps: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Small changes of matrices as -1, 0 or 1 times a scale for each row, four in a byte."""
+    packed = {}
+    for name, step in steps.items():
+        if len(rows := step.flatten(1) if step.dim() > 1 else step[None]) > 1:
+            scale = 0.7 * rows.abs().amax(1, keepdim=True).clamp(min=1e-12)
+            digits = ((rows / scale).round().clamp(-1, 1) + 1).to(torch.uint8).flatten()
+            digits = F.pad(digits, (0, -len(digits) % 4)).view(-1, 4)
+            places = torch.tensor([1, 4, 16, 64], dtype=torch.uint8)
+            packed[name] = (digits * places).sum(1).to(torch.uint8)
+            packed[name + SCALE] = scale[:, 0].float()
+        else:
+            packed[name] = step.half()
+    return packed
+
+
+def add_steps(tensors: dict[str, Tensor], packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """tensors after the changes that `pack_steps` made small."""
+    changed = {}
+    for name, value in tensors.items():
+        step = packed.get(name)
+        if step is not None and name + SCALE in packed:
+            digits = torch.stack([step >> shift & 3 for shift in (0, 2, 4, 6)], 1).flatten()
+            rows = digits[: value.numel()].float().view(len(value), -1) - 1
+            step = (rows * packed[name + SCALE][:, None]).view_as(value)
+        changed[name] = value if step is None else value + step.float()
+    return changed
 
 
 class Block(nn.Module):
@@ -90,34 +123,75 @@ class WhisperEncoder(nn.Module):
             x = block(x)
         return x
 
+    def energy_of_speech(self, hidden: Tensor, energy: Tensor) -> Tensor:
+        """Log10 energy (B, T) without that of the noise; hidden: (B, T, C)."""
+        noise = F.softplus(self.noise(hidden)[..., 0])
+        return (energy - noise).clamp(min=QUIETEST_ENERGY)
+
+
+def is_noisy(mel: np.ndarray) -> bool:
+    """Whether noise is near the speech in (80, 2 T) log mel as the encoder sees it."""
+    if mel.shape[1] < 2 * LEAST_FRAMES:
+        return False
+    power = 10 ** (4 * mel.T - 4)
+    silence = 2 * N_MELS * float(power.min())  # what DYNAMIC_RANGE leaves of digital silence
+    return signal_to_noise(power, silence) < NOISY_DB
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _build(tensors: dict[str, Tensor], num_heads: int) -> WhisperEncoder:
+    """The encoder with these weights, which are not trained."""
+    positions, dim = tensors["positional_embedding"].shape
+    num_blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    encoder = WhisperEncoder(dim, num_heads, num_blocks, positions)
+    encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
+    return encoder.eval().requires_grad_(False)
+
 
 class WhisperContent:
     """16 kHz audio -> hidden states of Whisper and the log energy, 50 frames/s.
 
     The hidden state's mean at each position (a trace of Whisper's absolute positions, not of the
-    sound) is subtracted. Training clips are encoded at random offsets, recordings in windows.
+    sound) is subtracted. Training clips are encoded at random offsets, recordings in windows. Where
+    noise is measured the encoder hears with the steps that lie beside its file as
+    <name>-noise.safetensors: tools.research.harden_encoder.
     """
 
     perturbations = 3  # its output depends on the speaker: altered clips make that useless
 
-    def __init__(self, path: Path, num_heads: int, device: torch.device) -> None:
-        with safe_open(path, framework="pt") as file:
-            tensors = unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    def __init__(
+        self, path: Path, num_heads: int, device: torch.device, in_noise: Path | None = None
+    ) -> None:
+        """in_noise: the steps for noise, if not those beside the file."""
+        self._path, self._num_heads = path, num_heads
+        self._in_noise = in_noise or path.with_name(f"{path.stem}-noise.safetensors")
+        self.hears_in_noise = self._in_noise.is_file()
+        tensors = self._tensors()
         self.position_mean = tensors.pop("position_mean").to(device)  # (WINDOW, C)
         mean, deviation = (tensors.pop(f"prior_{name}").numpy() for name in ("mean", "std"))
         self.prior = Statistics(mean, deviation)
-        positions, dim = tensors["positional_embedding"].shape
-        num_blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
-        self.encoder = WhisperEncoder(dim, num_heads, num_blocks, positions)
-        if "noise.weight" not in tensors:
-            tensors["noise.weight"] = torch.zeros(1, dim)
-            tensors["noise.bias"] = torch.full((1,), NO_NOISE)
-        self.encoder.load_state_dict(tensors)
-        self.encoder.eval().requires_grad_(False).to(device)
+        self.encoder = _build(tensors, num_heads).to(device)
         self.filters = torch.from_numpy(mel_filters(N_MELS, N_FFT, SAMPLE_RATE)).to(device)
         self.hann = torch.hann_window(N_FFT, device=device)
         self.device = device
-        self.dim = dim + 1
+        self.dim = len(mean)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What the file has, without noise."""
+        tensors = unpack(_read(self._path))
+        tensors["noise.weight"] = torch.zeros(1, len(tensors["conv1.bias"]))
+        tensors["noise.bias"] = torch.full((1,), NO_NOISE)
+        return tensors
+
+    @cached_property
+    def encoder_in_noise(self) -> WhisperEncoder:
+        """The encoder after the steps for noise, read when noise is first heard."""
+        tensors = add_steps(self._tensors(), _read(self._in_noise))
+        return _build(tensors, self._num_heads).to(self.device)
 
     def new_statistics(self) -> RunningStatistics:
         """Statistics that start from the average voice, so that a short clip has some too."""
@@ -133,12 +207,14 @@ class WhisperContent:
         if frames == 0:
             return np.zeros((0, self.dim), np.float32)
         mel, energy = self._mel(torch.from_numpy(audio).to(self.device), frames)
+        in_noise = self.hears_in_noise and is_noisy(mel.cpu().numpy())
+        encoder = self.encoder_in_noise if in_noise else self.encoder
 
         def encode(start: int, end: int) -> Tensor:
             place = min(offset, WINDOW - (end - start))
             with config.autocast(mel.device):
-                x = self.encoder(mel[None, :, 2 * start : 2 * end], place)[0].float()
-            speech = self._energy_of_speech(x, energy[start:end])
+                x = encoder(mel[None, :, 2 * start : 2 * end], place)[0].float()
+            speech = encoder.energy_of_speech(x, energy[start:end])
             return torch.cat(
                 [x - self.position_mean[place : place + end - start], speech[:, None]], 1
             )
@@ -153,12 +229,8 @@ class WhisperContent:
         mel, energy = (torch.stack(each) for each in zip(*heard, strict=True))
         with config.autocast(wav.device):
             hidden = self.encoder(mel, offset).float()
-        speech = self._energy_of_speech(hidden, energy)
+        speech = self.encoder.energy_of_speech(hidden, energy)
         return hidden - self.position_mean[offset : offset + frames], speech
-
-    def _energy_of_speech(self, hidden: Tensor, energy: Tensor) -> Tensor:
-        noise = F.softplus(self.encoder.noise(hidden)[..., 0])
-        return (energy - noise).clamp(min=QUIETEST_ENERGY)
 
     def _mel(self, wav: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Whisper's log mel (80, 2 * frames) and the log10 energy (frames,) of 20 ms."""

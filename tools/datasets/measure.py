@@ -14,6 +14,7 @@ import numpy as np
 from infer.audio.filters import high_pass_causal
 from infer.audio.mel import mel_filters
 from infer.audio.meter import ABSOLUTE_GATE, Meter
+from infer.audio.noise import signal_to_noise
 from infer.audio.reader import AudioReader
 from infer.audio.resampling import Resampler
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE
@@ -32,12 +33,6 @@ PRINT_RANGE = (300.0, 3600.0)  # Hz: what telephones and codecs leave alone
 PRINT_FRAMES = 32  # 0.32 s
 PRINT_FLOOR = 1e-4  # of the loud part: quieter is a pause, and pauses are all alike
 DIGITAL_SILENCE_DB = -90.0  # a gate or an editor made it; it says nothing about the room
-
-# noise: the quietest moments of each band's smoothed power, see noise_power
-NOISE_SMOOTHING = 3  # frames
-NOISE_QUANTILE = 0.03
-NOISE_BIAS = 1.78  # mean of steady noise / that quantile of its smoothed power (measured)
-SNR_RANGE = (-10.0, 70.0)  # dB; beyond, the estimate says nothing
 
 # timbre
 NUM_CEPSTRA = 14
@@ -213,7 +208,7 @@ class _Bands:
         return np.concatenate(self._bands) * np.float32(scale)
 
     def snr(self) -> float:
-        return signal_to_noise(self.power())
+        return signal_to_noise(self.power(), 10 ** (DIGITAL_SILENCE_DB / 10))
 
     def prints(self) -> np.ndarray:
         if not self._print_bands:
@@ -226,27 +221,6 @@ def snr_of(audio: np.ndarray) -> float:
     bands = _Bands()
     bands.push(audio, len(audio) // HOP_LENGTH)
     return bands.snr()
-
-
-def signal_to_noise(power: np.ndarray) -> float:
-    """Speech over noise in dB, from (T, bands) power; 0 where there is nothing to hear.
-
-    Steady noise is what remains when a band falls silent: between words, and in the many
-    time-frequency places that speech leaves empty while it lasts.
-    """
-    total = power.sum(axis=1)
-    is_sound = total > 10 ** (DIGITAL_SILENCE_DB / 10)
-    if is_sound.sum() < NOISE_SMOOTHING:
-        return 0.0
-    power, total = power[is_sound], total[is_sound]
-    size = NOISE_SMOOTHING
-    sums = np.cumsum(np.pad(power, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
-    smooth = (sums[size:] - sums[:-size]) / size
-    noise = NOISE_BIAS * np.quantile(smooth, NOISE_QUANTILE, axis=0).sum()
-    speech = total.mean() - noise
-    if speech <= 0:
-        return SNR_RANGE[0]
-    return float(np.clip(10 * np.log10(speech / max(noise, 1e-12)), *SNR_RANGE))
 
 
 def voice_statistics(power: np.ndarray, f0: np.ndarray) -> list[VoiceStatistics]:

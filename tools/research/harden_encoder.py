@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -34,7 +33,7 @@ from errors import AudioError
 from infer.audio.reader import load
 from infer.content import CONTENT_ENCODERS, FRAME, ContentEncoder, load_encoder
 from infer.content.statistics import SPEECH_RANGE
-from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent, pack, unpack
+from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent, pack_steps
 from infer.voice.checkpoint import load_training_state
 from infer.voice.tensors import read_tensors, save_tensors
 from options import Options, option, parse_options
@@ -42,6 +41,7 @@ from options import Options, option, parse_options
 TEACHER = "whisper-base-4"
 PIECE = 120 * SAMPLE_RATE  # samples of a speaker that the teacher hears at once
 CROPS = (60, 110, 170)  # frames of the crops of a step; shorter ones are more
+STEP_SHARE = 0.4
 STEP_FRAMES = 1320  # of all crops of a step
 LENGTH = 2**16  # samples that are altered: a crop, and what echoes from before it
 BEFORE = 25 * FRAME  # samples before a crop in them
@@ -97,6 +97,8 @@ def listen(options: HardenEncoderOptions) -> list[Speech]:
                 if row["split"] in ("train", "synth"):
                     rows[f"{row['split']}-{row['speaker']}"].append(manifest.parent / row["file"])
     teacher = load_encoder(TEACHER, torch.device("cpu"))
+    assert isinstance(teacher, WhisperContent)
+    teacher.hears_in_noise = False
     options.state.mkdir(parents=True, exist_ok=True)
     for name, files in rows.items():
         path = options.state / f"{name}.content.npy"
@@ -445,12 +447,17 @@ def _save_state(
 
 
 def export(encoder: torch.nn.Module, path: Path) -> None:
-    """Write the weights, and of the teacher what an average voice and a position are like."""
-    with safe_open(config.ASSETS / CONTENT_ENCODERS[TEACHER][1], framework="pt") as file:
-        tensors = unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    tensors |= encoder.state_dict()
+    """Write STEP_SHARE of what changed, which people that it never heard gain most from."""
+    teacher = load_encoder(TEACHER, torch.device("cpu"))
+    assert isinstance(teacher, WhisperContent)
+    before = teacher.encoder.state_dict()
+    steps = {
+        name: (value - before[name]) * (1 if name.startswith("noise") else STEP_SHARE)
+        for name, value in encoder.state_dict().items()
+        if name != "positional_embedding"
+    }
     with replacing(path) as temporary:
-        save_file(pack(tensors), temporary)
+        save_file(pack_steps(steps), temporary)
 
 
 def compare(weights: Path, bench: Path) -> None:
@@ -458,10 +465,12 @@ def compare(weights: Path, bench: Path) -> None:
 
     The mean cosine of normalised content over speech; nobody in these clips was trained on.
     """
-    encoders = {TEACHER: load_encoder(TEACHER, torch.device("cpu"))}
-    encoders["hardened"] = WhisperContent(
-        weights, *CONTENT_ENCODERS[TEACHER][2], torch.device("cpu")
-    )
+    teacher = load_encoder(TEACHER, torch.device("cpu"))
+    assert isinstance(teacher, WhisperContent)
+    teacher.hears_in_noise = False
+    encoders: dict[str, ContentEncoder] = {TEACHER: teacher}
+    path, arguments = config.ASSETS / CONTENT_ENCODERS[TEACHER][1], CONTENT_ENCODERS[TEACHER][2]
+    encoders["hardened"] = WhisperContent(path, *arguments, torch.device("cpu"), in_noise=weights)
     for kind in sorted(folder.name for folder in bench.iterdir() if folder.is_dir()):
         angles = defaultdict(list)
         for clean in sorted((bench / "clean").glob("*.flac")):
