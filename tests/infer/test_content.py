@@ -10,7 +10,7 @@ from config import ASSETS
 from infer.audio.reader import load
 from infer.content import load_encoder
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import WhisperContent, pack, unpack
+from infer.content.whisper import WhisperContent, add_steps, pack, pack_steps, unpack
 from infer.content.windows import encode_windows
 
 
@@ -138,3 +138,50 @@ def test_an_unknown_or_missing_encoder_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("config.ASSETS", ASSETS / "nowhere")
     with pytest.raises(FileNotFoundError, match="whisper-base-4"):
         load_encoder("whisper-base-4", torch.device("cpu"))
+
+
+def in_noise(speech: np.ndarray, snr: float) -> np.ndarray:
+    noise = np.random.default_rng(0).standard_normal(len(speech))
+    level = np.sqrt(np.mean(speech**2)) * 10 ** (-snr / 20)
+    return (speech + level * noise).astype(np.float32)
+
+
+def test_noise_is_heard_by_the_encoder_that_was_taught_it_and_clean_speech_is_as_before(
+    encoder: WhisperContent, speech: np.ndarray
+) -> None:
+    plain = load_encoder("whisper-base-4", torch.device("cpu"))
+    assert isinstance(plain, WhisperContent) and encoder.hears_in_noise
+    plain.hears_in_noise = False
+    clean = plain(speech)
+    assert np.array_equal(encoder(speech), clean)
+    noisy = in_noise(speech, 8)
+    before, now = plain(noisy), encoder(noisy)
+    scale = Statistics(clean.mean(0), clean.std(0))
+    assert likeness(now, clean, scale) > likeness(before, clean, scale) + 0.02
+    pauses = clean[:, -1] < np.percentile(clean[:, -1], 15)
+    assert np.median((before - now)[pauses, -1]) > 0.5  # 5 dB of the noise are gone
+    loud = clean[:, -1] > np.percentile(clean[:, -1], 85)
+    assert np.abs(np.median((now - clean)[loud, -1])) < 0.2
+    short = noisy[: 16000 * 3 // 2]  # a live window: too short to tell noise by
+    assert np.array_equal(encoder(short), plain(short))
+
+
+def test_steps_are_two_bits_of_each_value_and_add_up() -> None:
+    random = torch.Generator().manual_seed(0)
+    before = {
+        "a.weight": torch.randn(7, 5, generator=random),
+        "b.bias": torch.randn(6, generator=random),
+        "c.weight": torch.randn(1, 9, generator=random),
+        "d": torch.ones(3),
+    }
+    steps = {"a.weight": torch.zeros(7, 5), "b.bias": torch.ones(6), "c.weight": torch.ones(1, 9)}
+    steps["a.weight"][2] = torch.tensor([0.7, -1.0, 0.1, 0.0, 1.0])
+    packed = pack_steps(steps)
+    assert packed["a.weight"].dtype == torch.uint8 and len(packed["a.weight"]) == 9
+    after = add_steps(before, packed)
+    row = torch.tensor([0.7, -0.7, 0.0, 0.0, 0.7])
+    assert torch.allclose(after["a.weight"][2], before["a.weight"][2] + row, atol=1e-6)
+    assert torch.equal(after["a.weight"][3:], before["a.weight"][3:])
+    assert torch.allclose(after["b.bias"], before["b.bias"] + 1)
+    assert torch.allclose(after["c.weight"], before["c.weight"] + 1, atol=1e-3)
+    assert torch.equal(after["d"], before["d"])

@@ -40,7 +40,13 @@ LITTLE_MEMORY, LEAST_MEMORY = 6.0, 3.0  # GiB in all
 LITTLE_DISK, LEAST_DISK = 10.0, 2.0  # GiB free
 LONG_PATH = 150  # letters of the program's folder, where Windows allows 260 in all
 TORCH_SECONDS = 180.0
-LITE_FILES = ("whisper-base-4.safetensors", "base_G.pth", "base_D.pth", "demo.pth")
+LITE_FILES = (
+    "whisper-base-4.safetensors",
+    "whisper-base-4-noise.safetensors",
+    "base_G.pth",
+    "base_D.pth",
+    "demo.pth",
+)
 LOGS_KEPT, LOG_BYTES = 8, 64 * 1024  # of a support bundle
 GIB = 2**30
 TORCH_CODE = """

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from infer.content import FRAME, load_encoder
+import config
+from infer.content import CONTENT_ENCODERS, FRAME, load_encoder
 from infer.content.whisper import WhisperContent
 from tools.research.harden_encoder import (
     CROPS,
@@ -100,9 +101,12 @@ def test_the_teacher_hears_the_train_split_alone_and_weights_become_an_encoder(
     with torch.no_grad():
         content.encoder.noise.bias.fill_(3)
     export(content.encoder, options.output)
-    hardened = WhisperContent(options.output, 8, torch.device("cpu"))
-    whole = load_encoder("whisper-base-4", torch.device("cpu"))(speech)
-    assert np.all(hardened(speech)[:, -1] < whole[:, -1] + 1e-6)
+    path, heads = config.ASSETS / CONTENT_ENCODERS["whisper-base-4"][1], 8
+    hardened = WhisperContent(path, heads, torch.device("cpu"), in_noise=options.output)
+    noise = np.random.default_rng(0).standard_normal(len(speech)) * np.std(speech) / 3
+    noisy = (speech + noise).astype(np.float32)
+    whole = WhisperContent(path, heads, torch.device("cpu"), in_noise=tmp_path / "none")(noisy)
+    assert np.all(hardened(noisy)[:, -1] < whole[:, -1] - 1)
     for kind, gain in (("clean", 1.0), ("quiet", 0.5)):
         (tmp_path / "bench" / kind).mkdir(parents=True)
         soundfile.write(tmp_path / "bench" / kind / "a.flac", speech * gain, rate)
