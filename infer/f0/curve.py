@@ -24,7 +24,7 @@ class Curve:
 
     def __init__(self, seconds: np.ndarray, f0: np.ndarray) -> None:
         """seconds: (K,) float64, rising. f0: (K,) float32 in Hz, 0 where unvoiced."""
-        self._seconds, self._is_voiced = seconds, f0 > 0
+        self.f0, self._seconds, self._is_voiced = f0, seconds, f0 > 0
         self._reach = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1 / F0_RATE
         voiced = np.flatnonzero(self._is_voiced)
         self._filled = np.interp(np.arange(len(f0)), voiced, f0[voiced]) if len(voiced) else None

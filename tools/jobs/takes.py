@@ -14,21 +14,23 @@ import numpy as np
 import config
 from config import replacing
 from errors import UserError
-from infer.f0.curve import write_curve
+from infer.f0.curve import read_curve, write_curve
 from tools.records import record
 
 NOTES, TRASH = ".takes", "trash"  # in results/, and in there
 SUFFIX, CURVE = ".json", ".csv"
+BY_HAND = "hand"  # the way to semitones that somebody set
 
 
 @dataclass(frozen=True)
 class Take:
     """One result in results/. voice, source: files as they were then, perhaps gone.
 
-    settings: option names and values; made: seconds since 1970; is_drawn: whether its melody was
-    drawn by hand; part: the seconds that were made
-    again, of the result `into`; heard: melody and loudness, as `tools.convert.listen` describes
-    them, of the recording ("a") and of the result ("b"), once they are known.
+    settings: option names and values; made: seconds since 1970; pitch: the way to its semitones,
+    BY_HAND or the page's names of automatic ones, "" where that was not noted; is_drawn: whether
+    its melody was drawn by hand; part: the seconds that were made again, of the result `into`;
+    heard: melody and loudness, as `tools.convert.listen` describes them, of the recording ("a") and
+    of the result ("b"), once they are known.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Take:
     settings: dict[str, Any]
     made: float
     is_starred: bool = False
+    pitch: str = ""
     is_drawn: bool = False
     part: tuple[float, float] | None = None
     into: str = ""
@@ -63,6 +66,11 @@ class Takes:
         file = self._notes / f"{name}{CURVE}"
         write_curve(file, np.array(melody.split(), np.float32))
         return file
+
+    def read_curve(self, name: str) -> str:
+        """Return a melody that was kept, as it was given. UserError, OSError."""
+        f0 = read_curve(self._notes / f"{name}{CURVE}").f0
+        return " ".join(f"{hz:g}" for hz in f0.tolist())
 
     def path(self, take: Take) -> Path:
         """Where a take's sound is."""

@@ -180,14 +180,23 @@ def _branch(settings: Settings) -> dict[str, Any]:
     return {"from_experiment": Path(from_root(parent)), "from_step": settings.parent_step}
 
 
-def voice_of_state(experiment: Experiment, step: int) -> Path:
-    """Make the voice of a saved state, weights/NAME_e<epoch>_s<step>.pth, unless it is there.
+def saved_states(logs: Path = config.LOGS) -> list[Path]:
+    """Every saved state of every experiment, the newest of the last one first."""
+    return [
+        experiment.generator_state(step)
+        for experiment in (Experiment(logs / name) for name in experiments(logs))
+        for step in reversed(experiment.saved_steps())
+    ]
+
+
+def voice_of_state(experiment: Experiment, step: int, folder: Path | None = None) -> Path:
+    """Make the voice of a saved state, NAME_e<epoch>_s<step>.pth in weights/, unless it is there.
 
     Voices that training keeps on the way have that name too. UserError.
     """
     state = experiment.generator_state(step)
     name = f"{experiment.name}_e{read_header(state).epoch}_s{step}"
-    voice = config.WEIGHTS / f"{name}.pth"
+    voice = (folder or config.WEIGHTS) / f"{name}.pth"
     if not voice.exists():
         info = f"{experiment.name}, step {step}"
         run_command(voice_command(ExtractOptions(state=state, voice=voice, info=info)))

@@ -55,6 +55,10 @@
       for (const file of files) held.items.add(file);
       input.files = held.files;
       input.dispatchEvent(new Event("change", { bubbles: true }));
+      if (name === "voice") { // added as soon as it is here
+        await until(() => document.querySelector("#voices-upload .file-preview"));
+        document.querySelector("#voices-add").click();
+      }
     }
     tell(name, files);
   };

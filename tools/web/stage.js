@@ -1,7 +1,8 @@
 // The stage: a recording (a) and what was made of it (b) on one axis of time, heard one at a time.
 // gr.HTML runs this with element, props, trigger and watch. props.value: {a, b}, each null or
 // {file, label, take, into, seconds, f0, f0_step, f0_median, loudness_db}; play, asked: told once, to
-// play b and to download; level_db: as loud as all are; curve: the melody of a, to be edited. What is read back: edited, part.
+// play b and to download; level_db: as loud as all are; curve: the melody of a, to be edited; drawn: {melody, asked}, told once,
+// what was made of it by hand. What is read back: edited, part.
 // props.words: {language: {name: text}}.
 
 const WAVE = 64, PITCH = 150, AXIS = 18, LEFT = 34; // heights of the lanes and room for names, pixels
@@ -172,7 +173,8 @@ const seen = (audio) => {
   }
   return { audio, peaks, low, top: peaks.reduce((most, each) => Math.max(most, each), 0.001) };
 };
-let played = "", asked = ""; // what was done already
+const read = (melody) => Float32Array.from(melody.split(" "), Number);
+let played = "", asked = "", redrawn = ""; // what was done already
 const take = async () => {
   const value = props.value || {};
   const isNew = (side) => value[side] && value[side].file.path !== tracks[side]?.file.path;
@@ -181,14 +183,20 @@ const take = async () => {
   root.hidden = !value.a && !value.b;
   const note = find(".stage-note");
   if (SIDES.some(isNew)) note.textContent = say("stage_reading");
-  const read = SIDES.map((side) => load(side, value[side] || null));
-  const failed = (await Promise.allSettled(read)).some((each) => each.status === "rejected");
+  const loading = SIDES.map((side) => load(side, value[side] || null));
+  const failed = (await Promise.allSettled(loading)).some((each) => each.status === "rejected");
   note.textContent = failed ? say("stage_unplayable") : "";
   if (!present(heard)) heard = present("a") ? "a" : "b";
   picture = null;
   show();
-  if (value.curve && isEditing && !curve) {
-    measured = Float32Array.from(value.curve.split(" "), Number);
+  if (value.drawn && value.drawn.asked !== redrawn) {
+    redrawn = value.drawn.asked;
+    leave();
+    [isEditing, measured, curve] = [true, read(value.curve), read(value.drawn.melody)];
+    before.push(measured.slice());
+    changed();
+  } else if (value.curve && isEditing && !curve) {
+    measured = read(value.curve);
     curve = measured.slice();
     hear("a");
   }

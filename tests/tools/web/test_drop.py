@@ -30,15 +30,17 @@ def drop(page: Any, place: str, **files: bytes) -> None:
     page.evaluate(DROP, [given, place])
 
 
-def zipped(*names: str) -> bytes:
+def zipped(**files: bytes) -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"what is in it")
+        for name, data in files.items():
+            archive.writestr(name, data)
     return held.getvalue()
 
 
-def test_files_go_where_they_belong_with_a_word(opened: Opens, english: Path, url: str) -> None:
+def test_files_go_where_they_belong_with_a_word(
+    opened: Opens, english: Path, url: str, root: Path, data: Path
+) -> None:
     page = opened()
     word = page.locator(".drop-word")
     drop(page, "h1", **{"nothing.txt": b"abc"})
@@ -46,11 +48,14 @@ def test_files_go_where_they_belong_with_a_word(opened: Opens, english: Path, ur
     drop(page, "body", **{"speech 声.flac": english.read_bytes()})
     expect(word).to_contain_text("is your recording now")
     page.wait_for_function(f"{STAGE}.curves.a > 0")
-    drop(page, "h1", **{"singer.zip": zipped("singer.pth", "singer.index")})
+    singer = (root / "assets/lite/demo.pth").read_bytes()
+    drop(page, "h1", **{"singer.zip": zipped(**{"singer.pth": singer})})
     page.wait_for_url(f"{url}#voices")
-    expect(word).to_contain_text("press Add")
-    expect(page.locator("#voices-upload")).to_contain_text("singer")
-    drop(page, "h1", **{"takes.zip": zipped("one.flac", "two.flac")})
+    expect(word).to_contain_text("singer.zip is being added")
+    expect(page.locator("#voices-added")).to_contain_text("singer.pth", use_inner_text=True)
+    expect(page.locator("#voices")).to_contain_text("singer")
+    (data / "weights/singer.pth").unlink()
+    drop(page, "h1", **{"takes.zip": zipped(**{"one.flac": b"1", "two.flac": b"2"})})
     page.wait_for_url(f"{url}#convert")
     expect(page.locator("#recordings")).to_contain_text("takes")
     drop(page, "h1", **{"a.pth": b"a", "b.pth": b"b"})

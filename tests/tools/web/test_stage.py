@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from infer.f0 import load_f0_method
-from tests.tools.web.conftest import STAGE, Opens
+from tests.tools.web.conftest import STAGE, Opens, settle
 from tests.tools.web.test_page import violations
 from tools.convert.listen import listen
 
@@ -183,3 +183,31 @@ def test_the_pitch_is_drawn_by_hand_and_a_part_is_made_again(
         " && !document.querySelector('.command textarea').value.includes('--into')"
     )
     page.get_by_text("pitch by hand").nth(1).wait_for()
+
+
+def test_a_pitch_that_was_drawn_comes_back_with_the_settings_of_its_take(
+    opened: Opens, data: Path, made: None
+) -> None:
+    page = opened()
+    page.get_by_role("button", name="Italian, a man").click()
+    page.get_by_text("shifted by").first.wait_for()
+    page.get_by_role("button", name="Edit pitch").click()
+    wait_for(page, "melody")
+    page.get_by_role("button", name="Octave up").click()
+    page.get_by_label("Semitones").first.fill("-3")
+    page.get_by_role("button", name="Convert", exact=True).click()
+    page.get_by_text("pitch by hand").first.wait_for()
+    (before,) = (data / "results").glob("*.wav")
+    melody = state(page)["melody"]
+    settle(page)
+    page.reload()
+    page.get_by_label("These settings again").first.click()
+    wait_for(page, "edited")
+    assert state(page)["melody"] == pytest.approx(melody, rel=1e-3)
+    expect(page.get_by_label("Semitones").first).to_have_value("-3")
+    expect(page.get_by_label("By hand")).to_be_checked()
+    page.get_by_text("would fit").first.wait_for()
+    page.get_by_role("button", name="Convert", exact=True).click()
+    page.get_by_text("pitch by hand").nth(1).wait_for()
+    (again,) = set((data / "results").glob("*.wav")) - {before}
+    assert again.read_bytes() == before.read_bytes()

@@ -18,6 +18,7 @@ from infer.options import EXACT_SUFFIXES
 from options import command, printable
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs.results import new_result
+from tools.jobs.takes import BY_HAND
 from tools.voices import choices
 from tools.voices.library import from_root
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
@@ -26,7 +27,6 @@ from tools.web.i18n import translate
 from tools.web.tabs.convert_batch import BatchPanel
 from tools.web.tabs.convert_blind import BlindPanel
 from tools.web.tabs.convert_settings import (
-    BY_HAND,
     NAMES,
     PRIVATE,
     SettingsPanel,
@@ -186,7 +186,9 @@ class ConvertTab:
             "concurrency_limit": None,  # the conversion process works on one after the other
             **PRIVATE,
         }  # fmt: skip
-        given = [self.voice, self.stage, self.source, self.measured, *settings.values]
+        given = [
+            self.voice, self.stage, self.source, self.measured, settings.pitch, *settings.values
+        ]  # fmt: skip
         for event, function in (
             (self.start.click, self.convert), (self.stage.again, self.convert_part)
         ):  # fmt: skip
@@ -197,7 +199,7 @@ class ConvertTab:
             self.measure_curve, [self.stage, self.source, settings.widgets["f0_method"]],
             [self.stage, self.source], show_progress="hidden", concurrency_limit=None, **PRIVATE,
         )  # fmt: skip
-        self.tray.follow(self.voice, settings, describe)
+        self.tray.follow(self.voice, self.source, settings, describe)
         self.blind.connect(
             self.voice, self.source, self.measured, settings.values,
             {"running": self.running, "stop": self.stop, "summary": self.summary},
@@ -284,6 +286,7 @@ class ConvertTab:
         staged: dict[str, Any] | None,
         source: str | None,
         measured: dict[str, Any] | None,
+        pitch: str,
         progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
         *values: Any,
     ) -> Iterator[dict[Any, Any]]:
@@ -296,7 +299,7 @@ class ConvertTab:
         edited = None
         if on_stage(staged) in (source, (measured or {}).get("heard")):
             edited = (staged or {}).get("edited")
-        note = {"source": source, "heard": {"a": measured} if measured else {}}
+        note = {"source": source, "pitch": pitch, "heard": {"a": measured} if measured else {}}
         yield from self._make(str(voice), values, output, edited, note, {}, progress)
 
     def convert_part(
@@ -305,6 +308,7 @@ class ConvertTab:
         staged: dict[str, Any] | None,
         source: str | None,
         measured: dict[str, Any] | None,
+        pitch: str,
         progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
         *values: Any,
     ) -> Iterator[dict[Any, Any]]:
@@ -319,7 +323,7 @@ class ConvertTab:
         format = into.suffix[1:] if into.suffix in EXACT_SUFFIXES else "wav"
         output = Path(from_root(new_result(Path(before.source), path, format)))
         note = {"source": before.source, "heard": {"a": before.heard["a"]} if before.heard else {},
-                "into": before.name, "part": (first, last)}  # fmt: skip
+                "pitch": pitch, "into": before.name, "part": (first, last)}  # fmt: skip
         more = {"into": Path(from_root(into)), "from_": first, "to": last}
         yield from self._make(
             str(voice), values, output, staged.get("edited"), note, more, progress

@@ -7,14 +7,17 @@ import random
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+import config
 from infer.f0 import F0_METHODS, QUICK_METHOD, default_f0_method
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs import results
+from tools.jobs.training import saved_states, voice_of_state
 from tools.options import INDEX_RATES
 from tools.voices import choices
 from tools.voices.library import from_root
@@ -25,6 +28,7 @@ from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
 from tools.web.views.stage import track
 from tools.web.views.take_cards import PRESSED, button_html
+from train.experiment import Experiment
 
 MOST = 12  # results to listen to
 PRESET = "blind test"
@@ -43,6 +47,10 @@ class BlindPanel:
             self.voices = gr.Dropdown(
                 choices.voices(), value=[], multiselect=True, label=text("blind_voices"),
                 info=text("blind_voices_info"),
+            )  # fmt: skip
+            self.states = gr.Dropdown(
+                [], value=[], multiselect=True, label=text("blind_states"),
+                info=text("blind_states_info"),
             )  # fmt: skip
             self.rates = gr.CheckboxGroup(
                 [(f"{rate:g}", rate) for rate in INDEX_RATES], value=[0.25, 0.5, 0.75],
@@ -65,11 +73,12 @@ class BlindPanel:
         """Let the buttons work; shown: the tab's running, stop and summary."""
         self._shown = shown
         self.panel.expand(
-            lambda: gr.update(choices=choices.voices()), outputs=self.voices, **PRIVATE
-        )
+            lambda: [gr.update(choices=choices.voices()), gr.update(choices=_states())],
+            outputs=[self.voices, self.states], **PRIVATE,
+        )  # fmt: skip
         self.start.click(
             self.make,
-            [voice, source, self.voices, self.rates, self.methods, *values],
+            [voice, source, self.voices, self.states, self.rates, self.methods, *values],
             [self.made, self.cards, *shown.values()],
             show_progress_on=self.cards, concurrency_limit=None, **PRIVATE,
         )  # fmt: skip
@@ -83,13 +92,14 @@ class BlindPanel:
         voice: str | None,
         source: str | None,
         voices: list[str],
+        states: list[str],
         rates: list[float],
         methods: list[str],
         progress: gr.Progress = gr.Progress(),  # gradio puts it in by its place
         *values: Any,
     ) -> Iterator[dict[Any, Any]]:
         """Convert the recording with every combination."""
-        asked = list(itertools.product(voices or [voice], rates, methods))
+        asked = list(itertools.product([*(voices or [voice]), *states], rates, methods))
         path = chosen_voice(voice)
         if not source:
             raise gr.Error(translate("source_missing"), print_exception=False)
@@ -101,7 +111,10 @@ class BlindPanel:
         over = {running: None, stop: gr.update(interactive=False)}
         folder = results.new_folder(path)
         made: list[dict[str, Any]] = []
+        extracted: dict[str, Path] = {}
         try:
+            with shown_errors():
+                extracted = {state: _voice_of(state, folder) for state in states}
             for number, (each, rate, method) in enumerate(asked):
                 new = {"index_rate": rate, "f0_method": method, "format": "wav"}
                 if each != voice:
@@ -110,7 +123,8 @@ class BlindPanel:
                 output = folder / f"{number + 1}.wav"
                 with shown_errors():
                     options = options_of(
-                        [settings[name] for name in NAMES], choices.voice_path(each), Path(source),
+                        [settings[name] for name in NAMES],
+                        extracted.get(each) or choices.voice_path(each), Path(source),
                         Path(from_root(output)),
                     )  # fmt: skip
                 request = self._session.convert(options)
@@ -128,6 +142,9 @@ class BlindPanel:
             raise page_error(error.rename(Path(source), Path(source).name)) from error
         else:
             yield {**over, self.made: made, self.cards: _cards(made)}
+        finally:
+            for path in extracted.values():  # that of the choice is made again, to stay
+                path.unlink(missing_ok=True)
 
     def press(
         self, made: list[dict[str, Any]], measured: dict[str, Any] | None, event: gr.EventData
@@ -145,9 +162,27 @@ class BlindPanel:
             }
             return [shown, gr.skip(), gr.skip()]
         with shown_errors():
-            save_preset(choices.voice_path(each["voice"]), PRESET, each["settings"])
-        wanted = {"voice": each["voice"], "settings": each["settings"], "at": time.time()}
+            voice = each["voice"]
+            if voice in dict(map(reversed, _states())):
+                voice = from_root(_voice_of(voice))
+            save_preset(choices.voice_path(voice), PRESET, each["settings"])
+        wanted = {"voice": voice, "settings": each["settings"], "at": time.time()}
         return [gr.skip(), _cards(made, number), wanted]
+
+
+def _states() -> list[tuple[str, str]]:
+    """Return (name shown, path) of every saved state of a training."""
+    return [(_name(path), from_root(path)) for path in saved_states()]
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}, {path.stem}" if path.stem.startswith("G_") else path.stem
+
+
+def _voice_of(state: str, folder: Path | None = None) -> Path:
+    """Make a voice of a saved state, in a folder or to stay. UserError."""
+    path = config.ROOT / state
+    return voice_of_state(Experiment(path.parent), int(path.stem.removeprefix("G_")), folder)
 
 
 def _cards(made: list[dict[str, Any]], chosen: int = 0) -> str:
@@ -158,7 +193,7 @@ def _cards(made: list[dict[str, Any]], chosen: int = 0) -> str:
         told = ""
         if chosen:
             settings, mark = each["settings"], " ★" if number == chosen else ""
-            told = (f"{Path(each['voice']).stem}, {translate('index_rate')} "
+            told = (f"{escape(_name(Path(each['voice'])))}, {translate('index_rate')} "
                     f"{settings['index_rate']:g}, {settings['f0_method']}{mark}")  # fmt: skip
         choose = "" if chosen else button_html("choose", str(number), translate("blind_choose"))
         rows.append(f"<li>{play}<span class='blind-words'>{told}</span>{choose}</li>")

@@ -13,6 +13,7 @@ from infer.f0 import FITTING_SEMITONES, fitting_semitones, outside
 from infer.options import AUDIO_FORMATS, ConvertOptions
 from options import default_of
 from tools.datasets.report import NOISY_SNR
+from tools.jobs.takes import BY_HAND
 from tools.machine import hardware
 from tools.voices import choices
 from tools.voices.presets import delete_preset, read_presets, save_preset
@@ -26,7 +27,7 @@ NAMES = (  # of the settings, in the order in which their widgets stand
     "format", "denoise", "speaker", "device", "seed",
 )  # fmt: skip
 RATES = (16000, 22050, 24000, 32000, 40000, 44100, 48000)  # Hz
-SPEECH, SINGING, BY_HAND = PITCHES = ("speech", "singing", "hand")  # ways to the shift
+SPEECH, SINGING, _ = PITCHES = ("speech", "singing", BY_HAND)  # ways to the shift
 UNHEARD_SEMITONES = 3  # beyond what a voice was trained on, that are worth a word
 
 

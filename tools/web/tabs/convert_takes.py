@@ -12,11 +12,12 @@ import gradio as gr
 from errors import UserError
 from infer.f0 import QUICK_METHOD
 from tools.convert.client import ConversionError
-from tools.jobs.takes import Take, Takes
+from tools.jobs.takes import BY_HAND, Take, Takes
+from tools.voices import choices
 from tools.web.errors import page_error, shown_errors
 from tools.web.frame import Frame
 from tools.web.i18n import translate
-from tools.web.tabs.convert_settings import BY_HAND, NAMES, PRIVATE, SettingsPanel
+from tools.web.tabs.convert_settings import NAMES, PRIVATE, SettingsPanel
 from tools.web.views.stage import Track, track
 from tools.web.views.take_cards import PRESSED, take_cards, take_label
 
@@ -54,13 +55,24 @@ class TakesPanel:
         stage.back(self.back, stage, stage, show_progress="hidden", **PRIVATE)
 
     def follow(
-        self, voice: gr.components.Component, settings: SettingsPanel, describe: dict[str, Any]
+        self,
+        voice: gr.components.Component,
+        source: gr.components.Component,
+        settings: SettingsPanel,
+        describe: dict[str, Any],
     ) -> None:
         """Let wanted settings be set; describe: what follows the choice of a voice."""
         self.wanted.change(
-            lambda wanted: wanted.get("voice", gr.skip()), self.wanted, voice, **PRIVATE
+            lambda wanted: [
+                gr.update(choices=choices.voices(), value=wanted["voice"]),
+                wanted.get("source") or gr.skip(),
+            ],
+            self.wanted, [voice, source], **PRIVATE,
         ).then(**describe).then(
-            lambda wanted: [*(wanted["settings"].get(name, gr.skip()) for name in NAMES), BY_HAND],
+            lambda wanted: [
+                *(wanted["settings"].get(name, gr.skip()) for name in NAMES),
+                wanted.get("pitch") or BY_HAND,
+            ],
             self.wanted, [*settings.values, settings.pitch], **PRIVATE,
         )  # fmt: skip
 
@@ -99,12 +111,16 @@ class TakesPanel:
                 asked = {"download": self._track(take)["file"], "asked": f"{name} {time.time()}"}
                 yield [*nothing[:2], {**staged, **asked}, gr.skip()]
             return
-        wanted = gr.skip()
+        wanted = shown = gr.skip()
         if act == "star":
             self.takes.change(name, is_starred=not self.takes.find(name).is_starred)
         elif act == "settings":
             take = self.takes.find(name)
-            wanted = {"voice": take.voice, "settings": take.settings, "at": time.time()}
+            wanted = {"voice": take.voice, "settings": take.settings, "pitch": take.pitch}
+            if take.is_drawn and Path(take.source).is_file():
+                shown = self._redrawn(take)
+                wanted["source"] = shown["a"]["file"]["path"]
+            wanted["at"] = time.time()
             gr.Info(translate("takes_set"))
         elif act == "delete":
             view = {**view, "deleted": self.takes.trash(name).name}
@@ -113,7 +129,20 @@ class TakesPanel:
             view = {**view, "deleted": ""}
         elif act == "more":
             view = {**view, "all": True}
-        yield [self._html(view), view, gr.skip(), wanted]
+        yield [self._html(view), view, shown, wanted]
+
+    def _redrawn(self, take: Take) -> dict[str, Any]:
+        """Put a take on stage, and its melody as it was drawn over the measured one. UserError."""
+        take = self.measured(take)
+        source, method = Path(take.source), take.settings.get("f0_method", MEASURED_WITH)
+        melody = self._session.melody(source, method).result()["f0"]
+        drawn = {"melody": self.takes.read_curve(take.name), "asked": f"{take.name} {time.time()}"}
+        return {
+            **self.staged(take),
+            "play": "",
+            "curve": " ".join(map(str, melody)),
+            "drawn": drawn,
+        }
 
     def measured(self, take: Take) -> Take:
         """Measure a take, and its recording where it is not measured yet; the note keeps it."""

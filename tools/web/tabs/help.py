@@ -16,7 +16,8 @@ from tools.web.tabs.help_answers import PRIVATE, Answers
 from tools.web.views.data_charts import data_charts
 from tools.web.views.report_view import MARKS
 
-QUESTIONS = range(1, 20)
+NEWCOMERS = (9, 20, 8, 10, 13, 15, 3, 19, 12, 6, 11)  # what is asked before anything goes wrong
+QUESTIONS = (*NEWCOMERS, 2, 1, 7, 14, 4, 5, 16, 17, 18)  # in the order in which they stand
 CHECKED = (4, 5, 7, 11, 14, 16)  # answered by the check of this machine
 DATASET_QUESTION = 9
 TO_DATASET = (8, 17)  # answered by what checks the recordings there
@@ -31,11 +32,13 @@ element.addEventListener("input", (event) => {
   });
   element.querySelector(".waiting").style.display = found.some(Boolean) ? "none" : "";
 });"""  # in the browser alone
-SHOW = "() => document.querySelectorAll('.question')[NUMBER].scrollIntoView({block: 'center'})"
+SHOW = (
+    f"() => document.querySelector('#faq-{DATASET_QUESTION}').scrollIntoView({{block: 'center'}})"
+)
 
 
 class HelpTab:
-    """Nineteen questions, each with what answers it here."""
+    """Questions, each with what answers it here."""
 
     def __init__(self, frame: Frame) -> None:
         self._text = frame.text
@@ -50,10 +53,9 @@ class HelpTab:
                     number: self._build_question(answers, number) for number in QUESTIONS
                 }
         dataset = self.questions[DATASET_QUESTION]
-        show = SHOW.replace("NUMBER", str(DATASET_QUESTION - QUESTIONS[0]))
         for lead in self.leads:
             lead.click(lambda: gr.update(open=True), None, dataset, **PRIVATE).then(
-                None, js=show, **PRIVATE
+                None, js=SHOW, **PRIVATE
             )
         answers.connect(frame)
 
@@ -78,7 +80,10 @@ class HelpTab:
         )
 
     def _build_question(self, answers: Answers, number: int) -> gr.Accordion:
-        question = gr.Accordion(self._text(f"faq_{number}"), open=False, elem_classes="question")
+        question = gr.Accordion(
+            self._text(f"faq_{number}"), open=False,
+            elem_classes="question", elem_id=f"faq-{number}",
+        )  # fmt: skip
         with question:
             gr.HTML(translate(f"faq_{number}_answer"))
             if charts := data_charts(*MEASURED.get(number, ())):

@@ -45,7 +45,7 @@ class Answers:
             1: self._build_index, 2: self._build_trainings, 3: self._build_share,
             6: self._build_commands, 9: self._build_dataset, 10: self._build_compare,
             12: self._build_go, 13: self._build_trainings, 15: self._build_go,
-            18: self._build_trainings, 19: self._build_live,
+            18: self._build_trainings, 19: self._build_live, 20: self._build_song,
         }  # fmt: skip
 
     def build(self, number: int) -> None:
@@ -62,6 +62,10 @@ class Answers:
     def _build_go(self) -> None:
         go = gr.Button(self._text("help_go_train"), size="sm")
         go.click(lambda: gr.Tabs(selected="train"), outputs=self._frame.tabs, **PRIVATE)
+
+    def _build_song(self) -> None:
+        go = gr.Button(self._text("help_go_song"), size="sm")
+        go.click(lambda: gr.Tabs(selected="song"), outputs=self._frame.tabs, **PRIVATE)
 
     def _build_live(self) -> None:
         go = gr.Button(self._text("help_go_live"), size="sm")

@@ -179,9 +179,13 @@ class TrainTab:
             lambda parent: gr.update(choices=self._states(parent), value=0),
             self.parent, self.parent_step, **PRIVATE,
         )  # fmt: skip
-        gr.on(  # one listener: of several, an older answer could come last and stay
-            [self.fold.expand, *(widget.change for widget in self.settings)], self.preview, given,
-            [self.commands, self.missing], trigger_mode="always_last", **PRIVATE,
+        # of changes in one moment gradio asks for each at once, and an older one may arrive last
+        asked, answered = gr.Number(visible=False), gr.State(0.0)
+        gr.on(
+            [self.fold.expand, *(widget.change for widget in self.settings)], self.preview,
+            [answered, asked, *given], [answered, self.commands, self.missing],
+            js="(answered, asked, ...given) => [answered, performance.now(), ...given]",
+            trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
         self.check.click(self.check_dataset, given, view, **PRIVATE)
         self.files.upload(
@@ -262,13 +266,18 @@ class TrainTab:
             self.epochs: gr.update(visible=settings.counts_epochs),
         }
 
-    def preview(self, name: str | None, *values: Any) -> list[str]:
-        """Return the commands that Train runs, one a line, or else what is still missing."""
+    def preview(self, answered: float, asked: float, name: str | None, *values: Any) -> list[Any]:
+        """Return the commands that Train runs, one a line, or else what is still missing.
+
+        asked: when, in milliseconds; what was asked before the last answer changes nothing.
+        """
+        if asked < answered:
+            return [gr.skip()] * 3
         try:
             steps = commands(experiment_of(name), Settings(*values))
         except (ValueError, TypeError) as error:
-            return ["", error_html(error)]
-        return ["\n".join(printable(argv_of(each)) for each in steps), ""]
+            return [asked, "", error_html(error)]
+        return [asked, "\n".join(printable(argv_of(each)) for each in steps), ""]
 
     def add_files(self, name: str | None, files: list[str]) -> Updates:
         """Put uploaded recordings into the experiment's own dataset folder."""

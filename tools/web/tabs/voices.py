@@ -52,7 +52,9 @@ class VoicesTab:
             self.name = gr.Textbox(
                 label=text("voices_name"), info=text("voices_name_info"), max_length=100, scale=3
             )
-            self.add = gr.Button(text("voices_add_button"), variant="primary", min_width=100)
+            self.add = gr.Button(
+                text("voices_add_button"), variant="primary", min_width=100, elem_id="voices-add"
+            )
         self.added = gr.HTML(elem_classes="quiet", elem_id="voices-added")
         self.extract = gr.Button(text("voices_extract"), visible=False, variant="primary")
 

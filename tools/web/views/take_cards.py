@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infer.options import ConvertOptions
 from options import default_of
-from tools.jobs.takes import Take
+from tools.jobs.takes import BY_HAND, Take
 from tools.web.i18n import read_texts, translate
 
 ACTIONS = {  # name -> what is seen of its button; its words are those of gradio_take_<name>
@@ -47,9 +47,12 @@ def take_label(take: Take) -> str:
 
 def settings_html(take: Take) -> str:
     """Return HTML of the settings that are not the usual ones, in the language of the page."""
+    settings, is_by_hand = dict(take.settings), take.pitch == BY_HAND
+    if not settings.get("semitones") and not is_by_hand:
+        settings.pop("semitones", None)  # nothing was moved, and nobody asked for it
     changed = [
         f"{translate(name)} {escape(_shown(value))}"
-        for name, value in take.settings.items()
+        for name, value in settings.items()
         if name in read_texts()["en"] and value not in (DEFAULTS.get(name), "", None)
         and name != "format"
     ]  # fmt: skip

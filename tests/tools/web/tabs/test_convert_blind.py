@@ -29,6 +29,58 @@ def presets(data: Path) -> Iterator[Path]:
     shutil.rmtree(data / "results", ignore_errors=True)
 
 
+@pytest.fixture
+def trained(data: Path, root: Path) -> Iterator[Path]:
+    """An experiment with two saved states; it and its voices are gone at the end."""
+    folder = data / "logs/mi"
+    folder.mkdir(parents=True)
+    for step in (3, 7):
+        for kind in "GD":
+            shutil.copy(root / f"assets/lite/base_{kind}.pth", folder / f"{kind}_{step}.pth")
+    (folder / "config.json").write_text('{"version": "lite"}')
+    yield folder
+    shutil.rmtree(folder)
+    for voice in (data / "weights").glob("mi_*"):
+        voice.unlink()
+
+
+def test_saved_states_are_compared_and_the_chosen_one_becomes_a_voice(
+    opened: Opens, presets: Path, trained: Path, data: Path
+) -> None:
+    page = opened()
+    page.get_by_role("button", name="English, a woman").click()
+    page.get_by_text("shifted by").first.wait_for()
+    page.get_by_text("Blind test", exact=True).click()
+    page.get_by_label("Saved states").click()
+    for name in ("mi, G_7", "mi, G_3"):
+        page.get_by_role("option", name=name).click()
+    page.keyboard.press("Escape")
+    for rate in ("0.25", "0.75"):
+        page.get_by_label(rate, exact=True).uncheck()
+    page.get_by_role("button", name="Make them").click()
+    expect(page.get_by_role("button", name=re.compile(r"^▶ \d$"))).to_have_count(3)
+    assert "G_" not in page.locator("#blind").inner_text()
+    assert list((data / "weights").glob("mi_*")) == []
+    assert list((data / "results").rglob("*.pth")) == []
+    page.locator("#blind [data-act=choose]").first.click()
+    page.get_by_text("Your choice is set").wait_for()
+    names = page.locator("#blind .blind-words").all_inner_texts()
+    assert sorted(name.split(", index")[0].casefold() for name in names) == [
+        "demo",
+        "mi, g_3",
+        "mi, g_7",
+    ]
+    chosen = next(name for name in names if "★" in name)
+    kept = [path.name for path in (data / "weights").glob("mi_*.pth")]
+    if chosen.startswith("demo"):
+        assert kept == []
+    else:
+        step = chosen[len("mi, G_")]
+        assert [name.rpartition("_s")[2] for name in kept] == [f"{step}.pth"]
+        page.get_by_text("speaks around").first.wait_for(state="detached")
+        expect(page.get_by_label("Voice").first).to_have_value(re.compile(f"mi_e.*_s{step}"))
+
+
 def test_the_choice_among_unnamed_results_becomes_a_preset_and_is_set(
     opened: Opens, presets: Path
 ) -> None:

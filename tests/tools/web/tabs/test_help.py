@@ -15,6 +15,7 @@ from tests.tools.conftest import wait_until
 from tests.tools.web.conftest import Opens
 from tools.jobs.jobs import Jobs
 from tools.jobs.training import Settings, write_settings
+from tools.web.tabs.help import QUESTIONS
 from train.experiment import Experiment
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -46,8 +47,8 @@ def test_the_check_runs_and_the_bundle_comes(
 def open_question(page: Any, number: int) -> Any:
     """Open Help and one question's fold; gives the fold."""
     page.get_by_role("tab", name="Help", exact=True).click()
-    question = page.locator(".question").nth(number - 1)
-    question.get_by_role("button", name=re.compile(rf"^{number}\. ")).click()
+    question = page.locator(f"#faq-{number}")
+    question.locator("button.label-wrap").click()
     return question
 
 
@@ -56,8 +57,8 @@ def test_questions_are_found_by_words_and_recordings_can_be_checked(
 ) -> None:
     page = opened()
     question = open_question(page, 8)
-    question.get_by_role("button", name=re.compile("question 9")).click()
-    dataset = page.locator(".question").nth(8)
+    question.get_by_role("button", name="Check my recordings").click()
+    dataset = page.locator("#faq-9")
     dataset.get_by_label("Folder of recordings").fill(str(english))
     dataset.get_by_role("button", name="Check these recordings", exact=True).click()
     said = page.locator("#dataset-report")
@@ -70,6 +71,9 @@ def test_questions_are_found_by_words_and_recordings_can_be_checked(
     expect(page.locator(".question:visible")).to_have_count(1)
     search.fill("显存")  # what only the Chinese answer says
     expect(page.locator(".question:visible").first).to_contain_text("CUDA")
+    expect(page.locator(".question").first).to_contain_text("How many recordings")
+    search.fill("song")
+    expect(page.locator(".question:visible").first).to_contain_text("cover of a song")
     search.fill("no such words")
     expect(page.locator(".question:visible")).to_have_count(0)
     page.locator("#search").get_by_text("No question has these words").wait_for()
@@ -78,12 +82,12 @@ def test_questions_are_found_by_words_and_recordings_can_be_checked(
 def test_every_question_has_a_button_that_works_or_commands_to_copy(opened: Opens) -> None:
     page = opened()
     page.get_by_role("tab", name="Help", exact=True).click()
-    for number in range(1, 19):
-        question = page.locator(".question").nth(number - 1)
-        question.get_by_role("button", name=re.compile(rf"^{number}\. ")).click()
+    for number in sorted(QUESTIONS):
+        question = page.locator(f"#faq-{number}")
+        question.locator("button.label-wrap").click()
         answer = question.locator("button:not(.label-wrap):visible, .command textarea:visible")
         expect(answer.first).to_be_visible()
-        question.get_by_role("button", name=re.compile(rf"^{number}\. ")).click()
+        question.locator("button.label-wrap").click()
     commands = open_question(page, 6).locator(".command textarea").input_value()
     steps = ("preprocess", "extract_f0", "extract_features", "train", "build_index", "infer_cli")
     assert all(f".{step} " in commands for step in steps)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,15 @@ def test_remembered_settings_never_replace_what_was_typed_after_the_name(
     expect(page.locator(".command textarea:visible")).to_have_value(
         re.compile("--dataset 'typed 后'.*--method pm.*--minutes 7", re.DOTALL)
     )
+
+
+def test_commands_asked_for_earlier_that_arrive_later_change_nothing() -> None:
+    preview = partial(TrainTab.preview, TrainTab.__new__(TrainTab))
+    settings = astuple(Settings(dataset="d", f0_method="pm"))
+    answered, commands, _ = preview(0.0, 20.0, "mi", *settings)
+    assert "--method pm" in commands
+    assert all(each == gr.skip() for each in preview(answered, 10.0, "mi", *astuple(Settings())))
+    assert preview(answered, 30.0, "mi", *astuple(Settings()))[2]  # what is missing
 
 
 def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_state(
