@@ -8,7 +8,7 @@ ENVELOPE_RATE = 2  # loudness is measured twice a second, over one second each
 ENVELOPE_FLOOR = 1e-6
 NOISE_BLOCK = 320  # samples, 20 ms
 NOISE_RANGE = 1.0  # log10 energy: noise keeps within 10 dB, a voice does not
-LIMIT_FROM = 0.9  # samples beyond this are bent towards 1, never cut
+LIMIT_FROM, LIMIT_TO = 0.9, 0.995  # samples beyond the first are bent towards the second
 NOISE_VOICED = 0.25  # share of frames that f0 methods may call voiced in noise
 
 
@@ -34,9 +34,9 @@ def no_louder(output: np.ndarray, source: np.ndarray) -> np.ndarray:
 
 
 def limit(audio: np.ndarray) -> np.ndarray:
-    """Bend what exceeds LIMIT_FROM smoothly towards 1: (N,) -> (N,) float32."""
+    """Bend what exceeds LIMIT_FROM smoothly towards LIMIT_TO: (N,) -> (N,) float32."""
     size = np.abs(audio)
-    room = 1 - LIMIT_FROM
+    room = LIMIT_TO - LIMIT_FROM
     bent = LIMIT_FROM + room * np.tanh((size - LIMIT_FROM) / room)
     return np.where(size > LIMIT_FROM, np.sign(audio) * bent, audio).astype(np.float32)
 

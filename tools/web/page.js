@@ -16,6 +16,7 @@
   const late = new Map(LATE.flatMap((texts) => Object.values(texts).map((text) => [text, texts])));
   const say = (text) => {
     const language = document.documentElement.lang;
+    if (late.has(text)) return late.get(text)[language];
     const number = text.match(/[\d.]+/)?.[0];
     const known = words[text.replace(number, "#")];
     if (known) return known[language].replace("#", Math.round(100 * number) / 100);
@@ -41,8 +42,8 @@
   const translateLate = () => {
     for (const element of document.querySelectorAll("button[role=tab], .upload-container .wrap, .upload-container .or"))
       for (const node of element.childNodes) {
-        const texts = node.nodeType === Node.TEXT_NODE && late.get(node.data.trim());
-        if (texts) node.data = node.data.replace(node.data.trim(), texts[document.documentElement.lang]);
+        const text = node.nodeType === Node.TEXT_NODE && node.data.trim();
+        if (late.has(text)) node.data = node.data.replace(text, say(text));
       }
   };
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infer.audio.loudness import LoudnessMatcher, is_noise, match_loudness, no_louder
+from infer.audio.loudness import LoudnessMatcher, is_noise, limit, match_loudness, no_louder
 from infer.audio.reader import load
 from tests.golden.arrays import read_golden
 
@@ -18,6 +18,13 @@ def speech_like(seconds: float, sample_rate: int, seed: int) -> np.ndarray:
         rng.uniform(-30, 0, int(seconds) + 2),
     )
     return (rng.normal(0, 0.2, size) * 10 ** (knots / 20)).astype(np.float32)
+
+
+def test_nothing_reaches_full_scale_however_loud_it_is() -> None:
+    loud = np.linspace(-4, 4, 8001, dtype=np.float32)
+    made = limit(loud)
+    assert np.abs(np.rint(made * 32767)).max() < 32767 and (np.diff(made) >= 0).all()
+    assert np.array_equal(made[np.abs(loud) < 0.9], loud[np.abs(loud) < 0.9])
 
 
 def in_blocks(matcher: LoudnessMatcher, source: np.ndarray, output: np.ndarray) -> np.ndarray:
