@@ -18,11 +18,12 @@ SECONDS = 3
 FRAMES = 25  # per second
 
 
-def make_video(path: Path, late: float) -> np.ndarray:
-    """Write a video with a click every half second, whose sound begins late; returns the sound."""
-    sound = np.zeros((SECONDS * RATE, 2), np.float32)
-    for start in range(RATE // 4, len(sound), RATE // 2):
-        sound[start : start + 400] = 0.5 * np.hanning(400)[:, None]
+def make_video(path: Path, late: float, sound: np.ndarray | None = None) -> np.ndarray:
+    """Write a video whose sound begins late, without one of clicks; returns the sound, (n, 2)."""
+    if sound is None:
+        sound = np.zeros((SECONDS * RATE, 2), np.float32)
+        for start in range(RATE // 4, len(sound), RATE // 2):
+            sound[start : start + 400] = 0.5 * np.hanning(400)[:, None]
     with av.open(str(path), "w") as container:
         picture = container.add_stream("mpeg4", rate=FRAMES)
         picture.width = picture.height = 64

@@ -38,11 +38,15 @@ SMALL = {
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file as Demucs writes it: the class by its name, arguments and tensors, as halves."""
     path = tmp_path_factory.mktemp("weights") / "small.th"
+    write_small(path)
+    return path
+
+
+def write_small(path: Path) -> None:
     torch.manual_seed(0)
     known = {name: value for name, value in SMALL.items() if name != "no_such_argument"}
     state = {name: value.half() for name, value in htdemucs.HTDemucs(**known).state_dict().items()}
     torch.save({"klass": htdemucs.HTDemucs, "args": (), "kwargs": SMALL, "state": state}, path)
-    return path
 
 
 @pytest.fixture

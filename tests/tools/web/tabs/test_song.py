@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
-from tests.tools.songs.song import delay_ms, loudness, stereo, write_stems
-from tests.tools.web.conftest import Opens
+from infer.audio.writer import AudioWriter
+from tests.tools.songs.song import RATE, delay_ms, loudness, stereo, write_stems
+from tests.tools.songs.test_video import make_video, pictures
+from tests.tools.web.conftest import STAGE, Opens
+from tools.machine.assets import DEMUCS
 from tools.web.tabs.song import sort_stems
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -74,6 +79,77 @@ def test_two_stems_become_a_cover_that_is_found_again(
     assert abs(delay_ms(cover[:, 0] - voice[:, 0], music[:, 0])) < 1
     assert abs(loudness(voice) - loudness(vocals)) < 1
     assert abs(loudness(cover - music) - loudness(vocals)) < 1
+
+
+@pytest.fixture
+def small_separator() -> Iterator[None]:
+    """A separator of the real class with random weights, where the real ones would lie."""
+    from tests.tools.songs.separation.test_demucs import write_small
+
+    DEMUCS.path.parent.mkdir(parents=True, exist_ok=True)
+    write_small(DEMUCS.path)
+    yield
+    DEMUCS.path.unlink()
+
+
+@pytest.mark.slow
+def test_from_an_mp3_to_its_cover_a_part_again_and_a_video(
+    opened: Opens, english: Path, tmp_path: Path, results: Path, root: Path, small_separator: None
+) -> None:
+    """`bash go-test.sh -n 0 -m slow tests/tools/web/tabs/test_song.py`"""
+    vocals, music = (stereo(path) for path in write_stems(tmp_path, english, 6.0))
+    for name, sound in (("vocals", vocals), ("music", music), ("song", vocals + music)):
+        with AudioWriter(tmp_path / f"{name}.mp3", RATE, RATE, channels=2) as writer:
+            writer.write(sound.astype(np.float32))
+    page = open_songs(opened)
+    page.get_by_role("tab", name="Two stems").click()
+    give(page, tmp_path / "vocals.mp3", tmp_path / "music.mp3")
+    page.get_by_role("button", name="Make the cover").click()
+    kept = page.locator("#song-status code:visible")
+    expect(kept).to_have_text(re.compile(r"results.+\.flac"))
+    cover = stereo(root / kept.inner_text())
+    (path,) = results.glob("*/voice-*/voice.wav")
+    voice = stereo(path)[: len(cover)]
+    assert abs(delay_ms(cover[:, 0] - voice[:, 0], music[:, 0])) < 1
+    assert abs(delay_ms(cover.sum(1), stereo(tmp_path / "song.mp3").sum(1))) < 1
+    assert abs(loudness(voice) - loudness(vocals)) < 1
+
+    page.get_by_role("tab", name="Convert", exact=True).click()
+    page.locator("input[type=file][accept*=audio]").first.set_input_files(tmp_path / "vocals.mp3")
+    page.get_by_text("shifted by").first.wait_for()
+    page.get_by_role("button", name="Convert", exact=True).click()
+    page.wait_for_function(f"{STAGE}.curves.b > 0")
+    slider = page.get_by_role("slider", name="Position")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 20, steps=3)
+    page.mouse.up()
+    first, last = (round(second, 3) for second in page.evaluate(STAGE)["part"])
+    page.get_by_label("Semitones").first.fill("3")
+    page.get_by_role("button", name="Do this part again").click()
+    page.get_by_text("by hand").first.wait_for()
+    expect(page.locator(".takes li:not(.making)")).to_have_count(2)
+    old, new = sorted(results.glob("vocals*.wav"), key=lambda path: path.stat().st_mtime)
+    (one, rate), (other, _) = soundfile.read(old), soundfile.read(new)
+    changed = np.flatnonzero(one != other) / rate
+    assert first <= changed[0] and changed[-1] <= last
+
+    sound = (vocals + music)[: 3 * RATE].astype(np.float32)
+    make_video(tmp_path / "clip.mp4", 0.5, sound)
+    page.get_by_role("tab", name="Songs", exact=True).click()
+    page.get_by_role("tab", name="A whole song").click()
+    page.locator("#song-file input[type=file]").set_input_files(tmp_path / "clip.mp4")
+    expect(page.locator("#song-file")).to_contain_text("clip")
+    page.get_by_role("button", name="Make the cover").click()
+    expect(kept).to_have_text(re.compile(r"results.+\.mp4"))
+    made = root / kept.inner_text()
+    assert [each for _, each in pictures(made)] == [
+        each for _, each in pictures(tmp_path / "clip.mp4")
+    ]
+    late = delay_ms(stereo(made).sum(1), stereo(tmp_path / "clip.mp4").sum(1))
+    assert abs(late) < 20
 
 
 def test_what_is_missing_is_said_and_an_error_of_the_job_in_the_page(
