@@ -510,7 +510,8 @@ const show = () => {
     choice.setAttribute("aria-pressed", String(side === heard && present(side)));
     choice.disabled = !present(side);
     const hertz = Math.round(tracks[side]?.f0_median || 0);
-    legend.textContent = hertz ? say("stage_around", { name: labelOf(side), hertz }) : "";
+    const isWhole = hertz && tracks[side].f0.length * tracks[side].f0_step > tracks[side].seconds - 1;
+    legend.textContent = hertz ? say(isWhole ? "stage_around" : "stage_around_first", { name: labelOf(side), hertz }) : "";
   }
   name(find(".stage-sides"), say("stage_sides"));
   const pencil = buttonOf("edit");

@@ -84,6 +84,16 @@ def test_recording_and_result_share_one_playhead_and_are_equally_loud(
         page.get_by_role("button", name="Light / dark").click()
 
 
+def test_a_pitch_that_is_drawn_of_the_first_minute_only_says_so(
+    opened: Opens, english: Path, tmp_path: Path
+) -> None:
+    audio, rate = soundfile.read(english)
+    soundfile.write(tmp_path / "long.wav", np.resize(audio, 64 * rate), rate)
+    page = opened()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "long.wav")
+    expect(page.get_by_text("in its first minute, which is drawn")).to_be_visible()
+
+
 def test_the_stage_is_used_with_keys_and_pointer_and_read_out(opened: Opens) -> None:
     page = opened()
     page.get_by_role("button", name="Italian, a man").click()
