@@ -168,7 +168,12 @@ class ConvertTab:
         settings.pitch.input(**fit)
         self.another.click(lambda: None, outputs=self.source, **PRIVATE)
         # renewed first: what is set by hand while the recording is measured stays
-        self.source.change(**renew).then(
+        self.source.change(
+            lambda way, automatic, source, staged: gr.skip()
+            if way != BY_HAND or source == on_stage(staged) else automatic,
+            [settings.pitch, settings.automatic, self.source, self.stage], settings.pitch,
+            **PRIVATE,
+        ).then(
             self.listen,
             [self.source, self.stage],
             [

@@ -134,7 +134,7 @@ class TakesPanel:
     def _redrawn(self, take: Take) -> dict[str, Any]:
         """Put a take on stage, and its melody as it was drawn over the measured one. UserError."""
         take = self.measured(take)
-        source, method = Path(take.source), take.settings.get("f0_method", MEASURED_WITH)
+        source, method = Path(take.source), take.settings.get("f0_method", QUICK_METHOD)
         melody = self._session.melody(source, method).result()["f0"]
         drawn = {"melody": self.takes.read_curve(take.name), "asked": f"{take.name} {time.time()}"}
         return {
