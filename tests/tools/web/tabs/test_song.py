@@ -94,7 +94,7 @@ def small_separator() -> Iterator[None]:
 
 @pytest.mark.slow
 def test_from_an_mp3_to_its_cover_a_part_again_and_a_video(
-    opened: Opens, english: Path, tmp_path: Path, results: Path, root: Path, small_separator: None
+    small_separator: None, opened: Opens, english: Path, tmp_path: Path, results: Path, root: Path
 ) -> None:
     """`bash go-test.sh -n 0 -m slow tests/tools/web/tabs/test_song.py`"""
     vocals, music = (stereo(path) for path in write_stems(tmp_path, english, 6.0))
