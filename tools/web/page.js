@@ -39,8 +39,8 @@
     if (text?.nodeType === Node.TEXT_NODE && say(text.data.trim()) !== text.data.trim())
       text.data = `${say(text.data.trim())} `;
   };
-  const translateLate = () => {
-    for (const element of document.querySelectorAll("button[role=tab], .upload-container .wrap, .upload-container .or"))
+  const translateLate = (root = document) => {
+    for (const element of root.querySelectorAll("button[role=tab], .upload-container .wrap, .upload-container .or"))
       for (const node of element.childNodes) {
         const text = node.nodeType === Node.TEXT_NODE && node.data.trim();
         if (late.has(text)) node.data = node.data.replace(text, say(text));
@@ -75,6 +75,7 @@
     if (root.nodeType !== Node.ELEMENT_NODE) return;
     for (const element of [root, ...root.querySelectorAll("[aria-label]")]) rename(element);
     for (const element of root.querySelectorAll(".toast-title")) entitle(element);
+    translateLate(root);
     for (const code of root.querySelectorAll("code")) // how it is done here, not in gradio's Python
       if (code.textContent === ".launch(mcp_server=True)") code.textContent = "--mcp";
     const errors = ".toast-message-item.error";
@@ -124,7 +125,6 @@
       button.setAttribute("aria-pressed", String(button.dataset.language === code));
     (await import(core)).changeLocale(code);
     visit(document.body);
-    translateLate();
     setTimeout(translateLate, 1000); // what is drawn a little later
   };
 

@@ -105,7 +105,8 @@ def page_style() -> str:
 def page_script(tabs: Sequence[str]) -> str:
     """Return page.js with the names of the tabs and the translations that gradio lacks."""
     texts = read_texts()
-    late = [f"{name}_tab" for name in tabs] + ["one_recording", "many_recordings"]
+    late = [f"{name}_tab" for name in tabs]
+    late += ["one_recording", "many_recordings", "song_whole", "song_stems"]
     late += [name for name in texts["en"] if name.startswith("late_")]
     words = {
         said: {language: texts[language][name] for language in texts}

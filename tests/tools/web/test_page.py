@@ -147,6 +147,8 @@ def test_language_and_shade_are_switched_in_place_and_remembered(opened: Opens) 
     page.get_by_role("button", name="Record audio").wait_for()
     page.get_by_text("Drop Audio Here").first.wait_for()  # of gradio, which had drawn it before
     page.get_by_label("Drop an audio file here to upload").first.wait_for()
+    show(page, "song")  # drawn after the switch, with what it was called before
+    page.get_by_role("tab", name=text_of("en", "song_stems"), exact=True).wait_for()
 
 
 @pytest.mark.parametrize("code", ["zh", "zh-TW", "de-DE"])
