@@ -35,7 +35,7 @@ from tools.jobs.outcomes import read_outcomes
 from tools.jobs.training import read_settings
 from tools.voices.library import Library
 from tools.voices.presets import read_presets
-from tools.voices.zips import take_in
+from tools.voices.zips import add_to_library
 from train.experiment import Experiment
 from train.metrics import read_metrics
 
@@ -204,12 +204,12 @@ READERS: dict[str, tuple[str, Callable[[random.Random], bytes], Callable[[Path],
         lambda g: zipped(
             g, {"v.pth": voice_bytes(), "v.index": bytes(200), "voice.json": b'{"files": 3}'}
         ),
-        lambda p: take_in(Library(p.parent / "weights", p.parent, p.parent), p),
+        lambda p: add_to_library(Library(p.parent / "weights", p.parent, p.parent), p),
     ),
     "voice": (
         "in.pth",
         lambda g: odd_bytes(g, voice_bytes()),
-        lambda p: take_in(Library(p.parent / "weights", p.parent, p.parent), p),
+        lambda p: add_to_library(Library(p.parent / "weights", p.parent, p.parent), p),
     ),
 }
 
