@@ -25,9 +25,9 @@ WAIT_SECONDS = 240  # generous: processes import torch first
 @pytest.fixture
 def made(data: Path) -> Iterator[Any]:
     """Lists the results of a test, and deletes them at the end."""
-    before = set((data / "results").glob("*.*"))
+    before = set((data / "results").glob("[!.]*.*"))
     yield lambda: set((data / "results").glob("*.wav")) - before
-    for path in set((data / "results").glob("*.*")) - before:
+    for path in set((data / "results").glob("[!.]*.*")) - before:
         path.unlink()
 
 
