@@ -44,6 +44,7 @@ def trained(data: Path, root: Path) -> Iterator[Path]:
         voice.unlink()
 
 
+@pytest.mark.slow
 def test_saved_states_are_compared_and_the_chosen_one_becomes_a_voice(
     opened: Opens, presets: Path, trained: Path, data: Path
 ) -> None:
