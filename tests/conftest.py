@@ -23,11 +23,7 @@ SLOW_SECONDS = 1800
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests the time that they may need on a busy machine, and begin with the page's.
-
-    Of two workers neither then waits at the end for the other's longest file.
-    """
-    items.sort(key=lambda item: "tests/tools/web" not in item.nodeid)
+    """Give slow tests the time that they may need on a busy machine."""
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
