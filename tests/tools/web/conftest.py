@@ -30,7 +30,8 @@ SETTLED = """() => {
     && document.getAnimations().every((animation) => animation.playState !== 'running');
 }"""
 
-GIVEN_UP = ("AbortError", "Connection errored out")  # what a page that is left says of its requests
+# what a page that is left says of its requests; the server has forgotten its session by then
+GIVEN_UP = ("AbortError", "Connection errored out", "Unexpected error 404: Not Found")
 
 STAGE = "document.querySelector('.stage').stage.state()"  # what plays, in the browser
 
