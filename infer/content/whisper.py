@@ -242,5 +242,6 @@ class WhisperContent:
         mel = (self.filters @ spec.abs().square()).clamp(min=1e-10).log10()
         peak = mel.max().clamp(min=QUIETEST_PEAK)
         squared = F.pad(wav, (FRAME // 2, FRAME))[: (frames + 1) * FRAME].square()
-        energy = F.avg_pool1d(squared[None, None], FRAME)[0, 0, :frames]
-        return (torch.maximum(mel, peak - DYNAMIC_RANGE) + 4) / 4, (energy + 10**QUIETEST_ENERGY).log10()
+        power = F.avg_pool1d(squared[None, None], FRAME)[0, 0, :frames]
+        energy = (power + 10**QUIETEST_ENERGY).log10()
+        return (torch.maximum(mel, peak - DYNAMIC_RANGE) + 4) / 4, energy
