@@ -43,18 +43,20 @@ def _butterworth(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     recursion, takes a second to import. Preprocessing uses that recursion, see high_pass_causal.
     """
     history = round(HIGH_PASS_DECAY_SECONDS * sample_rate)
-    size = 1 << (len(wav) + 2 * history).bit_length()
-    padded = np.zeros(size)
+    size = 1 << min(len(wav) + history, 4 * history).bit_length()  # pieces stay in the cache
+    step = size - history  # the beginning of each piece only settles the filter
+    count = -(-len(wav) // step)
+    padded = np.zeros(history + count * step)
     padded[:history] = wav[0]
     padded[history : history + len(wav)] = wav
-    return np.fft.irfft(np.fft.rfft(padded) * _response(size, sample_rate), size)[
-        history : history + len(wav)
-    ]
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
+    filtered = np.fft.irfft(np.fft.rfft(pieces) * _response(size, sample_rate), size)
+    return filtered[:, history:].reshape(-1)[: len(wav)]
 
 
 @lru_cache(1)
 def _response(size: int, sample_rate: int) -> np.ndarray:
-    """The filter's response at the frequencies of an FFT of that size: most chunks share it."""
+    """The filter's response at the frequencies of an FFT of that size: all chunks share it."""
     half_angle = np.pi * np.arange(1, size // 2 + 1) / size
     inverse = np.tan(np.pi * HIGH_PASS_HZ / sample_rate) / (1j * np.tan(half_angle))
     response = np.zeros(size // 2 + 1, np.complex128)  # 0 at 0 Hz
