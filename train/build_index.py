@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from config import replacing
+from config import free_memory, pick_device, replacing
 from infer.retrieval import Retrieval
 from train.experiment import Experiment
 from train.options import BuildIndexOptions, parse_options
@@ -24,6 +24,7 @@ SAMPLE_PER_CENTRE = 16  # vectors that k-means looks at, for each centre it plac
 ROUNDS = 5  # of k-means
 NPROBE = 8  # lists searched per frame: neighbours are 1% farther than the true nearest; with 1, 7%
 BATCH_ROWS = 8192  # vectors read and added at once
+WORTH_A_GPU = 1e12  # operations; fewer take a processor seconds, as torch takes to load
 SEED = 0
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def build_index(options: BuildIndexOptions) -> Path:
     if not files:
         reason = f" ({bad_files[0]})" if bad_files else ""
         raise WorkerError("no_features", folder=experiment.content(dim), reason=reason)
-    index = _fill_index(files, dim, options.max_vectors)
+    index = _fill_index(files, dim, options)
     path = experiment.index(index.nlist, index.nprobe, config["version"])
     num_vectors, lists = index.ntotal, index.nlist
     first = np.load(next(iter(files)))[:1].astype(np.float32)
@@ -86,13 +87,13 @@ def _check_files(paths: list[Path], dim: int) -> tuple[dict[Path, int], list[str
     return files, bad_files
 
 
-def _fill_index(files: dict[Path, int], dim: int, max_vectors: int) -> faiss.IndexIVFFlat:
+def _fill_index(files: dict[Path, int], dim: int, options: BuildIndexOptions) -> faiss.IndexIVFFlat:
     """Index the vectors of all files; apart from a sample, memory holds them once."""
     random = np.random.default_rng(SEED)
     batches = partial(_batches, files, dim)
     num_read = sum(files.values())
-    is_reduced = num_read > max_vectors
-    num_vectors = min(REDUCED_VECTORS, max_vectors) if is_reduced else num_read
+    is_reduced = num_read > options.max_vectors
+    num_vectors = min(REDUCED_VECTORS, options.max_vectors) if is_reduced else num_read
     lists = num_lists(num_vectors)
     seen_rows = _sample_rows(num_read, num_vectors) if is_reduced else 0
     seen_rows += _sample_rows(num_vectors, lists)
@@ -101,10 +102,10 @@ def _fill_index(files: dict[Path, int], dim: int, max_vectors: int) -> faiss.Ind
     with Progress(ROUNDS * seen_rows + num_vectors, "vectors", "build_index") as progress:
         if is_reduced:
             sample = _sample(batches(), num_read, dim, num_vectors, random)
-            reduced = _centres(sample, num_vectors, random, progress)
+            reduced = _centres(sample, num_vectors, random, progress, options.device)
             batches = partial(np.array_split, reduced, -(-num_vectors // BATCH_ROWS))
         sample = _sample(batches(), num_vectors, dim, lists, random)
-        index = _empty_index(_centres(sample, lists, random, progress))
+        index = _empty_index(_centres(sample, lists, random, progress, options.device))
         del sample
         for batch in batches():
             index.add(batch)
@@ -153,23 +154,44 @@ def _sample(
 
 
 def _centres(
-    sample: np.ndarray, count: int, random: np.random.Generator, progress: Progress
+    sample: np.ndarray,
+    count: int,
+    random: np.random.Generator,
+    progress: Progress,
+    device: str,
 ) -> np.ndarray:
     """count k-means centres of the sample, (count, dim)."""
     centres = sample[random.choice(len(sample), count, replace=False)]
+    improve = _improve_on_gpu(2.0 * ROUNDS * sample.size * count, device) or _improve
     for number in range(1, ROUNDS + 1):  # one at a time, so that progress shows
-        k_means = faiss.Kmeans(
-            sample.shape[1],
-            count,
-            niter=1,
-            seed=SEED,
-            min_points_per_centroid=1,
-            max_points_per_centroid=len(sample),
-        )
-        k_means.train(sample, init_centroids=centres)
-        centres = k_means.centroids
+        centres = improve(sample, centres)
         progress.advance(len(sample), f"grouping, round {number} of {ROUNDS}")
     return centres
+
+
+def _improve(sample: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """A round of k-means, (count, dim)."""
+    k_means = faiss.Kmeans(
+        sample.shape[1],
+        len(centres),
+        niter=1,
+        seed=SEED,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(sample),
+    )
+    k_means.train(sample, init_centroids=centres)
+    return k_means.centroids
+
+
+def _improve_on_gpu(
+    operations: float, device: str
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+    """The same on a GPU, None where there is none with memory left, or too little to do."""
+    if operations < WORTH_A_GPU or (gpu := pick_device(device)).type != "cuda":
+        return None
+    from train import k_means
+
+    return partial(k_means.improve, device=gpu) if free_memory(gpu) > k_means.FREE_MEMORY else None
 
 
 def _empty_index(centres: np.ndarray) -> faiss.IndexIVFFlat:

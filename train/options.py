@@ -194,3 +194,4 @@ class BuildIndexOptions(Options):
         200_000,
         within=(1, 2**31),
     )
+    device: str = option(f"{DEVICE_HELP}; only a CUDA GPU helps, with large sets", "auto")

@@ -168,7 +168,7 @@ def commands(experiment: Experiment, settings: Settings) -> list[Options]:
             save_minutes=settings.save_minutes,
             device=",".join([device, *more_devices]),
         ),
-        BuildIndexOptions(experiment=folder),
+        BuildIndexOptions(experiment=folder, device=device),
         VerifyOptions(experiment=folder, device=device),
     ]
 
