@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 ROWS = 4096  # vectors compared with all centres at once
-APART = 1 / 1024  # share of its values by which a centre is moved from one that it was made of
+APART = 1 / 1024  # share by which a centre differs from the one that it was made of
 FREE_MEMORY = 1.0  # GiB that a GPU must have left
 
 
@@ -29,8 +29,5 @@ def improve(sample: np.ndarray, centres: np.ndarray, device: torch.device) -> np
     empty = (counts == 0).nonzero()[:, 0]
     crowded = counts.argsort(descending=True, stable=True)[: len(old) - len(empty)]
     beside = crowded.repeat(-(-len(empty) // len(crowded)))[: len(empty)]
-    step = means[beside] * APART
-    step[:, ::2] *= -1
-    means[empty] = means[beside] + step
-    means[beside] = means[beside] - step
+    means[empty] = means[beside] * (1 + APART)
     return means.cpu().numpy()

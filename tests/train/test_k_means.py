@@ -53,11 +53,11 @@ def test_it_groups_as_well_as_faiss_and_the_same_way_every_time(
 
 
 def test_a_centre_that_nothing_is_near_takes_a_share_of_a_large_group() -> None:
-    sample = speech(600)
+    sample = speech(600) + 5
     centres = np.concatenate([sample[:2], np.full((3, DIM), 1e3, np.float32)])
     for _ in range(8):
         centres = improve(sample, centres)
-    assert np.abs(centres).max() < 10
+    assert np.abs(centres).max() < 15
     index = faiss.IndexFlatL2(DIM)
     index.add(centres)
     assert np.bincount(index.search(sample, 1)[1][:, 0], minlength=5).min() > 20
@@ -90,13 +90,9 @@ def test_an_index_grouped_that_way_is_one_like_any_other(
         index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
     assert isinstance(index, faiss.IndexIVFFlat)
     found, exact = index.search(vectors[::40], 8)[0], faiss.IndexFlatL2(DIM)
-    exact.add(vectors if max_vectors > 4000 else index_vectors(index))
-    assert np.sqrt(found).mean() < 1.05 * np.sqrt(exact.search(vectors[::40], 8)[0]).mean()
-
-
-def index_vectors(index: faiss.IndexIVFFlat) -> np.ndarray:
     index.make_direct_map()
-    return index.reconstruct_n(0, index.ntotal)
+    exact.add(index.reconstruct_n(0, index.ntotal))
+    assert np.sqrt(found).mean() < 1.05 * np.sqrt(exact.search(vectors[::40], 8)[0]).mean()
 
 
 @pytest.mark.parametrize(
