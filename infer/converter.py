@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ class Conversion:
 
 
 logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
 
 
 def load_synthesizer(voice: Path) -> tuple[VoiceModel, Any, torch.nn.Module]:
@@ -101,6 +102,9 @@ class VoiceConverter:
         self.model, self.params, self.synthesizer = load_synthesizer(voice)
         self.family = family(self.model.version)
         self.synthesizer.to(self.device)
+        is_cuda = self.device.type == "cuda"
+        self.renders_ahead = is_cuda
+        self._stream = torch.cuda.Stream(self.device) if is_cuda else None  # of the synthesizer
         self.sample_rate: int = self.params.sample_rate
         self.encoder_name: str = encoder or self.params.content_encoder
         self.encoder: ContentEncoder = load_encoder(self.encoder_name, self.device)
@@ -205,15 +209,15 @@ class VoiceConverter:
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
 
-        def render(chunk: Chunk, number: int) -> tuple[Chunk, np.ndarray]:
+        def render(chunk: Chunk, number: int) -> Callable[[], tuple[Chunk, np.ndarray]]:
             if options.part and not is_near(chunk, options.part):  # what is not asked for
                 length = -(-len(chunk.audio) * self.sample_rate // SAMPLE_RATE)
-                return chunk, np.zeros(length, np.float32)
+                return lambda: (chunk, np.zeros(length, np.float32))
             if kept is not None:
                 with stages("keep"):
-                    wav = kept.get(chunk, number)
-                if wav is not None:
-                    return filtered(chunk, stages), wav
+                    known = kept.get(chunk, number)
+                if known is not None:
+                    return lambda: (filtered(chunk, stages), known)
             content = source.content(chunk)
             chunk = filtered(chunk, stages)
             f0 = None
@@ -226,7 +230,14 @@ class VoiceConverter:
                     content, frames, f0, retrieval, options.index_rate, options.protect
                 )
             with stages("synthesizer"):
-                wav = self.render(content, f0, options.speaker, options.seed + number)
+                rendered = self.render(content, f0, options.speaker, options.seed + number)
+            return partial(finish, chunk, number, f0, rendered)
+
+        def finish(
+            chunk: Chunk, number: int, f0: np.ndarray | None, rendered: Callable[[], np.ndarray]
+        ) -> tuple[Chunk, np.ndarray]:
+            with stages("synthesizer"):
+                wav = rendered()
             with stages("loudness"):
                 if is_noise(chunk.audio, f0):  # to the encoder it is as loud as speech
                     wav = no_louder(wav, chunk.audio)
@@ -235,7 +246,9 @@ class VoiceConverter:
                     kept.add(chunk, number, wav)
             return chunk, wav
 
-        for _, (chunk, wav) in chunks.compute(render, RENDER):
+        started = chunks.compute(render, RENDER)
+        for _, finished in one_behind(started) if self.renders_ahead else started:
+            chunk, wav = finished()
             with stages("loudness"):
                 audio = limit(loudness.push(chunk.core, joiner.push(chunk, wav)))
             yield audio
@@ -327,20 +340,28 @@ class VoiceConverter:
         speaker: int,
         seed: int,
         phase: torch.Tensor | None = None,
-    ) -> np.ndarray:
+    ) -> Callable[[], np.ndarray]:
         """Render content (T, dim) at 100 frames/s and f0 (T,) Hz: (M,) at self.sample_rate.
 
         seed: of the noise. phase: (1,) cycles where the source starts, if the family has one.
+        What is returned gives the waveform: a CUDA GPU makes it beside what is started after it,
+        in a stream whose tensors no other stream has.
         """
         inputs = [content, f0, None if f0 is None else quantize(f0)]
-        wav = self.family.render(
-            self.synthesizer,
-            *(None if x is None else torch.from_numpy(x)[None].to(self.device) for x in inputs),
-            torch.tensor([speaker], device=self.device),
-            torch.Generator().manual_seed(seed % 2**63),
-            phase,
-        )
-        return wav.float().cpu().numpy()
+        with torch.cuda.stream(self._stream):  # None: nothing else than without
+            wav = self.family.render(
+                self.synthesizer,
+                *(None if x is None else torch.from_numpy(x)[None].to(self.device) for x in inputs),
+                torch.tensor([speaker], device=self.device),
+                torch.Generator().manual_seed(seed % 2**63),
+                None if phase is None else phase.to(self.device),
+            ).float()
+
+        def rendered() -> np.ndarray:
+            with torch.cuda.stream(self._stream):
+                return wav.cpu().numpy()
+
+        return rendered
 
     def find_index(self, index: Path | None, index_rate: float) -> Path | None:
         """The index to use: the one given, else the voice's own; None at an index rate of 0."""
@@ -361,6 +382,15 @@ class VoiceConverter:
         if speaker >= self.params.num_speakers:
             known = f"0..{self.params.num_speakers - 1}"
             raise UserError("speaker", file=self.path, speaker=speaker, known=known)
+
+
+def one_behind(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield each item when the one after it has come."""
+    earlier: list[Item] = []
+    for item in items:
+        yield from earlier
+        earlier = [item]
+    yield from earlier
 
 
 def open_recording(options: ConvertOptions, stages: Stages) -> AbstractContextManager[AudioReader]:

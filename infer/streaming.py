@@ -243,7 +243,7 @@ class StreamConverter:
         phase = torch.tensor([state.phase], dtype=torch.float64)
         wav = self.converter.render(
             content, f0, self.options.speaker, self.options.seed + state.number, phase
-        )
+        )()
         state.number += 1
         if f0 is not None:
             step = self.timing.block // HOP_LENGTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,46 @@ def test_what_was_converted_before_memory_ran_short_stays(
     assert "s on, 3.0 s are converted at once instead of 6.0 s" in caplog.text
     level = np.sqrt(np.square(made).reshape(-1, 3200).mean(1))
     assert level.min() > 0.2 * np.median(level)
+
+
+@pytest.mark.parametrize("version", ["v1", "lite"])
+def test_a_chunk_is_prepared_while_the_one_before_is_rendered_and_nothing_changes(
+    tmp_path: Path, english: Path, downloads: Path, untrained_voice: Path, version: str
+) -> None:
+    """As on a GPU: what a chunk became is asked for when the next one has been started."""
+    install_contentvec(downloads, 256)
+    voice = untrained_voice if version == "lite" else write_voice(tmp_path / "v.pth", version)
+    recording = long_recording(tmp_path, english, 20)
+    options = options_for(voice, recording, output=tmp_path / "out.wav", **SIZES)
+    converter = VoiceConverter(voice, "cpu")
+    render = converter.render
+    assert not converter.renders_ahead
+
+    def converted(ahead: bool, refused: int | None = None) -> tuple[np.ndarray, list[str]]:
+        events: list[str] = []
+
+        def noted(*arguments: Any) -> Callable[[], np.ndarray]:
+            number = arguments[-1]  # the seed
+            if number == refused and "refused" not in events:
+                events.append("refused")
+                refuse("cuda")
+            events.append(f"started {number}")
+            rendered = render(*arguments)
+            return lambda: events.append(f"asked for {number}") or rendered()
+
+        converter.render, converter.renders_ahead = noted, ahead
+        converter.convert_file(options)
+        return load(options.output)[0], events
+
+    plain, events = converted(ahead=False)
+    assert events[:4] == ["started 0", "asked for 0", "started 1", "asked for 1"]
+    made, events = converted(ahead=True)
+    assert events[:4] == ["started 0", "started 1", "asked for 0", "started 2"]
+    assert np.array_equal(made, plain)
+    halved, _ = converted(ahead=False, refused=1)
+    made, events = converted(ahead=True, refused=1)
+    assert events[:4] == ["started 0", "refused", "started 1", "asked for 0"]
+    assert np.array_equal(made, halved) and not np.array_equal(made, plain)
 
 
 def test_memory_that_never_suffices_is_one_line_with_the_way_out_and_no_file(
