@@ -354,7 +354,7 @@ class VoiceConverter:
                 *(None if x is None else torch.from_numpy(x)[None].to(self.device) for x in inputs),
                 torch.tensor([speaker], device=self.device),
                 torch.Generator().manual_seed(seed % 2**63),
-                None if phase is None else phase.to(self.device),
+                phase,
             ).float()
 
         def rendered() -> np.ndarray:

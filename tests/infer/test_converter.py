@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import faiss
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from infer.audio.reader import AudioError, load
 from infer.converter import VoiceConverter
@@ -127,6 +129,17 @@ def test_an_index_changes_the_content_and_one_of_the_wrong_width_is_named(
     assert not np.array_equal(plain, drawn)
     with pytest.raises(ValueError, match=r"wrong\.index.*256.*513"):
         convert(converter, options, index=tmp_path / "wrong.index", index_rate=1.0)
+
+
+def test_a_phase_that_a_stream_hands_on_goes_where_the_network_is(
+    untrained_voice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.autocast", lambda device: nullcontext())  # it knows no such device
+    elsewhere = VoiceConverter(untrained_voice, "cpu")
+    elsewhere.device = torch.device("meta")
+    elsewhere.synthesizer.to(elsewhere.device)
+    content = np.zeros((100, elsewhere.params.content_dim), np.float32)
+    elsewhere.render(content, np.full(100, 200, np.float32), 0, 0, torch.zeros(1).double())
 
 
 def test_memory_that_does_not_suffice_outside_a_chunk_is_told_with_the_way_out(

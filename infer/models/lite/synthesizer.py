@@ -66,14 +66,18 @@ class HarmonicSource(nn.Module):
         self.hop_length = hop_length
 
     def count_cycles(self, f0: Tensor, phase: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The frequency in Hz at every sample, and the cycles since the start: (B, N) each."""
+        """The frequency in Hz at every sample, and the cycles since the start: (B, N) each.
+
+        Cycles are float64, and on the processor where an Apple GPU has the rest: it has none.
+        """
         # a voiced edge keeps its pitch while the amplitude ramps, so f0 never glides to zero
         filled = torch.where(f0 > 0, f0, torch.roll(f0, 1, 1))
         filled = torch.where(filled > 0, filled, torch.roll(f0, -1, 1)).clamp(min=20.0)
         hz = linear_upsample(filled, self.hop_length)
-        cycles = torch.cumsum(hz.double() / self.sample_rate, 1)
+        place = torch.device("cpu") if hz.device.type == "mps" else hz.device
+        cycles = torch.cumsum(hz.to(place).double() / self.sample_rate, 1)
         if phase is not None:
-            cycles = cycles + phase[:, None].double()
+            cycles = cycles + phase[:, None].to(place).double()
         return hz, cycles
 
     def forward(self, f0: Tensor, phase: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -83,7 +87,7 @@ class HarmonicSource(nn.Module):
         """
         amplitude = linear_upsample((f0 > 0).to(f0.dtype), self.hop_length)
         hz, cycles = self.count_cycles(f0, phase)
-        angle = (_fraction(cycles) * (2 * math.pi)).to(f0.dtype)
+        angle = (_fraction(cycles) * (2 * math.pi)).to(f0.device, f0.dtype)
         # sum of cos(k * angle), k = 1..K, in closed form; a fractional K fades the top harmonic in
         count = (0.5 * self.sample_rate / hz).clamp(min=1.0)
         whole = count.floor()
@@ -95,7 +99,9 @@ class HarmonicSource(nn.Module):
             near_pulse, whole, torch.sin((2 * whole + 1) * half) / denominator - 0.5
         )
         pulses = pulses + (count - whole) * torch.cos((whole + 1) * angle)
-        return pulses * torch.sqrt(2 / count) * amplitude, _fraction(cycles[:, -1]).to(f0.dtype)
+        return pulses * torch.sqrt(2 / count) * amplitude, _fraction(cycles[:, -1]).to(
+            f0.device, f0.dtype
+        )
 
 
 class ConvNeXtBlock(nn.Module):
