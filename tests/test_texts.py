@@ -33,8 +33,9 @@ def test_every_text_is_named_somewhere_whole_or_by_its_beginning_or_end(root: Pa
         for path in (root / "tools").rglob("*")
         if path.suffix in (".py", ".js", ".html") and "research" not in path.parts
     )
+    # with a dot they are what gradio asks for and lacks
     whole = set(re.findall(r"\w+", source))
     begins = tuple(set(re.findall(r"""["'`](\w+_)["'`{$]""", source))) + ("report_files_",)
     ends = tuple(set(re.findall(r"""\}(_\w+)["'`]""", source)))
-    names = load_texts().translations["en"].keys() - whole
+    names = {name for name in load_texts().translations["en"] if "." not in name} - whole
     assert [name for name in names if not name.startswith(begins) and not name.endswith(ends)] == []

@@ -66,5 +66,5 @@ def test_the_embedder_is_chosen_once_and_must_be_there(
         preprocess(replace(options, embedder=None))
     with pytest.raises(ValueError, match="it is the name of a folder"):
         preprocess(replace(options, embedder="../spin"))
-    with pytest.raises(ValueError, match="this family has its own content encoder"):
+    with pytest.raises(ValueError, match="voices of this kind have their own content encoder"):
         preprocess(replace(options, version="lite", sample_rate=24000))

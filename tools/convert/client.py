@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,17 @@ class Request:
         self.replies: queue.Queue[dict[str, Any]] = queue.Queue()
         self.cancelled_at: float | None = None
         self.process = process
+        self._result: dict[str, Any] = {}
 
     def result(self, on_progress: Callable[[float], None] | None = None) -> dict[str, Any]:
         """Wait for the result; ConversionCancelled or ConversionError say why there is none."""
+        for share in self.shares():
+            if on_progress is not None:
+                on_progress(share)
+        return self._result
+
+    def shares(self) -> Iterator[float]:
+        """Yield how far it is until `result` is there; raises as `result` does."""
         while True:
             try:
                 reply = self.replies.get(timeout=1.0)
@@ -54,7 +62,8 @@ class Request:
                     self.process.kill()
                 continue
             if "result" in reply:
-                return reply["result"]
+                self._result = reply["result"]
+                return
             if "cancelled" in reply or ("ended" in reply and self.cancelled_at):
                 raise ConversionCancelled("conversion_stopped")
             if "ended" in reply:
@@ -62,8 +71,7 @@ class Request:
             if "error" in reply:
                 error = from_json(reply["error"])
                 raise ConversionError(error.name, **error.values)
-            if on_progress is not None:
-                on_progress(reply["progress"])
+            yield reply["progress"]
 
 
 class Session:

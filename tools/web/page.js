@@ -36,8 +36,9 @@
   };
   const entitle = (element) => {
     const text = element.firstChild;
-    if (text?.nodeType === Node.TEXT_NODE && say(text.data.trim()) !== text.data.trim())
-      text.data = `${say(text.data.trim())} `;
+    if (text?.nodeType !== Node.TEXT_NODE) return;
+    const read = text.data.trim().replace(/\s+/g, " ");
+    if (say(read) !== read) text.data = `${say(read)} `;
   };
   const translateLate = (root = document) => {
     for (const element of root.querySelectorAll("button[role=tab], .upload-container .wrap, .upload-container .or"))
@@ -62,19 +63,21 @@
   const showBeside = (message) => {
     const toast = message.closest(".toast-body");
     if (!used?.isConnected || !used.checkVisibility() || !toast) return;
+    const card = used.closest("li");
     const place = used.closest(".inline, .row, .block") || used;
     const note = document.createElement("p");
     note.className = "field-error";
     note.setAttribute("role", "alert");
     note.innerHTML = message.querySelector("[data-testid=toast-text]").innerHTML; // gradio's own, escaped
-    place.after(note);
+    if (card) card.append(note);
+    else place.after(note);
     toast.querySelector("[data-testid=toast-close]").click();
   };
 
   const visit = (root) => {
     if (root.nodeType !== Node.ELEMENT_NODE) return;
     for (const element of [root, ...root.querySelectorAll("[aria-label]")]) rename(element);
-    for (const element of root.querySelectorAll(".toast-title")) entitle(element);
+    for (const element of root.querySelectorAll(".toast-title, .uploading")) entitle(element);
     translateLate(root);
     for (const code of root.querySelectorAll("code")) // how it is done here, not in gradio's Python
       if (code.textContent === ".launch(mcp_server=True)") code.textContent = "--mcp";
@@ -106,6 +109,10 @@
   }).observe(document.body, {
     subtree: true, childList: true, attributeFilter: ["aria-label", "aria-selected"],
   });
+
+  // where a file is that the page made
+  window.addressOf = (path) =>
+    `${window.gradio_config?.root || ""}/gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
 
   // one recording plays at a time, wherever its player is
   let playing = null;

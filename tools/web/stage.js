@@ -142,7 +142,7 @@ const hear = (side) => {
 const other = () => hear(heard === "a" ? "b" : "a");
 
 // ---- reading
-const addressOf = (file) => file.url || `${window.gradio_config?.root || ""}/gradio_api/file=${file.path}`;
+const addressOf = (file) => file.url || window.addressOf(file.path);
 const load = async (side, track) => {
   const before = tracks[side];
   if (!track || before?.file.path === track.file.path) {

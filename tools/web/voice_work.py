@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+
+from gradio.utils import get_upload_folder
 
 import config
 from errors import UserError
 from infer.options import ConvertOptions
-from tools.convert.client import Session
+from tools.convert.client import Request, Session
 from tools.jobs.results import RESULTS, unused_name
 from tools.jobs.run_command import run_command
+from tools.machine.assets import sha256_of
+from tools.machine.fetch import read_blocks
 from tools.options import EditOptions, ExtractOptions, MergeOptions, voice_command
 from tools.voices.library import Library, Trashed, from_root
 from tools.voices.zips import Arrived, add_to_library, pack
@@ -94,6 +99,22 @@ class VoiceWork:
             ConvertOptions(voice=trial, input=config.EXAMPLE, output=made, index_rate=0.0)
         ).result()
         return made
+
+    def speak(self, voice: str | None) -> tuple[Path, Request | None]:
+        """Return where a voice says the example, and what is making that, None if it is there.
+
+        It is kept beside uploads, by the content of the voice and the age of its index.
+        """
+        path = self.find(voice)
+        index = self.library.voice(path).index
+        built = f"{index} {index.stat().st_mtime_ns}" if index else ""
+        name = sha256_of(itertools.chain(read_blocks(path), [built.encode()]))
+        made = Path(get_upload_folder()) / "voices" / f"{name}.wav"
+        if made.is_file():
+            return made, None
+        made.parent.mkdir(parents=True, exist_ok=True)
+        options = ConvertOptions(voice=path, input=config.EXAMPLE, output=made)
+        return made, self._session.convert(options)
 
     def _merge(self, first: Path, second: Path, share: float, voice: Path) -> None:
         run_command(

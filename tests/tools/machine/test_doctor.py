@@ -95,7 +95,7 @@ def test_missing_files_and_unusable_voices_are_named(machine: Path) -> None:
     found = only(doctor.check_voices)
     assert found.level == "warning"
     said = translate_value(found.values["files"], "en")
-    assert "broken.pth is not a torch file" in said and "added_IVF1_Flat.index is damaged" in said
+    assert "broken.pth holds no voice" in said and "added_IVF1_Flat.index is damaged" in said
     assert "broken.pth 不是" in translate_value(found.values["files"], "zh-CN")
 
 

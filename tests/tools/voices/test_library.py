@@ -63,7 +63,7 @@ def test_voices_are_listed_with_what_belongs_to_them_and_bad_files_with_their_fa
     assert (good.problem, good.header.version, good.header.sample_rate) == (None, "lite", 24000)
     assert good.index == library.weights / "声 one.index"
     assert good.picture == library.weights / "声 one.png"
-    assert "not a torch file" in str(found["bad"].problem)
+    assert "holds no voice" in str(found["bad"].problem)
     assert "extract" in str(found["G_5"].problem)
     assert found["loud"].problem is None and len(found) == 5
     assert found["demo"].is_shipped and list(found)[-1] == "demo"
@@ -180,7 +180,7 @@ def test_links_bombs_damage_and_devices_are_refused(library: Library, tmp_path: 
     refused(library, write_zip(file, {"a.pth": bytes(2**25)}), "far more")
     refused(library, write_zip(file, {f"{i}.png": b"" for i in range(1001)}), "1001 files")
     refused(library, write_zip(file, {"readme.txt": b"hello"}), "no voice")
-    refused(library, write_zip(file, {"a.pth": b"no torch file"}), "^a.pth is not a torch file")
+    refused(library, write_zip(file, {"a.pth": b"no torch file"}), "^a.pth holds no voice")
     refused(library, write_zip(file, {"a.pth": b"no voice", "a.index": index_bytes()}), "^a.pth")
     (file).write_bytes(b"PK no zip")
     refused(library, file, "no zip")
@@ -272,7 +272,7 @@ def test_a_training_state_is_recognised_by_its_content(library: Library, tmp_pat
     refused(library, tmp_path / "shared.zip", "^my voice.pth is a training state")
     alone = tmp_path / "text.pth"
     alone.write_text("hello")
-    refused(library, alone, "^text.pth is not a torch file")
+    refused(library, alone, "^text.pth holds no voice")
 
 
 def test_an_index_alone_joins_the_voice_of_that_name(library: Library, tmp_path: Path) -> None:

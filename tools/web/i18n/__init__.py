@@ -48,6 +48,16 @@ def translate(name: str, /, **values: object) -> str:
     return render_languages(render)
 
 
+def explained(shown: str, name: str) -> str:
+    """Return HTML of a word, a text's name or itself, that the text `name` explains on hover."""
+
+    def render(language: str) -> str:
+        texts = read_texts()[language]
+        return f'<abbr title="{escape(texts[name])}">{escape(texts.get(shown, shown))}</abbr>'
+
+    return render_languages(render)
+
+
 def render_languages(render: Callable[[str], str]) -> str:
     """Return HTML that shows what `render` gives, HTML too, for the language of the page."""
     return "".join(

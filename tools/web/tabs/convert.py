@@ -23,7 +23,7 @@ from tools.voices import choices
 from tools.voices.library import from_root
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
 from tools.web.frame import Frame
-from tools.web.i18n import translate
+from tools.web.i18n import explained, translate
 from tools.web.tabs.convert_batch import BatchPanel
 from tools.web.tabs.convert_blind import BlindPanel
 from tools.web.tabs.convert_settings import (
@@ -102,7 +102,7 @@ class ConvertTab:
             self.chosen_name = gr.HTML()
             self.another = gr.Button(text("source_another"), size="sm", min_width=120)
         self.problem = gr.HTML()
-        with gr.Row(elem_classes="inline") as self.offers:
+        with gr.Row(elem_classes="inline offers"):
             gr.HTML(translate("examples"), elem_classes="quiet")
             for name in ("english", "italian"):
                 example = gr.Button(text(f"example_{name}"), size="sm", min_width=120)
@@ -414,12 +414,12 @@ def on_stage(staged: dict[str, Any] | None) -> str:
 def _about(facts: dict[str, Any]) -> str:
     """What a voice is, in one line."""
     hertz = facts["f0_median"].get("0")
-    parts = [facts["version"], f"{facts['sample_rate'] / 1000:g} kHz"]
+    parts = [explained(facts["version"], "kind_info"), f"{facts['sample_rate'] / 1000:g} kHz"]
     if hertz:
         parts.append(pitch_html(hertz, facts["f0_range"].get("0")))
     if facts["num_speakers"] > 1:
         parts.append(translate("about_speakers", count=len(speakers_of(facts))))
-    parts.append(translate("about_index" if facts["index"] else "about_no_index"))
+    parts.append(explained("about_index" if facts["index"] else "about_no_index", "index_info"))
     if (facts["gpu_gib"] or config.SMALL_GPU) < config.SMALL_GPU:
         parts.append(translate("about_small_gpu", memory=f"{facts['gpu_gib']:.1f}"))
     return " · ".join(parts)

@@ -78,7 +78,8 @@ class TakesPanel:
 
     def refresh(self, view: dict[str, Any], staged: dict[str, Any] | None) -> list[Any]:
         """Look again at what is there; what was being made when the page came goes on stage."""
-        making = [path.name for path in self._session.outputs]
+        outputs = self._session.outputs
+        making = [path.name for path in outputs if path.parent == self.takes.folder]
         takes = {take.name: take for take in self.takes.all()}
         ready = [takes[name] for name in view["making"] if name not in making and name in takes]
         shown = gr.skip()

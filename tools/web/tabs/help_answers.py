@@ -49,8 +49,9 @@ class Answers:
         }  # fmt: skip
 
     def build(self, number: int) -> None:
-        """Lay out what a question is answered with, inside its fold."""
-        self._parts[number]()
+        """Lay out what a question is answered with beside its words, inside its fold."""
+        if number in self._parts:
+            self._parts[number]()
 
     def connect(self, frame: Frame) -> None:
         """Read the voices again when the page or a tab is opened."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tools.web.errors import error_html, page_error, shown_errors
 from tools.web.frame import PRIVATE, Frame
 from tools.web.i18n import translate
 from tools.web.theme import WAVEFORM
-from tools.web.views.voice_cards import CHOOSE, voice_cards
+from tools.web.views.voice_cards import build_cards, voice_cards
 from tools.web.voice_work import VoiceWork
 
 TYPES = [".zip", ".pth", ".safetensors", ".index"]
@@ -33,7 +33,7 @@ class VoicesTab:
         self._work = VoiceWork(frame.session)
         with gr.Row():
             with gr.Column():
-                self.cards = gr.HTML(elem_id="voices", js_on_load=CHOOSE)
+                self.cards = build_cards()
                 self._build_adding()
             with gr.Column():
                 self._build_one()
@@ -104,6 +104,9 @@ class VoicesTab:
                    "show_progress": "hidden", **PRIVATE}  # fmt: skip
         self.cards.select(self.choose, None, self.voice, **PRIVATE).then(**refresh)
         self.cards.use(self.use, None, [frame.use, frame.tabs], **PRIVATE)
+        self.cards.hear(
+            self.hear, None, self.cards, show_progress="hidden", concurrency_limit=None, **PRIVATE
+        )
         self.voice.input(**refresh)
         for event in (frame.page.load, frame.tabs.change):
             event(**refresh)
@@ -152,6 +155,17 @@ class VoicesTab:
         """Convert with the voice whose button was pressed."""
         with shown_errors():
             return [self._frame.chosen(self._work.find(event.voice)), gr.Tabs(selected="convert")]
+
+    def hear(self, event: gr.EventData) -> Iterator[Any]:
+        """Have the voice whose button was pressed say the example; told while that is made."""
+        try:
+            made, request = self._work.speak(event.voice)
+            for share in request.shares() if request else ():
+                yield gr.update(heard={"voice": event.voice, "share": share})
+        except (ValueError, OSError) as error:
+            yield gr.update(heard={"voice": event.voice})
+            raise page_error(error) from error
+        yield gr.update(heard={"voice": event.voice, "file": str(made), "at": time.time()})
 
     def add_voice(self, file: str | None, name: str) -> list[Any]:
         """Add a shared zip, a voice file or an index; name: of the voice, may be empty."""

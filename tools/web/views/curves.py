@@ -8,7 +8,7 @@ from html import escape
 
 from tools.chart import HEIGHT, WIDTH, Point, axis, chart
 from tools.jobs.training import advice
-from tools.web.i18n import translate
+from tools.web.i18n import read_texts, translate
 from train.metrics import save_cost
 
 LEAST_RANGE = 0.2  # of the largest value, that the axis shows
@@ -19,8 +19,15 @@ def losses_html(entries: Sequence[dict[str, float]]) -> str:
     """Return HTML of every loss of metrics.jsonl over the minutes trained."""
     names = sorted({name for entry in entries for name in entry if name.startswith("loss/")})
     names.sort(key=lambda name: name != "loss/mel")  # the one that tells most comes first
-    figures = [curve_svg(points_of(entries, name), name.removeprefix("loss/")) for name in names]
+    figures = [curve_svg(points_of(entries, name), _loss_name(name)) for name in names]
     return f'<div class="curves">{"".join(figures)}</div>'
+
+
+def _loss_name(name: str) -> str:
+    """What a loss measures, where that is known."""
+    short = name.removeprefix("loss/")
+    text = f"loss_{short}"
+    return translate(text) if text in read_texts()["en"] else escape(short)
 
 
 def points_of(entries: Sequence[dict[str, float]], name: str) -> list[Point]:
@@ -28,10 +35,8 @@ def points_of(entries: Sequence[dict[str, float]], name: str) -> list[Point]:
     return [(entry.get("seconds", 0.0) / 60, entry[name]) for entry in entries if name in entry]
 
 
-def curve_svg(
-    points: Sequence[Point], name: str, title: str | None = None, best: int | None = None
-) -> str:
-    """Return a figure of one curve; title: HTML instead of the name; best: the point to mark."""
+def curve_svg(points: Sequence[Point], title: str, best: int | None = None) -> str:
+    """Return a figure of one curve; title: HTML; best: the point to mark."""
     if not points:
         return ""
     dots = points[-1:] if len(points) == 1 else [] if best is None else [points[best]]
@@ -41,10 +46,10 @@ def curve_svg(
     marks = axis(values, LEAST_RANGE * max(map(abs, values)) or 1.0, (-math.inf, math.inf))
     end = max(x for x, _ in points) or 1.0
     labels = [(share * end, f"{share * end:.3g} min") for share in (0, 0.5, 1)]
-    drawn = chart({name: points}, labels, (0, end), marks, dots)
     newest = f"{points[-1][1]:.4g}"
-    caption = f'{title or escape(name)} <span class="quiet">{newest}</span>'
-    picture = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} {newest}"'
+    drawn = chart({newest: points}, labels, (0, end), marks, dots)
+    caption = f'{title} <span class="quiet">{newest}</span>'
+    picture = f'viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true"'
     return (
         f'<figure class="curve"><figcaption>{caption}</figcaption>'
         f"<svg {picture}>{drawn}</svg></figure>"
@@ -67,8 +72,8 @@ def held_out_html(entries: Sequence[dict[str, float]]) -> str:
         loss=f"{saves[best]['held_out']:.4f}",
     )
     name, values = advice(costs)
-    curve = curve_svg(points_of(saves, "held_out"), "held-out", translate("held_out"), best)
-    words = curve_svg(points_of(saves, "words"), "words", translate("words_kept"))
+    curve = curve_svg(points_of(saves, "held_out"), translate("held_out"), best)
+    words = curve_svg(points_of(saves, "words"), translate("words_kept"))
     return f'<div class="curves">{curve}{words}</div><p>{caption} {translate(name, **values)}</p>'
 
 

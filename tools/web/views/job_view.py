@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from html import escape
 
 import config
 from errors import UserError
@@ -13,6 +12,7 @@ from tools.voices.library import from_root
 from tools.web.errors import error_html
 from tools.web.i18n import translate
 from tools.web.units import duration_text
+from tools.web.views.said import said_html
 from train.experiment import Experiment
 from train.job_folder import JobFolder
 from train.metrics import read_metrics
@@ -157,5 +157,5 @@ def progress_text(progress: ProgressLine, is_running: bool) -> str:
     elif is_running:
         parts.append(translate("time_unknown"))
     if progress.note:
-        parts.append(f'<span class="quiet">{escape(progress.note)}</span>')
+        parts.append(f'<span class="quiet">{said_html(progress.note)}</span>')
     return " · ".join(parts)

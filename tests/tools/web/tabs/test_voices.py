@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 
 from tests.tools.web.conftest import Opens, settle
+from tools.machine.environment import page_environment
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -62,6 +64,23 @@ def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
     card = listed.get_by_role("button", name=re.compile(NAME))
     card.click()
     sync_api.expect(card).to_have_attribute("aria-pressed", "true")
+    item = listed.locator("li").filter(has=page.get_by_text(NAME, exact=True))
+    hear, pause = (item.get_by_label(f"{act} this voice") for act in ("Hear", "Pause"))
+    kept = Path(page_environment(os.environ)["GRADIO_TEMP_DIR"]) / "voices"
+    known, made = set(kept.glob("*")), set()
+    for _ in range(2):  # the second time nothing is made, nor ever among the results
+        hear.click()
+        pause.click()
+        (spoken,) = set(kept.glob("*")) - known
+        made.add(spoken.stat().st_mtime_ns)
+        assert list((data / "results").glob("*.wav")) == []
+    assert len(made) == 1
+    assert soundfile.info(spoken).duration == pytest.approx(6.07, abs=0.1)
+    spoken.unlink()
+    voice.rename(voice.with_suffix(".away"))
+    hear.click()
+    sync_api.expect(item.get_by_role("alert")).to_contain_text(NAME, use_inner_text=True)
+    voice.with_suffix(".away").rename(voice)
     with page.expect_download() as download:
         button(page, "Share as zip").click()
     voice_zip = tmp_path / "shared.zip"
@@ -77,13 +96,13 @@ def test_a_voice_is_shared_deleted_taken_in_and_converts_again(
     listed.get_by_text(NAME).wait_for()
     assert voice.read_bytes() == before and voice.with_suffix(".index").exists()
 
-    used = page.get_by_role("tabpanel").get_by_label("Voice", exact=False).first
+    used = page.get_by_role("tabpanel").get_by_label("Voice", exact=True)
     open_tab(page, "Convert")
     sync_api.expect(used).to_have_value(NAME)  # what was added is chosen
     for name in ("demo_male", NAME):
         open_tab(page, "Voices")
         item = listed.locator("li").filter(has=page.get_by_text(name, exact=True))
-        item.get_by_role("button", name="Use").click()
+        item.get_by_role("button", name="Use", exact=True).click()
         sync_api.expect(used).to_have_value(name)
     button(page, "English, a woman").click()
     page.get_by_text("0:06").first.wait_for()
@@ -131,5 +150,5 @@ def test_a_file_that_is_no_voice_is_refused_in_words(
     page.locator("input[type=file][accept*='.index']").first.set_input_files(bad)
     page.get_by_text("bad.pth").first.wait_for()
     button(page, "Add").click()
-    page.get_by_text(re.compile("not a torch file")).first.wait_for()
+    page.get_by_text(re.compile("holds no voice")).first.wait_for()
     assert not (data / "weights/bad.pth").exists()

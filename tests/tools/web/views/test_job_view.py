@@ -31,7 +31,7 @@ def test_a_running_job_tells_step_share_and_time_left() -> None:
     html = JobView(JOB, parse_progress(LINE), "log").html()
     text = english(html)
     assert "Step 2 of 3: Training the voice" in text
-    assert "5:12 / 15:00 · 9:48 left · step 310, epoch 4, mel loss 0.412" in text
+    assert "5:12 / 15:00 · 9:48 left · step 310 · pass 4 over the recordings" in text
     assert 'aria-valuenow="35"' in html
     assert re.findall(r'class="(step-\w+)"', html) == ["step-done", "step-now", "step-next"]
     assert "第 2 / 3 步" in html
@@ -89,7 +89,7 @@ def test_the_best_save_is_marked_and_named() -> None:
         for n, loss in enumerate([0.9, 0.5, 0.7], start=1)
     ]
     html = held_out_html(entries)
-    assert "Best so far: 0.5000 at step 20, after 2.0 minutes." in english(html)
+    assert "Best so far: a difference of 0.5000 at step 20, after 2.0 minutes." in english(html)
     assert "No better for 1 saves" in english(html)
     points = re.search(r'<polyline points="([^"]+)"', html)[1].split()
     x, y = re.search(r'<circle cx="([\d.]+)" cy="([\d.]+)"', html).groups()
