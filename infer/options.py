@@ -50,7 +50,10 @@ class ConvertOptions(RenderOptions):
     rms_mix_rate: float = option(
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
-    denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
+    denoise: bool = option(
+        "take noise out first: less hiss, but words can get lost; needs requirements-songs.txt",
+        False,
+    )
     f0_file: Path | None = option(
         "melody of the recording instead of a measured one: lines of seconds,hz; 0 = unvoiced", None
     )
@@ -134,7 +137,10 @@ class StreamOptions(RenderOptions):
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )
     gate_db: float = option("below this level (dBFS) there is silence", -60.0, within=(-100, 0))
-    denoise: bool = option("take noise out first; needs requirements-songs.txt", False)
+    denoise: bool = option(
+        "take noise out first: less hiss, but words can get lost; needs requirements-songs.txt",
+        False,
+    )
     input_rate: int = option("sample rate of what comes in, Hz", SAMPLE_RATE, within=OUTPUT_RATES)
     output_rate: int = option(
         "sample rate of what goes out, Hz; 0 = the voice's own", 0, within=(0, OUTPUT_RATES[1])

@@ -31,7 +31,9 @@ class CoverOptions(RenderOptions):
     dereverb: Path | None = option(
         "weights of a RoFormer that takes the room from the vocals before they are converted", None
     )
-    denoise: bool = option("take noise from the vocals before they are converted", False)
+    denoise: bool = option(
+        "take noise from the vocals before they are converted; words can get lost", False
+    )
     semitones: float | None = option(
         "shift of the lead alone; auto moves it by the octaves that suit the voice",
         None,

@@ -127,7 +127,12 @@ def test_the_main_action_of_a_tab_is_seen_without_scrolling(opened: Opens, langu
         assert "primary" in main.get_attribute("class"), tab
 
 
-def test_language_and_shade_are_switched_in_place_and_remembered(opened: Opens) -> None:
+SAYS = "(s) => [...document.querySelectorAll('.sr-only')].some((e) => e.textContent.trim() === s)"
+
+
+def test_language_and_shade_are_switched_in_place_and_remembered(
+    opened: Opens, english: Path
+) -> None:
     page = opened()
     page.get_by_text(re.compile("speaks around")).first.wait_for()  # all has come
     page.get_by_label("Semitones").first.fill("5")
@@ -136,10 +141,19 @@ def test_language_and_shade_are_switched_in_place_and_remembered(opened: Opens) 
     convert.wait_for()
     assert page.locator("html").get_attribute("lang") == "zh-CN"
     assert page.get_by_label("变调").first.input_value() == "5"  # nothing was loaded again
-    page.get_by_role("button", name="用麦克风录音").wait_for()  # gradio's own word
+    page.get_by_role("button", name="用麦克风录音").wait_for()  # gradio's own words
+    held: list[Any] = []
+    page.route("**/upload?*", lambda request: held.append(request))
+    page.locator("input[type=file]").first.set_input_files(english)
+    page.get_by_text("正在上传 1 个文件").wait_for()
+    for request in held:
+        request.continue_()
+    page.get_by_text("0:06").first.wait_for()
+    page.get_by_role("button", name=text_of("zh-CN", "reread"), exact=True).click()
+    page.wait_for_function(SAYS, arg="已完成")  # what is read out
+    page.get_by_role("button", name=text_of("zh-CN", "source_another")).click()
     page.get_by_role("button", name="明 / 暗").click()
     page.locator("body.dark").wait_for()
-    settle(page)  # left in the middle of a request, a page logs that it was given up
     page.reload()
     convert.wait_for()
     page.locator("body.dark").wait_for()
