@@ -73,7 +73,8 @@ class _State:
     """What a stream carries from block to block."""
 
     audio: np.ndarray  # 16 kHz: context, block and look-ahead
-    f0: np.ndarray  # (PAST,) Hz before the block, as it was rendered
+    content: np.ndarray  # (past, dim) before the block
+    f0: np.ndarray  # (2 * past,) Hz before the block, as it was rendered
     tail: np.ndarray  # rendering of the moment after the last block
     phase: float = 0.0  # cycles of the source where rendering begins
     number: int = 0  # blocks so far
@@ -112,8 +113,8 @@ class PitchFitter:
 class StreamConverter:
     """Converts a stream to one voice, block by block, with the networks that convert recordings.
 
-    The content encoder hears the last seconds anew for every block, the synthesizer renders a
-    little more than the block, and both renderings of the same moment are cross-faded.
+    The synthesizer renders a little more than the block, and both renderings of the same moment
+    are cross-faded.
     """
 
     def __init__(self, converter: VoiceConverter, options: StreamOptions) -> None:
@@ -133,8 +134,11 @@ class StreamConverter:
         has_phase = converter.family.advance is not None
         self._search = 0 if has_phase else self._samples(round(SEARCH_SECONDS * SAMPLE_RATE))
         timing = self.timing
+        lengths = timing.block, timing.look_ahead, timing.context
+        self._content = converter.encoder.stream(*(each // FRAME for each in lengths))
         self._state = _State(
-            np.zeros(timing.context + timing.block + timing.look_ahead, np.float32),
+            np.zeros(sum(lengths), np.float32),
+            converter.encoder(np.zeros(self._past, np.float32)),
             np.zeros(self._past // HOP_LENGTH, np.float32),
             np.zeros(self._fade, np.float32),
         )
@@ -198,7 +202,7 @@ class StreamConverter:
         opens_at = self.options.gate_db + (0 if state.is_open else GATE_RELEASE)
         state.is_open = level >= opens_at
         melody = self._beside.submit(self._find_f0) if self._f0_method else None
-        content = self.converter.encoder(state.audio)
+        content = self._content.push(state.audio)
         f0 = None if melody is None else self._shift(melody)
         wav = self._render(self._prepare(content, f0), f0)
         block = limit(self._follow_loudness(source, self._join(wav)))
@@ -223,14 +227,15 @@ class StreamConverter:
 
     def _prepare(self, content: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
         """Content (T, dim) at 100 frames/s of what is rendered, normalised and retrieved."""
-        timing = self.timing
-        begin, end = timing.context // FRAME, (timing.context + timing.block) // FRAME
-        if self._state.is_open:
-            self._unheard.append(content[begin:end])
+        state, block = self._state, self.timing.block // FRAME
+        if state.is_open:
+            self._unheard.append(content[:block])
         if sum(map(len, self._unheard)) >= STATISTICS_FRAMES:
             self.statistics.update(np.concatenate(self._unheard))
             self._unheard.clear()
-        rendered = self.statistics.result().normalize(content[begin - self._past // FRAME :])
+        content = np.concatenate([state.content, content])
+        state.content = content[block : block + len(state.content)]
+        rendered = self.statistics.result().normalize(content)
         frames = 2 * len(rendered) if f0 is None else len(f0)
         return prepare(
             rendered, frames, f0, self._retrieval, self.options.index_rate, self.options.protect

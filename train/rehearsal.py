@@ -21,7 +21,8 @@ from torch import Tensor, nn
 import config
 from infer.audio.reader import load
 from infer.content import CONTENT_ENCODERS, FRAME, load_encoder
-from infer.content.whisper import WINDOW, WhisperContent
+from infer.content.whisper import WhisperContent
+from infer.content.whisper_encoder import WINDOW
 from infer.f0 import QUICK_METHOD, SAMPLE_RATE, load_f0_method
 from infer.f0.contour import median_f0
 

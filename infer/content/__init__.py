@@ -52,8 +52,21 @@ class ContentEncoder(Protocol):
         offset: content frames by which training moves the clip, for encoders that have positions.
         """
 
+    def stream(self, block: int, look_ahead: int, context: int) -> ContentStream:
+        """Content of sound that is still coming; the lengths are frames."""
+
     def new_statistics(self) -> RunningStatistics | NoStatistics:
         """Fresh statistics of a speaker, by which this encoder's values are normalised."""
+
+
+class ContentStream(Protocol):
+    """Content block by block."""
+
+    def push(self, audio: np.ndarray) -> np.ndarray:
+        """audio: context, the next block and its look-ahead, (N,) float32 at 16 kHz.
+
+        Returns the content (block + look-ahead, dim), not normalised.
+        """
 
 
 def load_encoder(name: str, device: torch.device) -> ContentEncoder:

@@ -4,6 +4,7 @@ Qian et al. 2022, arXiv:2204.09224)."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from infer.content.hubert_files import HubertFile, read_hubert
 from infer.content.statistics import NoStatistics
 from infer.content.windows import encode_windows
 from infer.voice.tensors import load_weights
+
+if TYPE_CHECKING:
+    from infer.content import ContentEncoder, ContentStream
 
 RECEPTIVE_FIELD = 400  # samples that a frame is computed from
 STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of the convolutions; their product is FRAME
@@ -163,6 +167,10 @@ class HubertContent:
         self.device = device
         self.dim = dim
 
+    def stream(self, block: int, look_ahead: int, context: int) -> ContentStream:
+        """Content of sound that is still coming: the context is heard anew with every block."""
+        return HeardAnew(self, block + look_ahead)
+
     def new_statistics(self) -> NoStatistics:
         """HuBERT's values are used as they are."""
         return NoStatistics(self.dim)
@@ -187,3 +195,14 @@ class HubertContent:
 
         content = encode_windows(len(features), WINDOW, CONTEXT, encode).cpu().numpy()
         return content[np.minimum(np.arange(frames), len(content) - 1)]
+
+
+class HeardAnew:
+    """The stream of an encoder whose every frame looks at all the others."""
+
+    def __init__(self, encoder: ContentEncoder, frames: int) -> None:
+        self._encoder, self._frames = encoder, frames
+
+    def push(self, audio: np.ndarray) -> np.ndarray:
+        """See ContentStream."""
+        return self._encoder(audio)[-self._frames :]

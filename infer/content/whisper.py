@@ -1,36 +1,41 @@
-"""Whisper's encoder, cut after a few blocks (Radford et al. 2022, arXiv:2212.04356)."""
+"""Content by Whisper's encoder, cut after a few blocks."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 import config
 from infer.audio.mel import mel_filters
-from infer.audio.noise import signal_to_noise
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
+from infer.content.whisper_encoder import (
+    N_MELS,
+    QUIETEST_ENERGY,
+    WINDOW,
+    WhisperEncoder,
+    is_noisy,
+    seen,
+)
+from infer.content.whisper_stream import WhisperStream
 from infer.content.windows import encode_windows
 from infer.f0 import SAMPLE_RATE
 
+if TYPE_CHECKING:
+    from infer.content import ContentStream
+
 N_FFT = 400
 HOP_LENGTH = 160
-N_MELS = 80
-WINDOW = 500  # content frames encoded at once (10 s), as many positions as are shipped
 CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
-DYNAMIC_RANGE = 8.0  # log10 units below the loudest mel value that Whisper sees
 SCALE = ".scale"  # of a matrix in 8 bits, behind its name
-QUIETEST_ENERGY = -7.0  # log10
 NO_NOISE = -20.0  # before the softplus
-NOISY_DB = 20.0  # speech over noise below which the encoder hears as it was taught in noise, ...
-LEAST_FRAMES = 100  # ... in sound that is long enough to tell
-QUIETEST_PEAK = -1.5  # log10 mel: below this, a recording is treated as background, not amplified
 
 
 def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -83,59 +88,6 @@ def add_steps(tensors: dict[str, Tensor], packed: dict[str, Tensor]) -> dict[str
             step = (rows * packed[name + SCALE][:, None]).view_as(value)
         changed[name] = value if step is None else value + step.float()
     return changed
-
-
-class Block(nn.Module):
-    """Transformer block: attention and MLP, each after a layer norm. (B, T, C) -> (B, T, C)."""
-
-    def __init__(self, dim: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.attn_ln = nn.LayerNorm(dim)
-        self.attn = nn.ModuleDict({"qkv": nn.Linear(dim, 3 * dim), "out": nn.Linear(dim, dim)})
-        self.mlp_ln = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, frames, dim = x.shape
-        qkv = self.attn["qkv"](self.attn_ln(x)).view(batch, frames, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        x = x + self.attn["out"](mixed.transpose(1, 2).reshape(batch, frames, dim))
-        return x + self.mlp(self.mlp_ln(x))
-
-
-class WhisperEncoder(nn.Module):
-    """log-mel (B, 80, 2 T) -> hidden state after the last block kept (B, T, C)."""
-
-    def __init__(self, dim: int, num_heads: int, num_blocks: int, num_positions: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv1d(N_MELS, dim, 3, padding=1)
-        self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
-        self.positional_embedding = nn.Parameter(torch.empty(num_positions, dim))
-        self.blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(num_blocks))
-        self.noise = nn.Linear(dim, 1)  # how much of the log energy is not speech
-
-    def forward(self, mel: Tensor, offset: int = 0) -> Tensor:
-        x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
-        x = x + self.positional_embedding[offset : offset + x.shape[1]]
-        for block in self.blocks:
-            x = block(x)
-        return x
-
-    def energy_of_speech(self, hidden: Tensor, energy: Tensor) -> Tensor:
-        """Log10 energy (B, T) without that of the noise; hidden: (B, T, C)."""
-        noise = F.softplus(self.noise(hidden)[..., 0])
-        return (energy - noise).clamp(min=QUIETEST_ENERGY)
-
-
-def is_noisy(mel: np.ndarray) -> bool:
-    """Whether noise is near the speech in (80, 2 T) log mel as the encoder sees it."""
-    if mel.shape[1] < 2 * LEAST_FRAMES:
-        return False
-    power = 10 ** (4 * mel.T - 4)
-    silence = 2 * N_MELS * float(power.min())  # what DYNAMIC_RANGE leaves of digital silence
-    return signal_to_noise(power, silence) < NOISY_DB
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -206,7 +158,8 @@ class WhisperContent:
         frames = len(audio) // FRAME
         if frames == 0:
             return np.zeros((0, self.dim), np.float32)
-        mel, energy = self._mel(torch.from_numpy(audio).to(self.device), frames)
+        mel, energy = self.mel(torch.from_numpy(audio).to(self.device), frames)
+        mel = seen(mel, mel.max())
         in_noise = self.hears_in_noise and is_noisy(mel.cpu().numpy())
         encoder = self.encoder_in_noise if in_noise else self.encoder
 
@@ -225,23 +178,26 @@ class WhisperContent:
         """(B, N) at 16 kHz -> (B, N // 320, dim - 1) hidden states and (B, N // 320) energy of the
         speech in it, for gradients to go through."""
         frames = wav.shape[1] // FRAME
-        heard = [self._mel(each, frames) for each in wav]
-        mel, energy = (torch.stack(each) for each in zip(*heard, strict=True))
+        heard = [self.mel(each, frames) for each in wav]
+        mel = torch.stack([seen(each, each.max()) for each, _ in heard])
+        energy = torch.stack([each for _, each in heard])
         with config.autocast(wav.device):
             hidden = self.encoder(mel, offset).float()
         speech = self.encoder.energy_of_speech(hidden, energy)
         return hidden - self.position_mean[offset : offset + frames], speech
 
-    def _mel(self, wav: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Whisper's log mel (80, 2 * frames) and the log10 energy (frames,) of 20 ms."""
+    def stream(self, block: int, look_ahead: int, context: int) -> ContentStream:
+        """Content of sound that is still coming; the lengths are frames."""
+        return WhisperStream(self, block, look_ahead, context)
+
+    def mel(self, wav: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """(N,) at 16 kHz -> log10 mel (80, 2 * frames) and log10 energy of 20 ms (frames,)."""
         pad = N_FFT // 2
         spec = torch.stft(
             F.pad(wav, (pad, pad)), N_FFT, HOP_LENGTH, window=self.hann, center=False,
             return_complex=True,
         )[:, : 2 * frames]  # fmt: skip
         mel = (self.filters @ spec.abs().square()).clamp(min=1e-10).log10()
-        peak = mel.max().clamp(min=QUIETEST_PEAK)
         squared = F.pad(wav, (FRAME // 2, FRAME))[: (frames + 1) * FRAME].square()
         power = F.avg_pool1d(squared[None, None], FRAME)[0, 0, :frames]
-        energy = (power + 10**QUIETEST_ENERGY).log10()
-        return (torch.maximum(mel, peak - DYNAMIC_RANGE) + 4) / 4, energy
+        return mel, (power + 10**QUIETEST_ENERGY).log10()

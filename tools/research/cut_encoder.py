@@ -21,7 +21,8 @@ from config import replacing
 from infer.audio.reader import load
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import WINDOW, WhisperContent, pack
+from infer.content.whisper import WhisperContent, pack
+from infer.content.whisper_encoder import WINDOW
 from infer.f0 import SAMPLE_RATE
 from options import Options, option, parse_options
 

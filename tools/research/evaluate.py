@@ -8,19 +8,22 @@ from __future__ import annotations
 import csv
 import sys
 import tempfile
+import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
 import config
 from infer.audio.reader import AudioReader, load
 from infer.converter import VoiceConverter
-from infer.f0 import default_f0_method, load_f0_method
+from infer.f0 import SAMPLE_RATE, default_f0_method, load_f0_method
 from infer.f0.contour import median_f0, transpose
-from infer.options import ConvertOptions
+from infer.options import STREAM_MODES, ConvertOptions, RenderOptions, StreamOptions
+from infer.streaming import StreamConverter
 from options import Options, command, option, parse_options, printable
 from tools.cmd.terminal import exit_code
 from tools.research import judges
@@ -54,6 +57,9 @@ class EvaluateOptions(Options):
     )
     f0_method: str = option("f0 method of the conversion", default_f0_method)
     denoise: bool = option("take noise out of the sources first", False)
+    live: str = option(
+        "convert as a live stream in this mode; '' = as recordings", "", ("", *STREAM_MODES)
+    )
     limit: int = option("clips of each folder, evenly spaced", 16, within=(1, 10_000))
     memory: Path = option("what the judges said of recordings", config.LOGS / "judgements.json")
     threads: int = option("CPU threads, 0 = torch's own choice", 1, within=(0, 1024))
@@ -76,10 +82,14 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
         semitones = round(12 * float(np.log2(target_f0 / (median_f0(f0) or target_f0))), 2)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "converted.wav"
-            done = converter.convert_file(_conversion(options, source.path, path, semitones))
+            conversion = _conversion(options, source.path, path, semitones)
+            if options.live:
+                seconds = _stream(converter, conversion, options.live, source.audio)
+            else:
+                seconds = sum(converter.convert_file(conversion).seconds.values())
             made, high_band = Recording(path), _high_band(path, converter.sample_rate)
         row = {**melody(transpose(f0, semitones), f0_method(made.audio)), **high_band}
-        row["real-time factor"] = sum(done.seconds.values()) / done.audio_seconds
+        row["real-time factor"] = seconds * SAMPLE_RATE / len(source.audio)
         row |= _likeness(jury, real, sources, source, made)
         row |= _naturalness(jury, source, made)
         if source.path.name in texts or not texts:  # some with a text: only these count
@@ -143,6 +153,22 @@ def _conversion(
         f0_method=options.f0_method,
         denoise=options.denoise,
     )
+
+
+def _stream(
+    converter: VoiceConverter, conversion: ConvertOptions, mode: str, audio: np.ndarray
+) -> float:
+    """Convert audio, (N,) at 16 kHz, as live speech; returns the seconds that it took."""
+    shared = {each.name: getattr(conversion, each.name) for each in fields(RenderOptions)}
+    began = time.perf_counter()
+    stream = StreamConverter(
+        converter,
+        StreamOptions(**shared, rms_mix_rate=conversion.rms_mix_rate, mode=mode),
+    )
+    made = np.concatenate([stream.push(audio), stream.flush()])[stream.delay :]
+    seconds = time.perf_counter() - began
+    soundfile.write(conversion.output, made, converter.sample_rate, subtype="FLOAT")
+    return seconds
 
 
 def melody(wanted: np.ndarray, made: np.ndarray) -> dict[str, float]:

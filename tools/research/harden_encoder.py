@@ -33,7 +33,8 @@ from errors import AudioError
 from infer.audio.reader import load
 from infer.content import CONTENT_ENCODERS, FRAME, ContentEncoder, load_encoder
 from infer.content.statistics import SPEECH_RANGE
-from infer.content.whisper import SAMPLE_RATE, WINDOW, WhisperContent, pack_steps
+from infer.content.whisper import SAMPLE_RATE, WhisperContent, pack_steps
+from infer.content.whisper_encoder import WINDOW
 from infer.voice.checkpoint import load_training_state
 from infer.voice.tensors import read_tensors, save_tensors
 from options import Options, option, parse_options
