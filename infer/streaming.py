@@ -17,7 +17,7 @@ from infer.f0 import HOP_LENGTH, SAMPLE_RATE, fitting_semitones
 from infer.f0.contour import transpose
 from infer.options import StreamOptions
 
-F0_SECONDS = 0.5  # sound before a block that its melody is found in
+F0_SECONDS = 0.3  # sound before a block that its melody is found in
 PAST_SECONDS = 0.3  # rendered again before every block: what a synthesizer looks back
 FADE_SECONDS = 0.01  # cross-fade between two renderings of the same moment
 SEARCH_SECONDS = 0.01  # where a source has no phase, how far a rendering is moved to fit
