@@ -109,8 +109,8 @@ class ConvertOptions(RenderOptions):
 
 
 STREAM_MODES = {  # seconds: block, look-ahead, context
-    "fast": (0.08, 0.04, 1.2),
-    "balanced": (0.12, 0.04, 1.5),
+    "fast": (0.06, 0.04, 1.2),
+    "balanced": (0.08, 0.08, 1.5),
     "best": (0.2, 0.16, 3.0),
 }
 
@@ -129,7 +129,7 @@ class StreamOptions(RenderOptions):
         "sound that a block waits for; without it as the mode says", None, within=(0.02, 2)
     )
     context_seconds: float | None = option(
-        "sound before a block that is heard again; without it as the mode says",
+        "sound before a block that is heard with it, at first; without it as the mode says",
         None,
         within=(1, 9),
     )

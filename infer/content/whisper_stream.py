@@ -27,14 +27,17 @@ NOISE_EVERY = 50  # ... once in as many (1 s)
 class WhisperStream:
     """Hears a block and its look-ahead; attention sees what it heard of the frames before.
 
-    A frame is computed when its block comes and stays as it is, so a block costs a tenth of what
-    hearing all of its context would. After WINDOW frames there are no more positions: the context
-    is heard anew at the first ones, which is also when ears for noise come or go.
+    A block is heard twice, when it comes and with the one after it, and is then remembered, so it
+    costs a fraction of what hearing all of its context would. After WINDOW frames there are no more
+    positions: the context is heard anew at the first ones. So it is when noise comes or goes, with
+    the ears for it.
     """
 
     def __init__(self, content: WhisperContent, block: int, look_ahead: int, context: int) -> None:
-        self._content, self._block, self._context = content, block, context
-        self._frames = block + look_ahead
+        self._content, self._block = content, block
+        self._frames = block + look_ahead  # returned
+        self._heard = block + self._frames  # at once
+        self._before = max(0, context - block)
         self._is_fast = is_fast(content.device)
         self._ears = [content.encoder]
         if content.hears_in_noise:
@@ -55,12 +58,11 @@ class WhisperStream:
         """See ContentStream."""
         wav = torch.from_numpy(audio).to(self._content.device)
         encoder = self._pick_ears()
-        if encoder is not self._encoder or self._position + self._frames > WINDOW:
+        if encoder is not self._encoder or self._position + self._heard > WINDOW:
             self._encoder, self._position = encoder, 0
             self._memories = [Memory() for _ in encoder.blocks]
-            before = wav[: len(wav) - self._frames * FRAME]
-            self._hear(before, self._context, self._context)
-        return self._hear(wav, self._frames, self._block).cpu().numpy()
+            self._hear(wav[: len(wav) - self._heard * FRAME], self._before, self._before)
+        return self._hear(wav, self._heard, self._block)[-self._frames :].cpu().numpy()
 
     def _pick_ears(self) -> WhisperEncoder:
         """The encoder for what was heard lately."""

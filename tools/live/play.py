@@ -24,13 +24,14 @@ FRAME_SECONDS = 0.02  # sound is sent as a sound card gives it
 class Latency:
     """What a stream reached; times in seconds of the stream.
 
-    latency: from a moment being spoken until its conversion was there, median and 95th
-    percentile over the blocks. load: of the process, as a share of one core. skipped: seconds that
+    latency: from a moment being spoken until its conversion was there, median, 95th percentile
+    and most over the blocks. load: of the process, as a share of one core. skipped: seconds that
     were not converted. mode: at the end. megabytes: of the process after a tenth, and at the end.
     """
 
     latency: float
     latency_p95: float
+    latency_most: float
     load: float
     skipped: float
     mode: str
@@ -101,9 +102,9 @@ def _play(
     if output is not None:
         with AudioWriter(output, rate, rate) as writer:
             writer.write(_in_time(parts, rate, length))
-    median, p95 = np.percentile(delays or [0.0], [50, 95])
+    median, p95, most = np.percentile(delays or [0.0], [50, 95, 100]).tolist()
     skipped, mode = told["skipped"], told["mode"]
-    return Latency(float(median), float(p95), load, skipped, mode, rate, (first, last))
+    return Latency(median, p95, most, load, skipped, mode, rate, (first, last))
 
 
 def _in_time(parts: list[tuple[float, np.ndarray]], rate: int, samples_16k: int) -> np.ndarray:
