@@ -27,6 +27,7 @@ from infer.content.whisper_encoder import (
 from infer.content.whisper_stream import WhisperStream
 from infer.content.windows import encode_windows
 from infer.f0 import SAMPLE_RATE
+from infer.voice.tensors import SCALE, unpack
 
 if TYPE_CHECKING:
     from infer.content import ContentStream
@@ -34,31 +35,7 @@ if TYPE_CHECKING:
 N_FFT = 400
 HOP_LENGTH = 160
 CONTEXT = 40  # frames on each side of a window that are computed and thrown away (0.8 s)
-SCALE = ".scale"  # of a matrix in 8 bits, behind its name
 NO_NOISE = -20.0  # before the softplus
-
-
-def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices in 8 bits with a scale for each row, which halves the file; the rest in float16."""
-    packed = {}
-    for name, value in tensors.items():
-        if value.dim() > 1 and name.endswith(".weight"):
-            scale = value.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
-            packed[name + SCALE] = scale.float()
-            rows = scale.view(-1, *[1] * (value.dim() - 1))
-            packed[name] = (value / rows).round().to(torch.int8)
-        else:
-            packed[name] = value.half().contiguous()
-    return packed
-
-
-def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All in float32, of what `pack` made or of plain numbers."""
-    scales = {name: tensors[name + SCALE] for name in tensors if name + SCALE in tensors}
-    plain = {name: x.float() for name, x in tensors.items() if not name.endswith(SCALE)}
-    for name, scale in scales.items():
-        plain[name] *= scale.view(-1, *[1] * (plain[name].dim() - 1))
-    return plain
 
 
 def pack_steps(steps: dict[str, Tensor]) -> dict[str, Tensor]:

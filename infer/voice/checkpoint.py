@@ -22,7 +22,7 @@ from infer.voice.hparams import (
 )
 from infer.voice.public import classic_names, note_encoder
 from infer.voice.safe_file import SAFE_SUFFIX, is_safe_file, read_safe_voice, write_safe_voice
-from infer.voice.tensors import check_sums, read_tensors, save_tensors
+from infer.voice.tensors import check_sums, read_tensors, save_tensors, unpack
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def load_voice_model(path: Path) -> VoiceModel:
     broken = [name for name, value in weights.items() if not value.isfinite().all()]
     if broken:
         raise CheckpointError("failed_training", file=path, name=broken[0])
-    weights = classic_names({name: value.float() for name, value in weights.items()})
+    weights = classic_names(unpack(weights))
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     try:
         version, params = read_params(content, shapes)

@@ -10,8 +10,9 @@ from config import ASSETS
 from infer.audio.reader import load
 from infer.content import load_encoder
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import WhisperContent, add_steps, pack, pack_steps, unpack
+from infer.content.whisper import WhisperContent, add_steps, pack_steps
 from infer.content.windows import encode_windows
+from infer.voice.tensors import pack, unpack
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,10 @@ from config import replacing
 from infer.audio.reader import load
 from infer.content import FRAME
 from infer.content.statistics import RunningStatistics, Statistics
-from infer.content.whisper import WhisperContent, pack
+from infer.content.whisper import WhisperContent
 from infer.content.whisper_encoder import WINDOW
 from infer.f0 import SAMPLE_RATE
+from infer.voice.tensors import pack
 from options import Options, option, parse_options
 
 SMOOTHING = 41  # frames; the position mean is smooth but for its first frames

@@ -36,7 +36,7 @@ from infer.content.statistics import SPEECH_RANGE
 from infer.content.whisper import SAMPLE_RATE, WhisperContent, pack_steps
 from infer.content.whisper_encoder import WINDOW
 from infer.voice.checkpoint import load_training_state
-from infer.voice.tensors import read_tensors, save_tensors
+from infer.voice.tensors import read_tensors, save_tensors, unpack
 from options import Options, option, parse_options
 
 TEACHER = "whisper-base-4"
@@ -344,7 +344,7 @@ class Loss:
     """How far content is from the aim: by value, by angle, and as the base synthesizer hears it."""
 
     def __init__(self, teacher: WhisperContent) -> None:
-        weights = load_training_state(config.LITE / "base_G.pth")["model"]
+        weights = unpack(load_training_state(config.LITE / "base_G.pth")["model"])
         self.reader = weights["content.weight"].float()[:, :-1]
         self.mean, self.std = (
             torch.from_numpy(each[:-1]) for each in (teacher.prior.mean, teacher.prior.std)

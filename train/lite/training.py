@@ -13,7 +13,7 @@ from torch import Tensor
 import config
 from infer.models.families import family, plain
 from infer.voice.checkpoint import VoiceModel, load_training_state
-from infer.voice.tensors import load_weights
+from infer.voice.tensors import load_weights, unpack
 from train.experiment import Experiment
 from train.filelist import Clip, pitch_of
 from train.lite.dataset import Batch, Dataset
@@ -132,7 +132,7 @@ def _start(state: TrainState, options: TrainOptions, kind: Any) -> None:
     else:
         return
     saved = load_training_state(path)
-    weights = kind.adapt(saved.get("average", saved["model"]), state.synthesizer)
+    weights = kind.adapt(unpack(saved.get("average", saved["model"])), state.synthesizer)
     for network in (state.synthesizer, state.average):
         load_weights(network, weights, path)
     load_weights(state.discriminators, load_training_state(other_path)["model"], other_path)

@@ -17,7 +17,7 @@ import soxr
 from errors import UserError
 from infer.audio.reader import AudioReader
 from infer.f0 import SAMPLE_RATE, load_f0_method
-from infer.options import StreamOptions
+from infer.options import STREAM_MODES, StreamOptions
 from tests.tools.conftest import wait_until
 from tools.live.client import LiveProcess
 from tools.live.frames import AUDIO, FAILED, READY, REPORT, SPARE, Frame
@@ -143,7 +143,8 @@ def test_settings_change_while_it_runs(shipped_voice, root):
         spare = until(process, SPARE)
         length = len(first.body) // 4 / process.ready["sample_rate"]
         assert spare.seconds == pytest.approx(first.seconds + length)
-        assert len(spare.body) // 4 == 0.04 * process.ready["sample_rate"]
+        ahead = STREAM_MODES["balanced"][1]
+        assert len(spare.body) // 4 == ahead * process.ready["sample_rate"]
         process.change(mode="best", semitones=3)
         assert until(process, READY).values["mode"] == "best"
         process.change(speaker=99)
