@@ -160,7 +160,7 @@ def _stream(
 ) -> float:
     """Convert audio, (N,) at 16 kHz, as live speech; returns the seconds that it took.
 
-    It is spoken twice and the second time counts: by then the speaker is known, as in a longer talk.
+    It is spoken twice and the second time counts: the speaker is known then, as in a longer talk.
     """
     shared = {each.name: getattr(conversion, each.name) for each in fields(RenderOptions)}
     stream = StreamConverter(

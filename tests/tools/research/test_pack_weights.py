@@ -22,7 +22,7 @@ def test_a_packed_voice_is_half_as_large_and_sounds_the_same(plain, tmp_path):
     assert packed.stat().st_size < 0.55 * plain.stat().st_size
     content = np.random.default_rng(0).normal(0, 1, (200, 513)).astype(np.float32)
     f0 = np.full(200, 220, np.float32)
-    both = [VoiceConverter(path, "cpu").render(content, f0, 0, 0) for path in (plain, packed)]
+    both = [VoiceConverter(path, "cpu").render(content, f0, 0, 0)() for path in (plain, packed)]
     noise = np.square(both[0] - both[1]).mean() / np.square(both[0]).mean()
     assert noise < 10**-2.5  # 25 dB below
     twice = tmp_path / "twice.pth"  # packing what is packed changes nothing
