@@ -8,6 +8,7 @@ import numpy as np
 
 LIMIT = 6.0  # normalised content beyond this is an outlier
 PRIOR_FRAMES = 50  # weight of the average voice in a recording's statistics (1 s)
+KNOWN_FRAMES = 250  # weight of what was known of a speaker before (5 s)
 SPEECH_RANGE = 3.5  # log10 energy below the loud frames at which speech ends (35 dB)
 
 
@@ -37,9 +38,23 @@ class RunningStatistics:
     def __init__(self, prior: Statistics, prior_frames: int = PRIOR_FRAMES) -> None:
         self.least_spread = prior.std[-1]  # of the log10 energy
         self.loud = np.inf  # log10 energy of the loud frames; infinite = none yet
-        self.count = float(prior_frames)
-        self.sum = prior.mean * self.count
-        self.squares = (prior.std**2 + prior.mean**2) * self.count
+        self._start(prior.mean, prior.std, prior_frames)
+
+    def begin_with(self, mean: np.ndarray, std: np.ndarray, loud: np.ndarray) -> None:
+        """Forget what was heard, and start from a speaker who was heard before: (dim,), (dim,), ().
+
+        ValueError: these are no statistics of such content.
+        """
+        values = np.concatenate([mean, std, loud[None]]).astype(np.float64)
+        if mean.shape != self.sum.shape or std.shape != mean.shape or not np.isfinite(values).all():
+            raise ValueError("no statistics of this content")
+        self.loud = float(loud)
+        self._start(mean, std, KNOWN_FRAMES)
+
+    def _start(self, mean: np.ndarray, std: np.ndarray, frames: int) -> None:
+        self.count = float(frames)
+        self.sum = mean.astype(np.float64) * self.count
+        self.squares = (std.astype(np.float64) ** 2 + mean.astype(np.float64) ** 2) * self.count
 
     def update(self, content: np.ndarray) -> None:
         """Add the frames of (T, dim) raw content that are speech, not pauses."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from errors import UserError, as_user_error
+from infer.content.statistics import RunningStatistics
 from infer.f0 import SAMPLE_RATE
 from infer.options import STREAM_MODES, StreamOptions
 from options import parse_options
@@ -40,10 +41,12 @@ from tools.live.frames import (
 from tools.live.hearing import Hearing, Speaking
 from tools.live.priority import come_first
 from tools.live.settings import Settings
+from tools.live.speaker import recall, remember
 from tools.records import record
 
 if TYPE_CHECKING:
     from infer.converter import VoiceConverter
+    from infer.streaming import StreamConverter
 
 REPORT_SECONDS = 1.0  # of sound between two reports
 
@@ -70,6 +73,8 @@ class Server:
         self._speaking = Speaking(converter.sample_rate, options.output_rate)
         _warm_up(converter, options)
         engine = self._start(converter, options)
+        if isinstance(statistics := engine.converter.statistics, RunningStatistics):
+            recall(statistics, converter.encoder_name)
         gc.collect()
         gc.freeze()  # what is loaded is not looked through again while sound waits
         threading.Thread(target=self._read, daemon=True).start()
@@ -94,6 +99,7 @@ class Server:
                 self._feed(engine)
             frame = self._wait()
             if frame is None:
+                self._remember(engine.converter)
                 return
             if not isinstance(frame, Frame):
                 engine = self._swap(frame, engine)
@@ -196,6 +202,13 @@ class Server:
 
     def _hear(self, engine: Engine, frame: Frame) -> None:
         engine.feed(*self._hearing.push(np.frombuffer(frame.body, "<f4"), frame.seconds))
+
+    def _remember(self, stream: StreamConverter) -> None:
+        if isinstance(stream.statistics, RunningStatistics):
+            try:
+                remember(stream.statistics, stream.converter.encoder_name)
+            except OSError as error:
+                logger.warning("the speaker is not remembered: %s", error)
 
     def _report(self, engine: Engine, report: Report) -> str:
         """Tell how the stream keeps up and what it found; returns its mode."""

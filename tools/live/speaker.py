@@ -1,0 +1,39 @@
+"""What is known of the speaker, from one live session to the next."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+import config
+from infer.content.statistics import RunningStatistics
+
+FILE = config.DATA / ".speaker.npz"
+FIELDS = ("mean", "std", "loud")
+
+logger = logging.getLogger(__name__)
+
+
+def remember(statistics: RunningStatistics, encoder: str, path: Path = FILE) -> None:
+    """Keep what a session found out by an encoder; OSError where it cannot be written."""
+    if not np.isfinite(statistics.loud):  # nobody spoke
+        return
+    known = statistics.result()
+    values = {"mean": known.mean, "std": known.std, "loud": np.float64(statistics.loud)}
+    with config.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, encoder=np.array(encoder), **values)
+
+
+def recall(statistics: RunningStatistics, encoder: str, path: Path = FILE) -> None:
+    """Let statistics begin with what the last session found out, if it heard by this encoder."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            if str(kept["encoder"]) == encoder:
+                statistics.begin_with(*(kept[name] for name in FIELDS))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        logger.warning("%s is damaged and left out: %s", path, error)
