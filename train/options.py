@@ -131,6 +131,9 @@ class TrainOptions(Options):
         "auto",
         choices=PRECISIONS,
     )
+    cuda_graphs: bool = option(
+        "on one CUDA GPU start the kernels of a step of the standard families as one piece", True
+    )
     device: str = option(f"{DEVICE_HELP}; under torchrun also cuda:0,cuda:2", "auto")
     seed: int = option("same seed, same order of clips", 0, within=(0, 2**63 - 1))
     threads: int = option("CPU threads, 0 = torch's own choice", 0, within=(0, 1024))

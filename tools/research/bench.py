@@ -29,6 +29,7 @@ from train.lite.dataset import Batch
 from train.lite.trainer import Trainer, make_discriminators
 from train.standard.dataset import Utterances
 from train.standard.discriminators import MultiPeriodDiscriminator
+from train.standard.graphs import Recorder
 from train.standard.spectrogram import SpectrogramParams
 from train.standard.trainer import StandardTrainer
 from train.standard.training import pick_precision
@@ -229,11 +230,11 @@ def lite_step(batch_size: int, device: torch.device) -> tuple[str, Callable[[], 
 
 
 def standard_step(
-    batch_size: int, device: torch.device, **changes: Any
+    batch_size: int, device: torch.device, recorder: Recorder | None = None, **changes: Any
 ) -> tuple[str, Callable[[], object]]:
     """What is measured, and one step of the standard recipe on clips of full length.
 
-    changes: of the networks' params.
+    recorder: of CUDA graphs. changes: of the networks' params.
     """
     groups = read_config("v2", 40000)
     params = StandardParams.from_groups(groups, **changes)
@@ -241,7 +242,9 @@ def standard_step(
     state = new_state(*networks, groups["train"], averaged=False)
     spectrogram = SpectrogramParams.from_data(groups["data"])
     dtype = pick_precision("auto", device)
-    trainer = StandardTrainer(state, groups["train"], spectrogram, 1, device, dtype)
+    trainer = StandardTrainer(
+        state, groups["train"], spectrogram, 1, device, dtype, recorder=recorder
+    )
     if dtype == torch.float16:
         state.scaler = torch.amp.GradScaler(device.type)
     batch, hop = (batch_size,), params.hop_length

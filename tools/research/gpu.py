@@ -29,8 +29,9 @@ from infer.voice.hparams import StandardParams, read_config
 from infer.voice.tensors import save_tensors
 from options import Options, option, parse_options
 from tools.research.bench import lite_step, standard_step
+from train.standard.graphs import CudaRecorder
 
-STEPS, WARM_STEPS = 10, 3
+STEPS, WARM_STEPS = 10, 10  # warm: a scaler finds its scale, graphs are recorded
 CONVERTED_SECONDS = 300
 SMALL = {"hidden_dim": 16, "filter_dim": 32, "num_layers": 1, "upsample_initial_dim": 32}
 HUBERT_KERNELS = (10, 3, 3, 3, 3, 2, 2)
@@ -96,7 +97,8 @@ def gpu(options: GpuOptions) -> None:
     print(f"{name}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}")
     print("| work | here | aim |\n| --- | --- | --- |")
     for batch in (1,) if options.small else (4, 8, 16):
-        _standard_training(machine, batch)
+        for graphs in (False, True) if machine.device.type == "cuda" else (False,):
+            _standard_training(machine, batch, graphs)
     for seconds in (1,) if options.small else (10, 40):
         _synthesizer(machine, seconds)
     with TemporaryDirectory() as folder:
@@ -113,12 +115,14 @@ def gpu(options: GpuOptions) -> None:
         _lite_training(machine, batch)
 
 
-def _standard_training(machine: Machine, batch: int) -> None:
+def _standard_training(machine: Machine, batch: int, graphs: bool) -> None:
     with machine.peak() as peak:
-        _, step = standard_step(batch, machine.device, **machine.changes)
+        recorder = CudaRecorder(machine.device) if graphs else None
+        _, step = standard_step(batch, machine.device, recorder, **machine.changes)
         seconds = machine.seconds(step, *((1, 1) if machine.small else (WARM_STEPS, STEPS)))
         aim = "100 ms" if batch == 8 else ""
-        _print(f"v2 40k training step, batch {batch}", f"{1000 * seconds:.0f} ms, {peak()}", aim)
+        what = f"v2 40k training step, batch {batch}{', CUDA graphs' if graphs else ''}"
+        _print(what, f"{1000 * seconds:.0f} ms, {peak()}", aim)
 
 
 def _lite_training(machine: Machine, batch: int) -> None:

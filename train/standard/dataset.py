@@ -9,12 +9,13 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
 import soundfile
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from errors import CheckpointError
@@ -48,6 +49,11 @@ class Utterances:
         return len(self.lengths)
 
     @property
+    def frames(self) -> int:
+        """T, of the longest clip or more."""
+        return self.spec.shape[-1]
+
+    @property
     def noise(self) -> Noise:
         """The random numbers as the synthesizer takes them."""
         source = None if self.source_noise is None else self.source_noise[..., None]
@@ -60,6 +66,26 @@ class Utterances:
     def pinned(self) -> Utterances:
         """Return the batch in memory that a CUDA GPU copies from by itself."""
         return self._each(Tensor.pin_memory)
+
+    def copied(self) -> Utterances:
+        """Return the same in tensors of its own."""
+        return self._each(Tensor.clone)
+
+    def fill(self, batch: Utterances) -> None:
+        """Take over the content of another batch of the same shapes."""
+        for own, other in zip(vars(self).values(), vars(batch).values(), strict=True):
+            if own is not None:
+                own.copy_(other)
+
+    def padded(self, frames: int) -> Utterances:
+        """Return the batch with zeros up to so many frames: the same losses and gradients."""
+        more, hop = frames - self.frames, self.wav.shape[-1] // self.frames
+        changed = {"content": (0, 0, 0, more), "wav": (0, more * hop)}
+        changed |= dict.fromkeys(("spec", "latent_noise", "pitch", "f0"), (0, more))
+        values = {name: getattr(self, name) for name in changed}
+        return replace(
+            self, **{k: x if x is None else F.pad(x, changed[k]) for k, x in values.items()}
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Utterances:
         return Utterances(*(x if x is None else change(x) for x in vars(self).values()))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ from infer.models.ops import crop_frames
 from infer.models.standard.synthesizer import TrainingOutput
 from train import processes
 from train.standard.dataset import Utterances
+from train.standard.graphs import Graphs, Half, Recorder
 from train.standard.kernels import prepared_kernels
 from train.standard.losses import (
     adversarial_loss,
@@ -49,9 +51,11 @@ class StandardTrainer:
     dtype: torch.dtype  # of the networks' products; losses and weights are float32
     parts: int = 1  # that a batch is computed in, to fit the memory
     batch_size: int = 0  # of all processes together, 0 = this is the only one
+    recorder: Recorder | None = None  # of CUDA graphs, where steps are to be such
     gradient_norms: dict[str, Tensor] = field(default_factory=dict)
     mel: MelSpectrogram = field(init=False)
     sums: dict[str, processes.GradientSums] = field(init=False)
+    graphs: Graphs | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.mel = MelSpectrogram(self.spectrogram, self.device)
@@ -59,18 +63,24 @@ class StandardTrainer:
             name: processes.GradientSums(getattr(self.state, name))
             for name in ("discriminators", "synthesizer")
         }
+        if self.recorder is not None:
+            networks = {name: getattr(self.state, name) for name in self.sums}
+            self.graphs = Graphs(self.recorder, networks, self.halves, self.dtype)
 
     def train_step(self, batch: Utterances) -> dict[str, Tensor | float]:
         """Update both networks; returns the weighted losses by name, of no dimension."""
         state, batch = self.state, batch.to(self.device)
-        items = self.batch_size or len(batch)
-        frames = processes.total(batch.lengths.sum())
         rate = self.settings["learning_rate"] * self.settings["lr_decay"] ** state.epoch
+        optimizers = {
+            "discriminators": state.discriminator_optimizer,
+            "synthesizer": state.synthesizer_optimizer,
+        }
+        halves = self.graphs.halves(batch) if self.graphs and self.parts == 1 else None
+        halves = halves or self.halves(batch, partial(self._fitted, batch))
         losses: dict[str, Tensor] = {}
-        fake = self._fitted(lambda: self.discriminator_step(batch, items, losses), batch)
-        self._update("discriminators", state.discriminators, state.discriminator_optimizer, rate)
-        self._fitted(lambda: self.generator_step(batch, fake, items, frames, losses), batch)
-        self._update("synthesizer", state.synthesizer, state.synthesizer_optimizer, rate)
+        for name, optimizer in optimizers.items():
+            losses |= halves[name]()
+            self._update(name, getattr(state, name), optimizer, rate)
         if state.scaler is not None:
             state.scaler.update()
         state.step += 1
@@ -83,7 +93,32 @@ class StandardTrainer:
             "learning_rate": rate,
         }
 
-    def _fitted(self, compute: Callable[[], Result], batch: Utterances) -> Result:
+    def halves(
+        self, batch: Utterances, attempt: Callable[[Callable[[], Any]], Any] = lambda f: f()
+    ) -> dict[str, Half]:
+        """Return what leaves each network's gradient and returns its losses, in order.
+
+        attempt: calls what may not fit the memory.
+        """
+        items = self.batch_size or len(batch)
+        frames: Tensor
+        fake: list[TrainingOutput]
+
+        def discriminators() -> dict[str, Tensor]:
+            nonlocal frames, fake
+            losses: dict[str, Tensor] = {}
+            frames = processes.total(batch.lengths.sum())  # once, however often is attempted
+            fake = attempt(lambda: self.discriminator_step(batch, items, losses))
+            return losses
+
+        def synthesizer() -> dict[str, Tensor]:
+            losses: dict[str, Tensor] = {}
+            attempt(lambda: self.generator_step(batch, fake, items, frames, losses))
+            return losses
+
+        return {"discriminators": discriminators, "synthesizer": synthesizer}
+
+    def _fitted(self, batch: Utterances, compute: Callable[[], Result]) -> Result:
         """Return what compute does; while the memory does not suffice, the batch is halved."""
         while True:
             try:

@@ -25,6 +25,7 @@ from train.memory import needed_memory, plan_memory
 from train.options import TrainOptions
 from train.standard.dataset import Utterances, UtteranceSet
 from train.standard.discriminators import MultiPeriodDiscriminator
+from train.standard.graphs import CudaRecorder
 from train.standard.spectrogram import SpectrogramParams
 from train.standard.trainer import StandardTrainer
 from train.state import TrainState, new_state, resume, saved_files
@@ -137,9 +138,11 @@ def open_training(
         logger.info("other clips or another batch size: epoch %d begins anew", state.epoch)
         state.epoch_step = 0
     state.clips = utterances.check
+    on_one_gpu = device.type == "cuda" and processes.count() == 1
     trainer = StandardTrainer(
         state, settings, spectrogram, utterances.steps_per_epoch, device, dtype,
         batch_size=options.batch_size,
+        recorder=CudaRecorder(device) if on_one_gpu and options.cuda_graphs else None,
     )  # fmt: skip
     return StandardTraining(trainer, utterances, params, version)
 
