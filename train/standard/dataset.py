@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -23,6 +23,7 @@ from infer.models.standard.synthesizer import Noise
 from infer.voice.hparams import StandardParams
 from infer.voice.tensors import read_tensors, save_tensors
 from train.filelist import Clip
+from train.standard.kept import KeptClips
 from train.standard.spectrogram import SpectrogramParams, linear_spectrogram
 from train.worker import WorkerError
 
@@ -101,6 +102,32 @@ class Utterances:
             yield self._each(itemgetter(slice(first, end)))
 
 
+@dataclass(frozen=True)
+class Picked:
+    """A batch of clips that a device keeps: their rows there, and the rest of the batch."""
+
+    kept: KeptClips
+    index: Tensor  # (B, T)
+    rest: dict[str, Tensor]
+    missing: dict[int, dict[str, Tensor]]  # clips, by number, that are not there yet
+
+    def to(self, device: torch.device) -> Utterances:
+        """Return the batch on the device that keeps the clips."""
+        for number, clip in self.missing.items():
+            self.kept.put(number, clip)
+        index, *rest = (x.to(device, non_blocking=True) for x in (self.index, *self.rest.values()))
+        return Utterances(**self.kept.gather(index), **dict(zip(self.rest, rest, strict=True)))
+
+    def pinned(self) -> Picked:
+        """Return it in memory that a CUDA GPU copies from by itself."""
+        missing = {number: _pinned(clip) for number, clip in self.missing.items()}
+        return Picked(self.kept, self.index.pin_memory(), _pinned(self.rest), missing)
+
+
+def _pinned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: x.pin_memory() for name, x in tensors.items()}
+
+
 @dataclass
 class UtteranceSet:
     """The clips of an experiment; batches are shared by processes, this one is number rank.
@@ -117,15 +144,17 @@ class UtteranceSet:
     processes: int = 1
     rank: int = 0
     keeps_spectrograms: bool = True  # one process of a machine does
+    kept: KeptClips | None = None  # on the device, where the clips fit
 
     def __post_init__(self) -> None:
         """Leave out clips shorter than a segment: they cannot be cropped."""
         frames = {clip.name: self.frames(clip) for clip in self.clips}
         self.too_short = [name for name, count in frames.items() if count < self.segment_frames]
         self.clips = [clip for clip in self.clips if clip.name not in self.too_short]
+        self.counts = [frames[clip.name] for clip in self.clips]
         self._buckets: dict[int, list[int]] = defaultdict(list)
-        for number, clip in enumerate(self.clips):
-            self._buckets[(frames[clip.name] - 1) // BUCKET_FRAMES].append(number)
+        for number, count in enumerate(self.counts):
+            self._buckets[(count - 1) // BUCKET_FRAMES].append(number)
 
     def frames(self, clip: Clip) -> int:
         """How many frames of a clip there is everything of; WorkerError at another rate."""
@@ -163,50 +192,51 @@ class UtteranceSet:
             )
         return [batches[i] for i in random.permutation(len(batches))]
 
-    def batch(self, epoch: int, position: int, step: int) -> Utterances:
+    def batch(self, epoch: int, position: int, step: int) -> Utterances | Picked:
         """This process's share of a batch of an epoch, longest clip first."""
-        numbers = self.order(epoch)[position]
-        rows = list(enumerate(numbers))[self.rank :: self.processes]
-        items = [
-            self._load(self.clips[number], np.random.default_rng([self.seed, 2, step, place]))
+        rows = list(enumerate(self.order(epoch)[position]))[self.rank :: self.processes]
+        rows.sort(key=lambda row: self.counts[row[1]], reverse=True)
+        numbers = [int(number) for _, number in rows]
+        rest = _stacked(
+            self._drawn(number, np.random.default_rng([self.seed, 2, step, place]))
             for place, number in rows
-        ]
-        items.sort(key=lambda item: item["spec"].shape[1], reverse=True)
-        return self._collate(items)
+        )
+        if self.kept is None:
+            return Utterances(**_stacked(map(self._read, numbers)), **rest)
+        missing = {
+            number: KeptClips.rows(self._read(number)) for number in {*numbers} - self.kept.held
+        }
+        return Picked(self.kept, self.kept.index(numbers), rest, missing)
 
-    def _load(self, clip: Clip, random: np.random.Generator) -> dict[str, np.ndarray]:
-        hop = self.params.hop_length
+    def _read(self, number: int) -> dict[str, np.ndarray]:
+        """What the files of a clip hold of it."""
+        clip, frames, hop = self.clips[number], self.counts[number], self.params.hop_length
         wav, _ = soundfile.read(clip.wav, dtype="float32")
-        content = np.repeat(np.load(clip.content[0]), 2, axis=0)
-        frames = self.frames(clip)
         item = {
-            "content": content[:frames],
+            "content": np.repeat(np.load(clip.content[0]), 2, axis=0)[:frames],
             "spec": self.spec(clip, wav)[:, :frames].numpy(),
             "wav": wav[None, : frames * hop],
+        }
+        if self.params.use_f0:
+            item["pitch"] = np.load(clip.f0_coarse)[:frames].astype(np.int64)
+            item["f0"] = np.load(clip.f0_hz)[:frames].astype(np.float32)
+        return item
+
+    def _drawn(self, number: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """What else a batch holds of a clip: its random numbers, above all."""
+        frames = self.counts[number]
+        item = {
             "lengths": np.int64(frames),
-            "speaker": np.int64(clip.speaker),
+            "speaker": np.int64(self.clips[number].speaker),
             "latent_noise": random.standard_normal(
                 (self.params.inter_dim, frames), dtype=np.float32
             ),
             "crop": np.float32(random.random(dtype=np.float32)),
         }
         if self.params.use_f0:
-            item["pitch"] = np.load(clip.f0_coarse)[:frames].astype(np.int64)
-            item["f0"] = np.load(clip.f0_hz)[:frames].astype(np.float32)
-            samples = self.segment_frames * hop
+            samples = self.segment_frames * self.params.hop_length
             item["source_noise"] = random.standard_normal(samples, dtype=np.float32)
         return item
-
-    def _collate(self, items: list[dict[str, np.ndarray]]) -> Utterances:
-        """Stack items, with zeros behind the end of shorter ones."""
-        columns = {}
-        for name, first in items[0].items():
-            sizes = np.max([item[name].shape for item in items], axis=0) if first.ndim else ()
-            column = np.zeros((len(items), *(int(size) for size in sizes)), first.dtype)
-            for row, item in enumerate(items):
-                column[(row, *(slice(size) for size in item[name].shape))] = item[name]
-            columns[name] = torch.from_numpy(column)
-        return Utterances(**columns)
 
     def spec(self, clip: Clip, wav: np.ndarray) -> Tensor:
         """The linear spectrogram of a clip (F, T), read from beside the clip if it is there."""
@@ -222,3 +252,15 @@ class UtteranceSet:
         if self.keeps_spectrograms:
             save_tensors(clip.spectrogram, spec)
         return spec
+
+
+def _stacked(items: Iterable[dict[str, np.ndarray]]) -> dict[str, Tensor]:
+    """Stack items, with zeros behind the end of shorter ones."""
+    items, columns = list(items), {}
+    for name, first in items[0].items():
+        sizes = np.max([item[name].shape for item in items], axis=0) if first.ndim else ()
+        column = np.zeros((len(items), *(int(size) for size in sizes)), first.dtype)
+        for row, item in enumerate(items):
+            column[(row, *(slice(size) for size in item[name].shape))] = item[name]
+        columns[name] = torch.from_numpy(column)
+    return columns

@@ -21,7 +21,7 @@ from infer.memory import is_out_of_memory
 from infer.models.ops import crop_frames
 from infer.models.standard.synthesizer import TrainingOutput
 from train import processes
-from train.standard.dataset import Utterances
+from train.standard.dataset import Picked, Utterances
 from train.standard.graphs import Graphs, Half, Recorder
 from train.standard.kernels import prepared_kernels
 from train.standard.losses import (
@@ -67,7 +67,7 @@ class StandardTrainer:
             networks = {name: getattr(self.state, name) for name in self.sums}
             self.graphs = Graphs(self.recorder, networks, self.halves, self.dtype)
 
-    def train_step(self, batch: Utterances) -> dict[str, Tensor | float]:
+    def train_step(self, batch: Utterances | Picked) -> dict[str, Tensor | float]:
         """Update both networks; returns the weighted losses by name, of no dimension."""
         state, batch = self.state, batch.to(self.device)
         rate = self.settings["learning_rate"] * self.settings["lr_decay"] ** state.epoch

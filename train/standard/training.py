@@ -21,11 +21,12 @@ from infer.voice.hparams import StandardParams
 from train import processes
 from train.experiment import Experiment, write_json
 from train.filelist import Clip, pitch_of
-from train.memory import needed_memory, plan_memory
+from train.memory import CLIPS_SHARE, needed_memory, plan_memory
 from train.options import TrainOptions
-from train.standard.dataset import Utterances, UtteranceSet
+from train.standard.dataset import Picked, Utterances, UtteranceSet
 from train.standard.discriminators import MultiPeriodDiscriminator
 from train.standard.graphs import CudaRecorder
+from train.standard.kept import KeptClips
 from train.standard.spectrogram import SpectrogramParams
 from train.standard.trainer import StandardTrainer
 from train.state import TrainState, new_state, resume, saved_files
@@ -54,14 +55,14 @@ class StandardTraining:
     def steps_per_epoch(self) -> int:
         return self.clips.steps_per_epoch
 
-    def batch(self, step: int) -> Utterances:
+    def batch(self, step: int) -> Utterances | Picked:
         """Return the clips of a step."""
         first_step, epoch, position = self._start
         epochs, position = divmod(position + step - first_step, self.steps_per_epoch)
         batch = self.clips.batch(epoch + epochs, position, step)
         return batch.pinned() if self.trainer.device.type == "cuda" else batch
 
-    def train_step(self, batch: Utterances) -> dict[str, Tensor | float]:
+    def train_step(self, batch: Utterances | Picked) -> dict[str, Tensor | float]:
         """Update both networks; returns the weighted losses by name."""
         return self.trainer.train_step(batch)
 
@@ -131,7 +132,8 @@ def open_training(
         state.scaler = torch.amp.GradScaler(device.type)
     if device.type == "cuda":
         share = -(-options.batch_size // processes.count())
-        _report_memory(device, share, dtype, params.sample_rate)
+        left = _report_memory(device, share, dtype, params.sample_rate)
+        _keep_clips(utterances, device, left)
     if not resume(state, experiment, utterances.steps_per_epoch):
         _start(state, options, kind.base, params)
     if state.epoch_step and state.clips != utterances.check:
@@ -149,8 +151,11 @@ def open_training(
 
 def _report_memory(
     device: torch.device, batch_size: int, dtype: torch.dtype, sample_rate: int
-) -> None:
-    """Say what GPU memory the training needs and what is free; warn where it is too little."""
+) -> float:
+    """Say what GPU memory the training needs and what is free; warn where it is too little.
+
+    Returns the GiB that are left.
+    """
     precision = "fp32" if dtype == torch.float32 else "fp16"
     free = torch.cuda.mem_get_info(device)[0] / 2**30
     needed = needed_memory(batch_size, precision, sample_rate)
@@ -161,6 +166,22 @@ def _report_memory(
             "that is too little: batches are divided until they fit; --batch-size %d would %s",
             plan.batch_size, "fit" if plan.fits else "be the least",
         )  # fmt: skip
+    return free - needed
+
+
+def _keep_clips(utterances: UtteranceSet, device: torch.device, left: float) -> None:
+    """Keep the clips on a device where they fit into the share of the memory left that is theirs.
+
+    left: GiB.
+    """
+    kept = KeptClips(utterances.counts, utterances.params)
+    if kept.gib <= CLIPS_SHARE * left:
+        kept.allocate(device)
+        utterances.kept = kept
+        logger.info("the clips are kept in GPU memory: %.2f GiB", kept.gib)
+    else:
+        logger.info("the clips are read for every step: %.2f GiB of GPU memory are too few for "
+                    "%.2f GiB", max(CLIPS_SHARE * left, 0), kept.gib)  # fmt: skip
 
 
 def _open_clips(
