@@ -12,7 +12,6 @@ FIXED_GIB = 1.88  # weights, gradients, the optimisers' moments, and what convol
 CLIP_GIB = 0.2125  # activations of a clip at FITTED_RATE in half precision
 FITTED_RATE = 40000  # Hz
 RESERVE_GIB = 0.7  # CUDA's own, and what the allocator cannot use
-CLIPS_SHARE = 0.5  # of what is left then, that clips may take
 BATCH_SIZES = (32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 
 

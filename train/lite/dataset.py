@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from train.filelist import Clip
+from train.kept import Feature, KeptClips, pinned
 from train.rehearsal import RehearsalBatch
 
 BAND_EDGE_DB = -90.0  # below a clip's loudest bin; resampling leaves less than this above the band
@@ -49,6 +50,10 @@ class Batch:
         """Return the batch in memory that a CUDA GPU copies from by itself."""
         return self._each(Tensor.pin_memory)
 
+    def with_draws(self, draws: Draws, rehearsal: RehearsalBatch | None) -> Batch:
+        """Return the batch with the random numbers of its step."""
+        return replace(self, draws=draws, rehearsal=rehearsal)
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         *values, draws, rehearsal = vars(self).values()
         if draws is not None:
@@ -56,6 +61,47 @@ class Batch:
         if rehearsal is not None:
             rehearsal = RehearsalBatch(*map(change, rehearsal[:-1]), rehearsal.offset)
         return Batch(*map(change, values), draws, rehearsal)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A batch of clips that a device keeps: their rows there, and the rest of the batch.
+
+    rows: a batch that has rows where content, f0 and samples belong.
+    """
+
+    kept: KeptClips
+    rows: Batch
+    version: Tensor  # (B, 1) of the content
+    missing: dict[int, dict[str, Tensor]]  # clips, by number, that are not there yet
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on the device that keeps the clips."""
+        self.kept.put(self.missing)
+        rows, version = self.rows.to(device), self.version.to(device, non_blocking=True)
+        return replace(
+            rows,
+            content=self.kept.gather("content", rows.content, version),
+            f0=self.kept.gather("f0", rows.f0),
+            wav=self.kept.gather("wav", rows.wav).flatten(1),
+        )
+
+    def with_draws(self, draws: Draws, rehearsal: RehearsalBatch | None) -> Picked:
+        """Return the batch with the random numbers of its step."""
+        return replace(self, rows=self.rows.with_draws(draws, rehearsal))
+
+    def pinned(self) -> Picked:
+        """Return it in memory that a CUDA GPU copies from by itself."""
+        missing = {number: pinned(clip) for number, clip in self.missing.items()}
+        return Picked(self.kept, self.rows.pinned(), self.version.pin_memory(), missing)
+
+
+class Crop(NamedTuple):
+    """What is heard of a clip: a version of its content, and frames."""
+
+    version: int
+    start: int
+    length: int
 
 
 def bandwidth(wav: np.ndarray, sample_rate: int) -> float:
@@ -81,37 +127,57 @@ class Dataset:
         self.held_out = [clips[i] for i in order[:num_held_out]]
         self.training = [clips[i] for i in sorted(order[num_held_out:])]
         self._bandwidth: dict[str, float] = {}
+        self._lengths: dict[tuple[str, int], int] = {}
+        self.kept: KeptClips | None = None  # on the device, where the clips fit
 
     @property
     def steps_per_epoch(self) -> int:
         return -(-len(self.training) // self.batch_size)
 
-    def batch(self, step: int, num_frames: int) -> Batch:
+    def batch(self, step: int, num_frames: int) -> Batch | Picked:
         """The batch of a step: crops of num_frames frames, shorter clips padded with silence."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.training))
         chosen = np.resize(np.roll(order, -position * self.batch_size), self.batch_size)
         random = np.random.default_rng([self.seed, 2, step])
-        return self._stack([self._crop(self.training[i], random, num_frames) for i in chosen])
+        crops = [self._choose(self.training[i], random, num_frames) for i in chosen]
+        if self.kept is not None:
+            return self._picked(self.kept, chosen, crops, num_frames)
+        return self._stack(
+            [
+                self._crop(self.training[i], crop, num_frames)
+                for i, crop in zip(chosen, crops, strict=True)
+            ]
+        )
 
     def whole(self, clip: Clip) -> Batch:
         """One whole clip as a batch of one."""
-        return self._stack([self._crop(clip, None, 0)])
+        length = self._length(clip, 0)
+        return self._stack([self._crop(clip, Crop(0, 0, length), length)])
 
     def _stack(self, items: list[tuple[np.ndarray, ...]]) -> Batch:
         columns = [np.stack(column) for column in zip(*items, strict=True)]
         return Batch(*(torch.from_numpy(column) for column in columns))
 
-    def _crop(
-        self, clip: Clip, random: np.random.Generator | None, num_frames: int
-    ) -> tuple[np.ndarray, ...]:
+    def _length(self, clip: Clip, version: int) -> int:
+        """How many frames there are of a version of a clip."""
+        if (clip.name, version) not in self._lengths:
+            f0, content = (
+                np.load(path, mmap_mode="r") for path in (clip.f0_hz, clip.content[version])
+            )
+            self._lengths[clip.name, version] = min(len(f0), 2 * len(content))
+        return self._lengths[clip.name, version]
+
+    def _choose(self, clip: Clip, random: np.random.Generator, num_frames: int) -> Crop:
+        version = int(random.integers(len(clip.content)))
+        total = self._length(clip, version)
+        start = int(random.integers(max(1, total - num_frames + 1)))
+        return Crop(version, start, min(num_frames, total - start))
+
+    def _crop(self, clip: Clip, crop: Crop, num_frames: int) -> tuple[np.ndarray, ...]:
+        version, start, length = crop
         f0 = np.load(clip.f0_hz, mmap_mode="r")
-        version = 0 if random is None else int(random.integers(len(clip.content)))
         content = np.load(clip.content[version], mmap_mode="r")
-        total = min(len(f0), 2 * len(content))
-        num_frames = num_frames or total
-        start = 0 if random is None else int(random.integers(max(1, total - num_frames + 1)))
-        length = min(num_frames, total - start)
         rows = np.arange(start, start + length) // 2
         padding = num_frames - length
         wav, _ = soundfile.read(
@@ -125,6 +191,54 @@ class Dataset:
             np.pad(wav, (0, num_frames * self.hop_length - len(wav))),
             np.float32(self._band(clip)),
         )
+
+    def keep(self, device: torch.device, left: float) -> None:
+        """Keep the clips on a device where they fit; left: GiB that training leaves free there."""
+        versions = range(max(len(clip.content) for clip in self.training))
+        dim = np.load(self.training[0].content[0], mmap_mode="r").shape[1]
+        features = {
+            "content": Feature((len(versions), dim), frames=2),
+            "f0": Feature(),
+            "wav": Feature((self.hop_length,)),
+        }
+        kept = KeptClips([self._longest(clip) for clip in self.training], features)
+        self.kept = kept if kept.fit(device, left) else None
+
+    def _longest(self, clip: Clip) -> int:
+        return max(self._length(clip, version) for version in range(len(clip.content)))
+
+    def _picked(
+        self, kept: KeptClips, chosen: np.ndarray, crops: list[Crop], num_frames: int
+    ) -> Picked:
+        """Say where crops of clips lie in what is kept."""
+        versions, starts, lengths = (np.array(column) for column in zip(*crops, strict=True))
+        clips = [self.training[i] for i in chosen]
+        index = kept.index(chosen, lengths, num_frames, starts)
+        last = torch.from_numpy(kept.starts[chosen] + starts + lengths - 1)
+        rows = Batch(
+            content=torch.where(index > 0, index, last[:, None]),
+            f0=index,
+            speaker=torch.tensor([clip.speaker for clip in clips]),
+            wav=index,
+            bandwidth=torch.tensor([self._band(clip) for clip in clips], dtype=torch.float32),
+        )
+        missing = {int(i): self._rows(self.training[i]) for i in {*chosen} - kept.held}
+        return Picked(kept, rows, torch.from_numpy(versions)[:, None], missing)
+
+    def _rows(self, clip: Clip) -> dict[str, Tensor]:
+        """Read a whole clip, all versions of it, as rows of KeptClips."""
+        frames = self._longest(clip)
+        versions = [np.load(path)[: -(-frames // 2)] for path in clip.content]
+        content = np.zeros((-(-frames // 2), len(versions), versions[0].shape[1]), np.float32)
+        for number, version in enumerate(versions):
+            content[: len(version), number] = version
+        wav, _ = soundfile.read(clip.wav, frames=frames * self.hop_length, dtype="float32")
+        wav = np.pad(wav, (0, frames * self.hop_length - len(wav)))
+        rows = content, np.load(clip.f0_hz)[:frames].astype(np.float32), wav.reshape(frames, -1)
+        return {
+            name: torch.from_numpy(x)
+            for name, x in zip(("content", "f0", "wav"), rows, strict=True)
+        }
 
     def _band(self, clip: Clip) -> float:
         if clip.name not in self._bandwidth:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import config
-from train.lite.dataset import Batch, Dataset, Draws
+from train.lite.dataset import Batch, Dataset, Draws, Picked
 from train.lite.discriminators import SpectrogramDiscriminators
 from train.lite.losses import (
     SpectralLoss,
@@ -41,17 +41,21 @@ class Trainer:
             self.sample_rate, self.settings["mel_windows"], self.settings["mel_bins"]
         ).to(self.device)
 
-    def draw(self, batch: Batch, step: int) -> Draws:
-        """Return the random numbers of a step, a function of seed and step alone."""
+    def draw(self, shape: tuple[int, int, int], step: int) -> Draws:
+        """Return the random numbers of a step, a function of seed and step alone.
+
+        shape: of content (B, T, dim).
+        """
+        clips, frames, _ = shape
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        phase = torch.rand(len(batch.f0), generator=random)
-        noise = self._content_noise(batch.content.shape, random)
-        source = torch.randn(batch.wav.shape, generator=random)
-        length, size = self._sizes(batch)
+        phase = torch.rand(clips, generator=random)
+        noise = self._content_noise(shape, random)
+        source = torch.randn(clips, frames * self.hop_length, generator=random)
+        length, size = self._sizes(frames)
         start = int(torch.randint(length - size + 1, (1,), generator=random))
         return Draws(phase, noise, source, start)
 
-    def _content_noise(self, shape: torch.Size, random: torch.Generator) -> Tensor:
+    def _content_noise(self, shape: tuple[int, int, int], random: torch.Generator) -> Tensor:
         """Draw noise for content (B, T, dim): what is faint in it, as the throat is, drowns.
 
         The last value, the log energy, is left alone.
@@ -61,17 +65,17 @@ class Trainer:
         noise[..., -1] = 0
         return noise.repeat_interleave(2, 1)[:, :frames]
 
-    def _sizes(self, batch: Batch) -> tuple[int, int]:
+    def _sizes(self, frames: int) -> tuple[int, int]:
         """Samples of a clip that losses see, and of them those that the discriminators see."""
-        length = batch.wav.shape[1] - 2 * self.settings["margin_frames"] * self.hop_length
+        length = (frames - 2 * self.settings["margin_frames"]) * self.hop_length
         return length, min(self.settings["adversarial_frames"] * self.hop_length, length)
 
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch | Picked) -> dict[str, Tensor]:
         """Update both networks; returns the losses by name, of no dimension."""
-        state, settings = self.state, self.settings
+        state, settings, batch = self.state, self.settings, batch.to(self.device)
         if batch.draws is None:
-            batch = replace(batch, draws=self.draw(batch, state.step))
-        batch = batch.to(self.device)
+            draws = self.draw(batch.content.shape, state.step)
+            batch = replace(batch, draws=draws).to(self.device)
         draws = batch.draws
         content = batch.content + settings["content_noise"] * draws.content_noise
         fake = state.synthesizer(
@@ -86,7 +90,7 @@ class Trainer:
         (spectral,) = torch.autograd.grad(weight["mel"] * mel + weight["stft"] * stft, seen)
         gradients = [(spectral, 1.0)]
         if state.step >= settings["adversarial_from_step"]:
-            crop = slice(draws.crop_start, draws.crop_start + self._sizes(batch)[1])
+            crop = slice(draws.crop_start, draws.crop_start + self._sizes(batch.f0.shape[1])[1])
             adversarial, others = self.discriminator_step(seen, real, batch.bandwidth, crop)
             losses.update(others)
             gradients = [(spectral, 1 - share), (adversarial, share)]

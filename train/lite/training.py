@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from infer.voice.checkpoint import VoiceModel, load_training_state
 from infer.voice.tensors import load_weights, unpack
 from train.experiment import Experiment
 from train.filelist import Clip, pitch_of
-from train.lite.dataset import Batch, Dataset
+from train.lite.dataset import Batch, Dataset, Picked
 from train.lite.trainer import Trainer, make_discriminators
 from train.options import TrainOptions
 from train.rehearsal import open_rehearsal
@@ -42,18 +42,17 @@ class LiteTraining:
     def steps_per_epoch(self) -> int:
         return self.dataset.steps_per_epoch
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch | Picked:
         """Return crops of one length, and the random numbers of the step."""
-        batch = self.dataset.batch(step, self.trainer.settings["segment_frames"])
-        rehearsal = self.trainer.rehearsal
-        batch = replace(
-            batch,
-            draws=self.trainer.draw(batch, step),
-            rehearsal=rehearsal and rehearsal.draw(step, self.trainer.seed),
+        frames, rehearsal = self.trainer.settings["segment_frames"], self.trainer.rehearsal
+        shape = self.dataset.batch_size, frames, self.params.content_dim
+        batch = self.dataset.batch(step, frames).with_draws(
+            self.trainer.draw(shape, step),
+            rehearsal and rehearsal.draw(step, self.trainer.seed),
         )
         return batch.pinned() if self.trainer.device.type == "cuda" else batch
 
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch | Picked) -> dict[str, Tensor]:
         """Update both networks; returns the losses by name."""
         state = self.state
         if state.step == self.trainer.settings["adversarial_from_step"]:
@@ -110,6 +109,8 @@ def open_training(
     dataset = Dataset(
         clips, params.sample_rate, params.hop_length, options.batch_size, options.seed
     )
+    if device.type == "cuda":  # what a step takes was not measured: half of what is free is its
+        dataset.keep(device, torch.cuda.mem_get_info(device)[0] / 2**31)
     if not resume(state, experiment, dataset.steps_per_epoch):
         _start(state, options, kind)
     rehearsal = None

@@ -23,7 +23,7 @@ from infer.models.standard.synthesizer import Noise
 from infer.voice.hparams import StandardParams
 from infer.voice.tensors import read_tensors, save_tensors
 from train.filelist import Clip
-from train.standard.kept import KeptClips
+from train.kept import Feature, KeptClips, pinned
 from train.standard.spectrogram import SpectrogramParams, linear_spectrogram
 from train.worker import WorkerError
 
@@ -113,19 +113,16 @@ class Picked:
 
     def to(self, device: torch.device) -> Utterances:
         """Return the batch on the device that keeps the clips."""
-        for number, clip in self.missing.items():
-            self.kept.put(number, clip)
+        self.kept.put(self.missing)
         index, *rest = (x.to(device, non_blocking=True) for x in (self.index, *self.rest.values()))
-        return Utterances(**self.kept.gather(index), **dict(zip(self.rest, rest, strict=True)))
+        made = {name: self.kept.gather(name, index) for name in self.kept.features}
+        made |= {"spec": made["spec"].mT, "wav": made["wav"].flatten(1)[:, None]}
+        return Utterances(**made, **dict(zip(self.rest, rest, strict=True)))
 
     def pinned(self) -> Picked:
         """Return it in memory that a CUDA GPU copies from by itself."""
-        missing = {number: _pinned(clip) for number, clip in self.missing.items()}
-        return Picked(self.kept, self.index.pin_memory(), _pinned(self.rest), missing)
-
-
-def _pinned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: x.pin_memory() for name, x in tensors.items()}
+        missing = {number: pinned(clip) for number, clip in self.missing.items()}
+        return Picked(self.kept, self.index.pin_memory(), pinned(self.rest), missing)
 
 
 @dataclass
@@ -203,10 +200,22 @@ class UtteranceSet:
         )
         if self.kept is None:
             return Utterances(**_stacked(map(self._read, numbers)), **rest)
-        missing = {
-            number: KeptClips.rows(self._read(number)) for number in {*numbers} - self.kept.held
+        missing = {number: _rows(self._read(number)) for number in {*numbers} - self.kept.held}
+        counts = np.array([self.counts[number] for number in numbers])
+        index = self.kept.index(numbers, counts, counts[0])
+        return Picked(self.kept, index, rest, missing)
+
+    def keep(self, device: torch.device, left: float) -> None:
+        """Keep the clips on a device where they fit; left: GiB that training leaves free there."""
+        features = {
+            "content": Feature((self.params.content_dim,), frames=2),
+            "spec": Feature((self.params.spec_bins,)),
+            "wav": Feature((self.params.hop_length,)),
         }
-        return Picked(self.kept, self.kept.index(numbers), rest, missing)
+        if self.params.use_f0:
+            features |= {"pitch": Feature(dtype=torch.int64), "f0": Feature()}
+        kept = KeptClips(self.counts, features)
+        self.kept = kept if kept.fit(device, left) else None
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         """What the files of a clip hold of it."""
@@ -252,6 +261,13 @@ class UtteranceSet:
         if self.keeps_spectrograms:
             save_tensors(clip.spectrogram, spec)
         return spec
+
+
+def _rows(item: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """Return what was read of a clip as rows of KeptClips."""
+    spec, wav = item["spec"].T, item["wav"].reshape(item["spec"].shape[1], -1)
+    changed = {**item, "content": item["content"][::2], "spec": spec, "wav": wav}
+    return {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in changed.items()}
 
 
 def _stacked(items: Iterable[dict[str, np.ndarray]]) -> dict[str, Tensor]:

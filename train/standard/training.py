@@ -21,12 +21,11 @@ from infer.voice.hparams import StandardParams
 from train import processes
 from train.experiment import Experiment, write_json
 from train.filelist import Clip, pitch_of
-from train.memory import CLIPS_SHARE, needed_memory, plan_memory
+from train.memory import needed_memory, plan_memory
 from train.options import TrainOptions
 from train.standard.dataset import Picked, Utterances, UtteranceSet
 from train.standard.discriminators import MultiPeriodDiscriminator
 from train.standard.graphs import CudaRecorder
-from train.standard.kept import KeptClips
 from train.standard.spectrogram import SpectrogramParams
 from train.standard.trainer import StandardTrainer
 from train.state import TrainState, new_state, resume, saved_files
@@ -133,7 +132,7 @@ def open_training(
     if device.type == "cuda":
         share = -(-options.batch_size // processes.count())
         left = _report_memory(device, share, dtype, params.sample_rate)
-        _keep_clips(utterances, device, left)
+        utterances.keep(device, left)
     if not resume(state, experiment, utterances.steps_per_epoch):
         _start(state, options, kind.base, params)
     if state.epoch_step and state.clips != utterances.check:
@@ -167,21 +166,6 @@ def _report_memory(
             plan.batch_size, "fit" if plan.fits else "be the least",
         )  # fmt: skip
     return free - needed
-
-
-def _keep_clips(utterances: UtteranceSet, device: torch.device, left: float) -> None:
-    """Keep the clips on a device where they fit into the share of the memory left that is theirs.
-
-    left: GiB.
-    """
-    kept = KeptClips(utterances.counts, utterances.params)
-    if kept.gib <= CLIPS_SHARE * left:
-        kept.allocate(device)
-        utterances.kept = kept
-        logger.info("the clips are kept in GPU memory: %.2f GiB", kept.gib)
-    else:
-        logger.info("the clips are read for every step: %.2f GiB of GPU memory are too few for "
-                    "%.2f GiB", max(CLIPS_SHARE * left, 0), kept.gib)  # fmt: skip
 
 
 def _open_clips(

@@ -16,9 +16,8 @@ from train.experiment import Experiment
 from train.extract_features import _write_silence
 from train.filelist import complete_clips, silent_clip, write_filelist
 from train.standard.dataset import UtteranceSet
-from train.standard.kept import KeptClips
 from train.standard.spectrogram import SpectrogramParams, linear_spectrogram
-from train.standard.training import StandardTraining, _keep_clips, open_training
+from train.standard.training import StandardTraining, open_training
 from train.worker import WorkerError
 
 SECONDS = (1.0, 1.2, 0.6, 0.9, 2.0, 2.1, 0.5)
@@ -87,7 +86,7 @@ def test_kept_clips_make_the_same_batches_and_are_read_once(experiment: Experime
     cpu, plain, clips = torch.device("cpu"), utterances(experiment, 3), utterances(experiment, 3)
     epoch = plain.steps_per_epoch
     wanted = [plain.batch(*divmod(step, epoch), step) for step in range(2 * epoch)]
-    _keep_clips(clips, cpu, left=2 * KeptClips(clips.counts, clips.params).gib)
+    clips.keep(cpu, left=1)
     for step, batch in enumerate(wanted):
         if step == epoch:
             for path in experiment.target_wavs.iterdir():
@@ -100,12 +99,11 @@ def test_kept_clips_make_the_same_batches_and_are_read_once(experiment: Experime
 
 def test_clips_are_not_kept_where_they_do_not_fit(experiment: Experiment) -> None:
     clips = utterances(experiment)
-    kept = KeptClips(clips.counts, clips.params)
     frames = 2 + sum(count + count % 2 for count in clips.counts)
-    assert kept.gib * 2**30 == frames * (4 * (DIM / 2 + 1025 + 400 + 1) + 8)
-    for left in (-1, 1.9 * kept.gib):
-        _keep_clips(clips, torch.device("cpu"), left)
-        assert clips.kept is None
+    gib = frames * (4 * (DIM / 2 + 1025 + 400 + 1) + 8) / 2**30
+    for left, fits in ((-1, False), (1.99 * gib, False), (2 * gib, True)):
+        clips.keep(torch.device("cpu"), left)
+        assert (clips.kept is not None) == fits
 
 
 def test_a_clip_shorter_than_a_segment_never_reaches_the_loader(
