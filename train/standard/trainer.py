@@ -75,7 +75,7 @@ class StandardTrainer:
             "discriminators": state.discriminator_optimizer,
             "synthesizer": state.synthesizer_optimizer,
         }
-        halves = self.graphs.halves(batch) if self.graphs and self.parts == 1 else None
+        halves = self.graphs and self.graphs.halves(batch)
         halves = halves or self.halves(batch, partial(self._fitted, batch))
         losses: dict[str, Tensor] = {}
         for name, optimizer in optimizers.items():
