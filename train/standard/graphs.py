@@ -32,6 +32,10 @@ FAINT = 1e-3  # of all of them together: what a smaller one's difference is meas
 logger = logging.getLogger(__name__)
 
 
+class OtherResult(RuntimeError):
+    """A recording makes something else than what was recorded."""
+
+
 class Recorder(Protocol):
     """Records work that a device is given."""
 
@@ -113,7 +117,7 @@ class Graphs:
         give_back(device)
 
     def _record(self, recorder: Recorder, batch: Utterances) -> None:
-        """Record the halves on a batch; RuntimeError where they then make something else.
+        """Record the halves on a batch; OtherResult where they then make something else.
 
         No network changes in between. Where a gradient is not finite another batch will do: a
         scaler begins too high.
@@ -136,7 +140,7 @@ class Graphs:
         }
         told = ", ".join(f"{name} {loss:.1e} {rest:.1e}" for name, (loss, rest) in apart.items())
         if not all(loss <= LOSS_NOISE and rest <= self._noise for loss, rest in apart.values()):
-            raise RuntimeError(f"they make something else (losses, gradient: {told})")
+            raise OtherResult(f"they make something else (losses, gradient: {told})")
         self._recorded[len(batch), batch.frames] = batch, recorded
         logger.info(
             "steps of %d clips of %.2f s are CUDA graphs now; differences (losses, gradient): %s",
