@@ -10,8 +10,9 @@ import numpy as np
 
 from config import pick_device, replacing
 from infer.audio.reader import load
-from infer.f0 import HOP_LENGTH, SAMPLE_RATE, load_f0_method
+from infer.f0 import HOP_LENGTH, SAMPLE_RATE, F0Method, f0_of_clips, load_f0_method
 from infer.f0.contour import quantize
+from train.clip_batches import clip_batches
 from train.experiment import Experiment, write_json
 from train.options import ExtractF0Options, parse_options
 from train.worker import Progress, WorkerError, run_worker
@@ -39,26 +40,38 @@ def extract_f0(options: ExtractF0Options) -> int:
     if not todo:
         logger.info("nothing to do: all %d clips have their f0", len(clips))
         return 0
-    method = load_f0_method(options.method, str(pick_device(options.device)))
+    device = pick_device(options.device)
+    method = load_f0_method(options.method, str(device))
+    batches = clip_batches(experiment, todo, device)
     failed = []
     done = len(clips) - len(todo)
     with Progress(len(clips), "files", "extract_f0", done=done) as progress:
-        for clip in todo:
-            try:
-                audio, _ = load(experiment.wav_16k(clip), SAMPLE_RATE)
-                f0 = method(audio)
-            except ValueError as error:
-                logger.warning("failed %s: %s", experiment.wav_16k(clip), error)
-                failed.append(clip)
-            else:
-                assert f0.shape == (len(audio) // HOP_LENGTH,), (options.method, f0.shape)
-                save_array(experiment.f0_hz_file(clip), f0.astype(np.float64))
-                save_array(experiment.f0_coarse_file(clip), quantize(f0))
-            progress.advance()
+        for batch in batches:
+            failed += _extract(experiment, method, batch)
+            progress.advance(len(batch))
     if failed:
         shown = ", ".join(failed[:5]) + (" ..." if len(failed) > 5 else "")
         raise WorkerError("clips_failed", failed=len(failed), all=len(todo), names=shown)
     return len(todo)
+
+
+def _extract(experiment: Experiment, method: F0Method, clips: list[str]) -> list[str]:
+    """Write the f0 of clips; returns those that failed, each of which fails alone."""
+    try:
+        audios = [load(experiment.wav_16k(clip), SAMPLE_RATE)[0] for clip in clips]
+        found = f0_of_clips(method, audios)
+    except (ValueError, RuntimeError) as error:
+        if len(clips) > 1:
+            return [name for clip in clips for name in _extract(experiment, method, [clip])]
+        if isinstance(error, RuntimeError):
+            raise
+        logger.warning("failed %s: %s", experiment.wav_16k(clips[0]), error)
+        return clips
+    for clip, audio, f0 in zip(clips, audios, found, strict=True):
+        assert f0.shape == (len(audio) // HOP_LENGTH,), (method, f0.shape)
+        save_array(experiment.f0_hz_file(clip), f0.astype(np.float64))
+        save_array(experiment.f0_coarse_file(clip), quantize(f0))
+    return []
 
 
 def _use_method(experiment: Experiment, method: str) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from itertools import groupby
 
 import numpy as np
 import soundfile
 import soxr
+import torch
 
 import config
 from config import replacing
-from infer.content import ContentEncoder, load_encoder
+from infer.content import ContentEncoder, content_of_clips, load_encoder
 from infer.content.statistics import Statistics
 from infer.f0 import F0_RATE, SAMPLE_RATE
+from train.clip_batches import clip_batches
 from train.experiment import Experiment
 from train.filelist import silent_clip
 from train.neighbours import Neighbours
@@ -47,7 +51,8 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
     speakers = experiment.speakers()
     if not speakers:
         raise WorkerError("no_clips", folder=experiment.root)
-    encoder = load_encoder(model["content_encoder"], config.pick_device(options.device))
+    device = config.pick_device(options.device)
+    encoder = load_encoder(model["content_encoder"], device)
     versions = range(options.perturbations or encoder.perturbations)
     todo = [
         (clip, version)
@@ -68,9 +73,9 @@ def extract_features(options: ExtractFeaturesOptions) -> int:
         if lacks_silence:
             _write_silence(experiment.silence, encoder, groups["sample_rate"])
         statistics = _statistics(experiment, encoder, speakers)
-        neighbours = lru_cache(1)(partial(_neighbours, experiment, encoder.dim, speakers))
-        for number, (clip, version) in enumerate(todo, start=1):
-            content = _encode(experiment, encoder, clip, version)
+        neighbours = lru_cache(1)(partial(_neighbours, experiment, encoder.dim, speakers, device))
+        encoded = _encode_all(experiment, encoder, todo, speakers, device)
+        for number, (clip, version, content) in enumerate(encoded, start=1):
             if version == 0:
                 content = statistics[speakers[clip]].normalize(content)
             else:
@@ -109,13 +114,12 @@ def _write_silence(silence: Experiment, encoder: ContentEncoder, sample_rate: in
 
 
 def _neighbours(
-    experiment: Experiment, dim: int, speakers: dict[str, int], speaker: int
+    experiment: Experiment, dim: int, speakers: dict[str, int], device: torch.device, speaker: int
 ) -> Neighbours:
     """Return the unaltered content of all clips of a speaker."""
     clips = [clip for clip, number in speakers.items() if number == speaker]
-    return Neighbours(
-        (clip, np.load(experiment.content_file(clip, dim), mmap_mode="r")) for clip in clips
-    )
+    contents = (np.load(experiment.content_file(clip, dim), mmap_mode="r") for clip in clips)
+    return Neighbours(zip(clips, contents, strict=True), device)
 
 
 def _random(clip: str, use: object) -> np.random.Generator:
@@ -138,7 +142,7 @@ def _statistics(
             for clip in names[:: -(-len(names) // STATISTICS_CLIPS)]:
                 if running.is_final:
                     break
-                running.update(_encode(experiment, encoder, clip, 0))
+                running.update(_encode(experiment, encoder, [clip], 0)[0])
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **asdict(running.result()))
         with np.load(path) as saved:
@@ -146,24 +150,69 @@ def _statistics(
     return found
 
 
-def _encode(experiment: Experiment, encoder: ContentEncoder, clip: str, version: int) -> np.ndarray:
-    """Raw content of one version of a clip, (T, dim); the same every time it is asked for."""
+def _encode_all(
+    experiment: Experiment,
+    encoder: ContentEncoder,
+    todo: list[tuple[str, int]],
+    speakers: dict[str, int],
+    device: torch.device,
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield clips and versions with their raw content, speaker after speaker of each version."""
+    for (version, _), items in groupby(todo, lambda item: (item[1], speakers[item[0]])):
+        for clips in clip_batches(experiment, [clip for clip, _ in items], device):
+            for clip, content in zip(
+                clips, _encode(experiment, encoder, clips, version), strict=True
+            ):
+                yield clip, version, content
+
+
+def _encode(
+    experiment: Experiment, encoder: ContentEncoder, clips: list[str], version: int
+) -> list[np.ndarray]:
+    """Raw content of one version of clips, (T, dim); the same every time it is asked for."""
+    heard = [_hear(experiment, clip, version) for clip in clips]
+    try:
+        audios, offsets = [each.audio for each in heard], [each.offset for each in heard]
+        contents = content_of_clips(encoder, audios, offsets)
+    except RuntimeError:  # all together did not fit the memory
+        if len(clips) == 1:
+            raise
+        return [_encode(experiment, encoder, [clip], version)[0] for clip in clips]
+    return [each.stretch(content) for each, content in zip(heard, contents, strict=True)]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One version of a clip: its audio, where in a window it is put, and its speed."""
+
+    audio: np.ndarray
+    offset: int
+    speed: float
+    frames: int  # of the clip at its own speed
+
+    def stretch(self, content: np.ndarray) -> np.ndarray:
+        """Bring the content (T, dim) of an altered version back to the clip's frames."""
+        if self.speed == 1:
+            return content
+        position = np.minimum(np.arange(self.frames) / self.speed, len(content) - 1)
+        whole = position.astype(int)
+        following = np.minimum(whole + 1, len(content) - 1)
+        share = (position - whole)[:, None].astype(np.float32)
+        return content[whole] * (1 - share) + content[following] * share
+
+
+def _hear(experiment: Experiment, clip: str, version: int) -> Heard:
     audio, rate = soundfile.read(experiment.wav_16k(clip), dtype="float32")
     frames = len(audio) // (rate // 50)
     random = _random(clip, version)
     offset = int(random.integers(400))
     if version == 0:
-        return encoder(audio, offset)
+        return Heard(audio, offset, 1.0, frames)
     speed = random.uniform(*SPEEDS)
     while abs(speed - 1) < SPEED_GAP:
         speed = random.uniform(*SPEEDS)
     altered = _equalize(soxr.resample(audio, rate * speed, rate), rate, random)
-    content = encoder(altered, offset)
-    position = np.minimum(np.arange(frames) / speed, len(content) - 1)
-    whole = position.astype(int)
-    following = np.minimum(whole + 1, len(content) - 1)
-    share = (position - whole)[:, None].astype(np.float32)
-    return content[whole] * (1 - share) + content[following] * share
+    return Heard(altered, offset, speed, frames)
 
 
 def _equalize(audio: np.ndarray, rate: int, random: np.random.Generator) -> np.ndarray:

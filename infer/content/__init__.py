@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -88,6 +89,16 @@ def load_encoder(name: str, device: torch.device) -> ContentEncoder:
     encoder = getattr(import_module(module), attribute)
     layer = int(match["layer"]) if match["layer"] else None
     return encoder(embedder_file(match["embedder"]), int(match["dim"]), device, layer)
+
+
+def content_of_clips(
+    encoder: ContentEncoder, audios: Sequence[np.ndarray], offsets: Sequence[int]
+) -> list[np.ndarray]:
+    """The content of several recordings, at once where the encoder has a way."""
+    many = getattr(encoder, "many", None)
+    if many and len(audios) > 1:
+        return many(audios)
+    return [encoder(audio, offset) for audio, offset in zip(audios, offsets, strict=True)]
 
 
 def default_layer(dim: int) -> int:

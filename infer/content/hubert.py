@@ -3,6 +3,7 @@ Qian et al. 2022, arXiv:2204.09224)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 import config
 from errors import CheckpointError
@@ -41,13 +43,14 @@ class Layer(nn.Module):
         self.fc1, self.fc2 = nn.Linear(dim, inner_dim), nn.Linear(inner_dim, dim)
         self.final_layer_norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """mask: (B, 1, 1, T), True for frames that are attended to; None = all."""
         batch, frames, dim = x.shape
         query, key, value = (
             self.self_attn[name](x).view(batch, frames, self.num_heads, -1).transpose(1, 2)
             for name in ("q_proj", "k_proj", "v_proj")
         )
-        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2)
         x = self.self_attn_layer_norm(x + self.self_attn["out_proj"](mixed.reshape(x.shape)))
         return self.final_layer_norm(x + self.fc2(F.gelu(self.fc1(x))))
 
@@ -124,13 +127,21 @@ class Hubert(nn.Module):
         device, kind = conv.weight.device, conv.weight.dtype
         return (weight * scale[:, None])[:, None].to(device, kind), bias.to(device, kind)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, T, channels) of the convolutions -> (B, T, C) after the last layer."""
+    def forward(self, features: Tensor, lengths: list[int] | None = None) -> Tensor:
+        """(B, T, channels) of the convolutions -> (B, T, C) after the last layer.
+
+        lengths: frames of each item; what is behind them plays no part. None = all.
+        """
         x = self.post_extract_proj(self.layer_norm(features))
+        mask = None
+        if lengths is not None:
+            ends = torch.tensor(lengths, device=x.device)[:, None]
+            inside = torch.arange(x.shape[1], device=x.device) < ends
+            x, mask = x * inside[..., None], inside[:, None, None]
         position = self.encoder["pos_conv"][0](x.mT)[:, :, : x.shape[1]]
         x = self.encoder["layer_norm"](x + F.gelu(position).mT)
         for layer in self.encoder["layers"]:
-            x = layer(x)
+            x = layer(x, mask)
         return x
 
 
@@ -185,17 +196,41 @@ class HubertContent:
         frames = len(audio) // FRAME
         if frames == 0:
             return np.zeros((0, self.dim), np.float32)
-        wav = torch.from_numpy(np.asarray(audio, np.float32)).to(self.device)
-        with config.half(self.device):
-            features = self.network.features(F.pad(wav, (0, max(0, RECEPTIVE_FIELD - len(wav)))))
+        features = self._features(audio)
 
         def encode(start: int, end: int) -> Tensor:
-            with config.half(self.device):
-                return self.projection(self.network(features[None, start:end])[0]).float()
+            return self._encode(features[None, start:end])[0]
 
         content = encode_windows(len(features), WINDOW, CONTEXT, encode).cpu().numpy()
         return content[np.minimum(np.arange(frames), len(content) - 1)]
 
+    @torch.inference_mode()
+    def many(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The same of each, at once where all fit into a window.
+
+        The convolutions, which are normalised over a whole recording, take one after the other.
+        """
+        frames = [len(audio) // FRAME for audio in audios]
+        if not 0 < min(frames) <= max(frames) < WINDOW:
+            return [self(audio) for audio in audios]
+        features = [self._features(audio) for audio in audios]
+        lengths = [len(each) for each in features]
+        contents = self._encode(pad_sequence(features, batch_first=True), lengths).cpu().numpy()
+        return [
+            content[np.minimum(np.arange(count), length - 1)]
+            for content, count, length in zip(contents, frames, lengths, strict=True)
+        ]
+
+    def _features(self, audio: np.ndarray) -> Tensor:
+        """What the convolutions make of (N,) audio, see Hubert.features; at least one frame."""
+        wav = torch.from_numpy(np.asarray(audio, np.float32)).to(self.device)
+        with config.half(self.device):
+            return self.network.features(F.pad(wav, (0, max(0, RECEPTIVE_FIELD - len(wav)))))
+
+    def _encode(self, features: Tensor, lengths: list[int] | None = None) -> Tensor:
+        """(B, T, channels) -> (B, T, dim), see Hubert.forward."""
+        with config.half(self.device):
+            return self.projection(self.network(features, lengths)).float()
 
 class HeardAnew:
     """The stream of an encoder whose every frame looks at all the others."""

@@ -93,6 +93,12 @@ def load_f0_method(name: str, device: str = "cpu") -> F0Method:
     return getattr(import_module(module), method)(device)
 
 
+def f0_of_clips(method: F0Method, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The f0 of several recordings, at once where the method has a way."""
+    many = getattr(method, "many", None)
+    return many(clips) if many else [method(clip) for clip in clips]
+
+
 def default_f0_method() -> str:
     """ "rmvpe" where its weights are, else QUICK_METHOD."""
     return "rmvpe" if _installed_rmvpe() else QUICK_METHOD

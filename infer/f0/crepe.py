@@ -12,7 +12,7 @@ from infer.f0.bins import PITCH_BINS, bin_cents, cents_to_hz, mean_around
 from infer.f0.windows import packaged_file, track
 
 FRAME_LENGTH = 1024  # samples the network sees around each frame
-BATCH = 128  # frames
+BATCH = 128  # frames at once
 VOICING_THRESHOLD = 0.3
 CHANNELS = {"full": [1024, 128, 128, 128, 256, 512], "tiny": [128, 16, 16, 16, 32, 64]}
 
@@ -61,12 +61,14 @@ class CrepeF0:
 
     size: str
     delay: int  # samples by which the network's answer lags behind a glide, measured
+    gpu_batch = BATCH  # as many as make a layer of 128 MiB
 
     def __init__(self, device: str = "cpu", voicing_threshold: float = VOICING_THRESHOLD) -> None:
         self.device = device
         self.voicing_threshold = voicing_threshold
         self.network = load_crepe(self.size, device)
         self.cents = bin_cents(device)
+        self.batch = BATCH if device == "cpu" else self.gpu_batch
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""
@@ -74,19 +76,19 @@ class CrepeF0:
 
     @torch.inference_mode()
     def _estimate(self, window: np.ndarray) -> np.ndarray:
-        cents, confidence = mean_around(self.salience(window), self.cents)
+        salience = self.salience(torch.from_numpy(window).to(self.device))
+        cents, confidence = mean_around(salience, self.cents)
         f0 = torch.where(confidence >= self.voicing_threshold, cents_to_hz(cents), 0)
         return f0.cpu().numpy()
 
-    def salience(self, window: np.ndarray) -> Tensor:
+    def salience(self, wav: Tensor) -> Tensor:
         """(M,) -> (M // 160, 360) in 0..1."""
         before = FRAME_LENGTH // 2 + self.delay
-        padded = F.pad(torch.from_numpy(window), (before, FRAME_LENGTH - before))
-        frames = padded.unfold(0, FRAME_LENGTH, HOP_LENGTH)[: len(window) // HOP_LENGTH]
-        return torch.cat([self._batch(frames) for frames in frames.split(BATCH)])
+        padded = F.pad(wav, (before, FRAME_LENGTH - before))
+        frames = padded.unfold(0, FRAME_LENGTH, HOP_LENGTH)[: len(wav) // HOP_LENGTH]
+        return torch.cat([self._batch(frames) for frames in frames.split(self.batch)])
 
     def _batch(self, frames: Tensor) -> Tensor:
-        frames = frames.to(self.device)
         frames = frames - frames.mean(dim=1, keepdim=True)
         return self.network(frames / frames.std(dim=1, keepdim=True).clamp_min(1e-10))
 
@@ -96,6 +98,7 @@ class CrepeTinyF0(CrepeF0):
 
     size = "tiny"
     delay = 32
+    gpu_batch = 8 * BATCH
 
 
 class CrepeFullF0(CrepeF0):

@@ -3,7 +3,7 @@ arXiv:2306.15412)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from infer.audio.mel import mel_filters
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, rmvpe_file
 from infer.f0.bins import PITCH_BINS, bin_cents, cents_to_hz, mean_around
 from infer.f0.onnx import OnnxNetwork
-from infer.f0.windows import track_batches
+from infer.f0.windows import WINDOW, track_many
 from infer.voice.tensors import load_weights, read_tensors
 
 N_FFT = 1024
@@ -31,7 +31,7 @@ BLOCKS = 4
 GRID = 2 ** len(CHANNELS)  # the number of frames must be a multiple
 VOICING_THRESHOLD = 0.03
 CONTEXT = 512 * HOP_LENGTH  # samples before and after a window, 5.12 s
-GPU_BATCH = 4  # windows at once
+GPU_BATCH = 4  # whole windows at once, or as much sound in shorter ones
 
 
 class Block(nn.Module):
@@ -160,6 +160,11 @@ class OnnxRmvpe:
         return torch.from_numpy(np.concatenate(parts)).to(mel.device)
 
 
+def grid_frames(samples: int) -> int:
+    """The frames that the network gets of so many samples."""
+    return -(-(samples // HOP_LENGTH + 1) // GRID) * GRID
+
+
 class RmvpeF0:
     """RMVPE with the mean of the bins around the highest one."""
 
@@ -171,16 +176,21 @@ class RmvpeF0:
         self.filters = torch.from_numpy(filters).to(device)
         self.hann = torch.hann_window(N_FFT, device=device)
         self.cents = bin_cents(device)
+        self.at_once = 0 if device == "cpu" else GPU_BATCH * (WINDOW + 2 * CONTEXT)  # samples
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """(N,) float32 at 16 kHz -> (N // 160,) float32 Hz."""
-        batch = 1 if self.device == "cpu" else GPU_BATCH
-        return track_batches(audio, self._estimate, batch, CONTEXT)
+        return self.many([audio])[0]
+
+    def many(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The same of each; on a GPU those that the network sees as equally long go together."""
+        return track_many(audios, self._estimate, self.at_once, CONTEXT, size=grid_frames)
 
     @torch.inference_mode()
-    def _estimate(self, windows: np.ndarray) -> np.ndarray:
-        wav = torch.from_numpy(windows).to(self.device)
-        return self.decode(self.salience(self.mel(wav))).cpu().numpy()
+    def _estimate(self, windows: list[np.ndarray]) -> np.ndarray:
+        mels = [self.mel(torch.from_numpy(window)[None].to(self.device)) for window in windows]
+        padded = torch.cat([F.pad(mel, (0, -mel.shape[2] % GRID)) for mel in mels])
+        return self.decode(self.salience(padded)).cpu().numpy()
 
     def mel(self, wav: Tensor) -> Tensor:
         """(B, M) -> natural log of the mel magnitudes (B, 128, M // 160 + 1)."""

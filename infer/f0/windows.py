@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -64,39 +64,43 @@ def track(
     audio: (N,) at 16 kHz. estimate: (M,) float32 -> (M // 160,) Hz, 0 where unvoiced, for M >= 160.
     Returns (N // 160,) float32 with silence unvoiced.
     """
-    return track_batches(audio, lambda windows: estimate(windows[0])[None], window=window)
+    return track_many([audio], lambda windows: [estimate(windows[0])], window=window)[0]
 
 
-def track_batches(
-    audio: np.ndarray,
-    estimate: Callable[[np.ndarray], np.ndarray],
-    batch: int = 1,
+def track_many(
+    audios: Sequence[np.ndarray],
+    estimate: Callable[[list[np.ndarray]], Sequence[np.ndarray]],
+    at_once: int = 0,
     context: int = CONTEXT,
     window: int | None = None,
-) -> np.ndarray:
-    """Like track, with up to that many windows of equal length at once.
+    size: Callable[[int], int] = int,
+) -> list[np.ndarray]:
+    """Like track for several recordings, whose windows of one size go through the network together.
 
-    estimate: (B, M) float32 -> (B, M // 160 or more) Hz. context, window: samples, multiples of
-    160.
+    estimate: (M,) float32 each -> (M // 160 or more,) Hz each. at_once: samples that it gets at
+    most, but always a window. context, window: samples, multiples of 160. size: of M samples.
     """
-    audio = mono(audio)
-    f0 = np.zeros(len(audio) // HOP_LENGTH, np.float32)
+    audios = [mono(audio) for audio in audios]
+    f0s = [np.zeros(len(audio) // HOP_LENGTH, np.float32) for audio in audios]
     voiced = [
-        part
-        for part in split_windows(len(audio), context, window)
-        if loudest(audio[part[0]]) >= SILENCE_PEAK and part[2]
+        (audio[samples], f0[samples.start // HOP_LENGTH :], before, wanted)
+        for audio, f0 in zip(audios, f0s, strict=True)
+        for samples, before, wanted in split_windows(len(audio), context, window)
+        if loudest(audio[samples]) >= SILENCE_PEAK and wanted
     ]
-    for _, equally_long in groupby(voiced, lambda part: part[0].stop - part[0].start):
-        group = list(equally_long)
-        for members in (group[i : i + batch] for i in range(0, len(group), batch)):
-            contours = estimate(np.stack([audio[samples] for samples, _, _ in members]))
-            for contour, (samples, before, wanted) in zip(contours, members, strict=True):
-                position = samples.start // HOP_LENGTH + before
-                silent = is_silent(audio[samples])
+    voiced.sort(key=lambda part: size(len(part[0])))
+    for _, group in groupby(voiced, lambda part: size(len(part[0]))):
+        parts = list(group)
+        count = max(1, at_once // max(len(part[0]) for part in parts))
+        for members in (parts[i : i + count] for i in range(0, len(parts), count)):
+            contours = estimate([audio for audio, *_ in members])
+            for contour, (audio, f0, before, wanted) in zip(contours, members, strict=True):
+                silent = is_silent(audio)
                 contour = np.where(silent, 0, contour[: len(silent)])
-                f0[position : position + wanted] = contour[before : before + wanted]
-    f0[~((f0 > 0) & np.isfinite(f0))] = 0
-    return f0
+                f0[before : before + wanted] = contour[before : before + wanted]
+    for f0 in f0s:
+        f0[~((f0 > 0) & np.isfinite(f0))] = 0
+    return f0s
 
 
 def packaged_file(package: str, name: str, install: str) -> Path:

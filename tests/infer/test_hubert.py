@@ -94,6 +94,28 @@ def test_the_pieces_of_the_convolutions_do_not_show(
     assert (encoder.network.features(wav) - whole).abs().max() < 2e-5
 
 
+@pytest.mark.parametrize("dim", [24, 8])
+def test_clips_together_have_the_content_that_they_have_alone(
+    dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = HubertContent(TINY, dim, CPU)
+    clips = [speech_like(2, seed)[:samples] for seed, samples in enumerate(
+        [16000, 15999, 320, 399, 8003, 24031, 16000])]  # fmt: skip
+    alone = [encoder(clip) for clip in clips]
+    batches = []
+    encoder.network.register_forward_pre_hook(lambda _, given: batches.append(len(given[0])))
+    for expected, found in zip(alone, encoder.many(clips), strict=True):
+        assert (found.shape, found.dtype) == (expected.shape, np.float32)
+        assert np.abs(found - expected).max() < 2e-5
+    assert batches == [7]
+    monkeypatch.setattr("infer.content.hubert.WINDOW", 60)  # the longest of these does not fit
+    monkeypatch.setattr("infer.content.hubert.CONTEXT", 15)
+    assert [len(each) for each in encoder.many([*clips, clips[0][:300]])] == [
+        len(clip) // FRAME for clip in [*clips, clips[0][:300]]
+    ]
+    assert 7 not in batches[1:]
+
+
 def test_long_audio_is_read_in_windows_that_agree(
     encoder: HubertContent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,14 +114,38 @@ def test_long_audio_in_windows_gives_what_one_window_gives(
     monkeypatch.setattr(method, "salience", salience)
     monkeypatch.setattr(windows_module, "WINDOW", 10 * GRID * HOP_LENGTH)
     monkeypatch.setattr(rmvpe_module, "CONTEXT", 8 * GRID * HOP_LENGTH)
-    monkeypatch.setattr(rmvpe_module, "GPU_BATCH", 2)
-    monkeypatch.setattr(method, "device", torch.device("cpu"))  # is not "cpu": takes batches
+    monkeypatch.setattr(method, "at_once", 2 * 26 * GRID * HOP_LENGTH)  # as on a GPU
     pieces = method(audio)
-    assert sizes == [1, 2, 1]
+    assert sizes == [1, 1, 2]  # the last and the first have context on one side
     assert ((whole > 0) == (pieces > 0)).mean() > 0.995
     both = (whole > 0) & (pieces > 0)
     assert both.sum() > 100
     assert (np.abs(whole - pieces)[both] < 0.01).mean() > 0.995
+
+
+def test_clips_together_have_the_f0_that_they_have_alone_in_bounded_memory(
+    method: RmvpeF0, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    lengths = [9600, 400, 9759, 21000, 0, 20480, 9700, 25600, 21500, 9601]
+    clips = [random.normal(0, 0.1, samples).astype(np.float32) for samples in lengths]
+    clips[2][:] = 0
+    alone = [method(clip) for clip in clips]
+    shapes = []
+
+    def salience(mel: torch.Tensor) -> torch.Tensor:
+        shapes.append((len(mel), mel.shape[2]))
+        return original(mel)
+
+    original = method.salience
+    monkeypatch.setattr(method, "salience", salience)
+    monkeypatch.setattr(method, "at_once", 45_000)
+    together = method.many(clips)
+    assert sorted(shapes) == [(1, 32), (1, 160), (1, 192), (2, 160), (3, 64)]
+    for expected, found in zip(alone, together, strict=True):
+        assert (found.shape, found.dtype) == (expected.shape, np.float32)
+        assert np.allclose(found, expected, atol=1e-2)
+    assert sum((f0 > 0).sum() for f0 in together) > 100
 
 
 def test_the_onnx_file_is_taken_where_only_it_is(

@@ -11,7 +11,10 @@ import torch
 
 from infer.audio.reader import load
 from infer.content import load_encoder
+from infer.content.hubert import HubertContent
 from tests.infer.standard_voices import install_contentvec
+from train import extract_features as module
+from train.clip_batches import clip_batches
 from train.experiment import Experiment
 from train.extract_features import extract_features
 from train.options import ExtractFeaturesOptions, PreprocessOptions
@@ -42,6 +45,50 @@ def test_standard_voices_get_each_clip_unaltered_and_not_normalised(
         assert np.array_equal(np.load(experiment.content_file(clip, 768)), encoder(audio))
         assert not experiment.content_file(clip, 768, 1).exists()
     assert extract_features(options) == 0
+
+
+def test_clips_together_have_the_features_that_they_have_alone_and_a_stop_loses_nothing(
+    tmp_path: Path, english: Path, downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, by length; altered versions, which differ in length, too."""
+    install_contentvec(downloads, 256)
+    experiment = Experiment(tmp_path / "logs/mi")
+    settings = {"version": "v1", "sample_rate": 40000, "clip_seconds": 1.0}
+    preprocess(PreprocessOptions(experiment=experiment.root, dataset=english, **settings))
+    clips = experiment.clips()
+    assert len(clips) > 5
+    options = ExtractFeaturesOptions(experiment=experiment.root, device="cpu", perturbations=2)
+
+    def features() -> list[np.ndarray]:
+        versions = [(clip, version) for clip in clips for version in (0, 1)]
+        return [np.load(experiment.content_file(clip, 256, version)) for clip, version in versions]
+
+    extract_features(options)
+    alone, batches = features(), []
+    able = HubertContent.many
+
+    def many(encoder: HubertContent, audios: list[np.ndarray]) -> list[np.ndarray]:
+        batches.append(len(audios))
+        if len(batches) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return able(encoder, audios)
+
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(
+        module, "clip_batches", lambda folder, clips, _: clip_batches(folder, clips, gpu)
+    )
+    monkeypatch.setattr("train.clip_batches.CLIPS", 4)
+    monkeypatch.setattr(HubertContent, "many", many)
+    for folder in (experiment.content(256), experiment.content_file(clips[0], 256, 1).parent):
+        for path in folder.iterdir():
+            path.unlink()
+    extract_features(options)
+    assert batches[:3] == [4, min(4, len(clips) - 4), 1]  # the second one did not fit
+    for expected, found in zip(alone, features(), strict=True):
+        assert (found.shape, found.dtype) == (expected.shape, np.float32)
+        assert np.abs(found - expected).max() < 1e-4
+    experiment.content_file(clips[1], 256, 1).unlink()
+    assert extract_features(options) == 1
 
 
 def test_the_embedder_is_chosen_once_and_must_be_there(

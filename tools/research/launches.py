@@ -22,7 +22,8 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import config
-from infer.f0 import rmvpe
+from infer.f0 import crepe, rmvpe
+from infer.f0.crepe import CHANNELS, Crepe, CrepeFullF0
 from infer.f0.rmvpe import Rmvpe, RmvpeF0, fold_norms
 from infer.models.lite.synthesizer import LiteSynthesizer
 from infer.models.standard import vocoders
@@ -222,7 +223,23 @@ def rmvpe_conversion() -> Callable[[], Tensor]:
     return lambda: method.decode(method.salience(method.mel(audio)))
 
 
-CONVERSIONS = {"v2": standard_conversion, "lite": lite_conversion, "rmvpe": rmvpe_conversion}
+def crepe_conversion() -> Callable[[], Tensor]:
+    """Return the way of the full CREPE from audio to its bins."""
+    with unset_fake_temporarily(), torch.device("meta"):
+        network = Crepe(CHANNELS["full"]).eval()
+    with patch.object(crepe, "load_crepe", lambda size, device: network):
+        method = CrepeFullF0()
+    as_fake(network).requires_grad_(False)
+    audio = torch.empty(FRAMES * 160)
+    return lambda: method.salience(audio)
+
+
+CONVERSIONS = {
+    "v2": standard_conversion,
+    "lite": lite_conversion,
+    "rmvpe": rmvpe_conversion,
+    "crepe": crepe_conversion,
+}
 STEPS = {"v2": standard_step, "lite": lite_step}
 
 
