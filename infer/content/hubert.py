@@ -232,6 +232,7 @@ class HubertContent:
         with config.half(self.device):
             return self.projection(self.network(features, lengths)).float()
 
+
 class HeardAnew:
     """The stream of an encoder whose every frame looks at all the others."""
 
