@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -15,7 +16,11 @@ from typing import Any
 import pytest
 
 from tests.tools.conftest import WAIT_MS
+from tools.jobs.jobs import Job, argv_of, write_job
+from tools.jobs.training import Settings, commands, write_settings
 from tools.web.i18n import read_texts
+from train.experiment import Experiment
+from train.metrics import append_metrics
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
@@ -140,6 +145,27 @@ def watched(browser: Any, url: str) -> Iterator[Opens]:
     assert errors == []
     assert asked
     assert [each for each in asked if not each.startswith((url, "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def finished(data: Path, root: Path, shipped_voice: None) -> Iterator[Experiment]:
+    """A training that has come to its end, with a voice; both are gone at the end."""
+    experiment = Experiment(data / "logs" / f"finished-training-{os.getpid()}")
+    settings = Settings(dataset=str(root / "assets/examples"))
+    write_settings(experiment, settings)
+    steps = tuple(tuple(argv_of(each)[2:]) for each in commands(experiment, settings))
+    job = Job(steps, state="done", stage=len(steps), queued=1.0, started=2.0, ended=3.0)
+    write_job(experiment, job)
+    for step, loss in ((300, 0.9), (600, 0.5), (900, 0.52)):
+        values = {"held_out": loss, "words": 0.97, "loss/mel": loss}
+        append_metrics(experiment, step, seconds=step / 5, **values)
+    (index,) = (root / "assets/lite").glob("added_*_demo_lite.index")
+    shutil.copy(index, experiment.root / f"added_IVF205_SQ8_nprobe_8_{experiment.name}_lite.index")
+    voice = data / "weights" / f"{experiment.name}.pth"
+    shutil.copy(root / "assets/lite/demo.pth", voice)
+    yield experiment
+    shutil.rmtree(experiment.root)
+    voice.unlink()
 
 
 @pytest.fixture

@@ -63,6 +63,9 @@ def test_a_switch_of_language_changes_tabs_that_were_not_opened(opened: Opens) -
         for name in ("train_tab", "voices_tab", "help_tab", "many_recordings"):
             expect(page.get_by_role("tab", name=texts[name], exact=True)).to_be_visible()
         expect(page.locator(".upload-container").first).to_contain_text(texts["late_drop_audio"])
+    advised = "document.body.append(Object.assign(document.createElement('p'), {innerHTML: SAID}))"
+    page.evaluate(advised.replace("SAID", "'<code>.launch(mcp_server=True)</code>'"))
+    page.get_by_text("--mcp", exact=True).wait_for()
     settle(page)
 
 

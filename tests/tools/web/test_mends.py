@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_a_small_change_is_no_cliff() -> None:
     drawn = curve_svg(points, "loss").partition('polyline points="')[2].partition('"')[0]
     heights = [float(point.split(",")[1]) for point in drawn.split()]
     assert abs(heights[0] - heights[1]) < 20
+
+
+def test_every_player_has_the_colours_of_the_page_and_every_notice_a_look(root: Path) -> None:
+    styles = "".join(path.read_text("utf-8") for path in (root / "tools/web").rglob("*.css"))
+    for path in (root / "tools/web").rglob("*.py"):
+        source = path.read_text("utf-8")
+        players = source.count("gr.Audio(") - source.count('gr.Audio(type="filepath"')  # uploads
+        assert source.count("waveform_options=WAVEFORM") >= players or "api" in path.parts, path
+        for classes in re.findall(r'<p class="([\w -]+)" role="alert"', source):
+            assert all(f".{each} " in styles for each in classes.split()), (path, classes)
 
 
 def test_a_browser_may_name_only_recordings_that_were_given_here(

@@ -13,6 +13,9 @@ import pytest
 from tests.tools.web.conftest import WIDTHS, Opens, settle
 from tools.web.app import TABS
 from tools.web.i18n import read_texts
+from train.experiment import Experiment
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 LANGUAGES = {"en": "en-US", "zh-CN": "zh-CN"}  # of the page -> of the browser
 SERIOUS = ("serious", "critical")
@@ -81,7 +84,7 @@ def violations(page: Any, axe: Any) -> Iterator[str]:
     ("language", "shade"), [("en", "light"), ("zh-CN", "light"), ("en", "dark")]
 )  # colours know no language
 def test_every_tab_is_whole_readable_named_and_in_one_language(
-    opened: Opens, tmp_path: Path, language: str, shade: str
+    opened: Opens, finished: Experiment, tmp_path: Path, language: str, shade: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     page = opened(LANGUAGES[language], shade=shade)
@@ -91,6 +94,8 @@ def test_every_tab_is_whole_readable_named_and_in_one_language(
         page.set_viewport_size({"width": width, "height": 800})
         for tab in TABS:
             show(page, tab, language)
+            if tab == "train":  # with a finished training in it
+                page.get_by_text(finished.indexes()[0].name).locator("visible=true").wait_for()
             page.evaluate(UNFOLD)
             settle(page)
             found = faults_of(page, axe.Axe(), language, width)
@@ -99,6 +104,11 @@ def test_every_tab_is_whole_readable_named_and_in_one_language(
             page.screenshot(path=picture, full_page=True)
             assert picture.stat().st_size > 10_000
     assert faults == []
+    show(page, "train", language)
+    page.get_by_role("button", name=text_of(language, "train_use")).click()
+    page.locator(MARKS["convert"]).wait_for()
+    chosen = page.get_by_label(text_of(language, "voice"), exact=True)
+    sync_api.expect(chosen).to_have_value(finished.name)
 
 
 def test_what_is_renewed_is_never_half_faded(opened: Opens, shipped_voice: None) -> None:
@@ -111,8 +121,7 @@ def test_what_is_renewed_is_never_half_faded(opened: Opens, shipped_voice: None)
     page.get_by_role("option").last.click()
     page.locator(".pending").first.wait_for()
     assert page.locator(".pending .translated").count() > 0
-    expect = pytest.importorskip("playwright.sync_api").expect
-    expect(page.locator(".pending .translated").filter(visible=True)).to_have_count(0)
+    sync_api.expect(page.locator(".pending .translated").filter(visible=True)).to_have_count(0)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -20,6 +20,7 @@ from tools.voices import choices
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import PRIVATE, Frame
 from tools.web.i18n import translate
+from tools.web.theme import WAVEFORM
 from tools.web.units import duration_text, size_text
 
 POLL_SECONDS = 1.0
@@ -132,17 +133,21 @@ class SongTab:
             elem_classes="quiet", elem_id="song-status",
         )  # fmt: skip
         self.cover = gr.Audio(
-            label=text("song_cover"), interactive=False, buttons=["download"], visible=False
-        )
+            waveform_options=WAVEFORM, label=text("song_cover"), interactive=False,
+            buttons=["download"], visible=False,
+        )  # fmt: skip
         self.video = gr.Video(
             label=text("song_cover"), interactive=False, buttons=["download"], visible=False
         )
         with gr.Column(visible=False) as self.parts:
             gr.HTML(translate("song_parts"), elem_classes="quiet")
             self.players = [
-                gr.Audio(label=text(f"song_part_{name}"), interactive=False, buttons=["download"])
+                gr.Audio(
+                    waveform_options=WAVEFORM, label=text(f"song_part_{name}"), interactive=False,
+                    buttons=["download"],
+                )
                 for name in PARTS
-            ]
+            ]  # fmt: skip
         with gr.Accordion(text("command_line"), open=False):
             self.command = gr.Textbox(
                 label=text("command"), info=text("command_info"), lines=3, interactive=False,
@@ -275,7 +280,7 @@ def _number(chosen: Any) -> float | None:
 
 def _status(job: CoverJob) -> str:
     if job.error is not None:
-        return f'<p class="warning" role="alert">{error_html(job.error)}</p>'
+        return f'<p class="alert" role="alert">{error_html(job.error)}</p>'
     if job.can_resume:
         return f"<p>{translate('song_stopped')}</p>"
     if not job.is_running:

@@ -56,6 +56,7 @@ def test_questions_are_found_by_words_and_recordings_can_be_checked(
     opened: Opens, english: Path
 ) -> None:
     page = opened()
+    expect(page.locator(".question").first).to_contain_text("How many recordings")
     question = open_question(page, 8)
     question.get_by_role("button", name="Check my recordings").click()
     dataset = page.locator("#faq-9")

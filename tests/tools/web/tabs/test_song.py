@@ -163,7 +163,7 @@ def test_what_is_missing_is_said_and_an_error_of_the_job_in_the_page(
         (tmp_path / f"{name}.wav").write_bytes(b"RIFF no audio")
     give(page, tmp_path / "first.wav", tmp_path / "second.wav")
     page.get_by_role("button", name="生成翻唱").click()
-    page.locator("#song-status [role=alert]:visible").wait_for()
+    page.locator("#song-status .alert[role=alert]:visible").wait_for()
     expect(page.locator("#song-status")).to_contain_text(".wav")
     expect(page.get_by_role("button", name="生成翻唱")).to_be_enabled()
 

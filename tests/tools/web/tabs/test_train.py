@@ -29,13 +29,15 @@ from tests.tools.web.training_page import (
     start,
 )
 from tools.convert.client import Session
-from tools.jobs.jobs import Jobs
+from tools.jobs.jobs import Job, Jobs
 from tools.jobs.training import Settings, write_settings
 from tools.machine.hardware import Gpu
+from tools.options import DatasetReportOptions
 from tools.voices.library import from_root
 from tools.web.frame import Frame
 from tools.web.i18n import load_texts
 from tools.web.tabs.train import TrainTab
+from tools.web.train_work import start_check
 from train.experiment import Experiment
 from train.metrics import read_metrics
 
@@ -254,6 +256,22 @@ def test_a_new_name_keeps_what_was_filled_in_and_an_old_one_forgets_what_is_gone
     assert wanted(typed, typed)[1] == ""  # loaded with another name, not filled in
     write_settings(experiment, Settings(minutes=3, parent="gone", parent_step=7))
     assert wanted(typed, form) == list(astuple(Settings(minutes=3)))
+
+
+def test_a_check_that_runs_is_not_begun_again_and_no_name_shows_nothing_of_the_one_before(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    settings = Settings(dataset=str(root / "assets/examples"))
+    began: list[str] = []
+    monkeypatch.setattr(Jobs, "start", lambda jobs, folder, *more: began.append(folder.name))
+    start_check(Jobs(), experiment.name, settings)
+    running = Job(((DatasetReportOptions.MODULE,),), state="running")
+    monkeypatch.setattr(Jobs, "read", lambda jobs, folder: running)
+    start_check(Jobs(), experiment.name, settings)
+    assert began == [experiment.name]
+    panel = built_tab().progress
+    shown = panel.refresh("a/b", {"name": experiment.name})
+    assert shown[panel.report] == shown[panel.held_out] == ""
 
 
 def test_several_gpus_are_offered_alone_and_together_and_the_largest_is_chosen(
