@@ -74,8 +74,16 @@
     toast.querySelector("[data-testid=toast-close]").click();
   };
 
+  // that something ended is seen on the browser's own tab, too, until the page is looked at
+  const tellEnd = () => {
+    const title = document.title.replace(/^✓ /, "");
+    document.title = document.hidden ? `✓ ${title}` : title;
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || tellEnd());
+
   const visit = (root) => {
     if (root.nodeType !== Node.ELEMENT_NODE) return;
+    if (root.matches(".chip-ended") || root.querySelector(".chip-ended")) tellEnd();
     for (const element of [root, ...root.querySelectorAll("[aria-label]")]) rename(element);
     for (const element of root.querySelectorAll(".toast-title, .uploading")) entitle(element);
     translateLate(root);

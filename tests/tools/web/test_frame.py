@@ -66,6 +66,9 @@ def test_a_switch_of_language_changes_tabs_that_were_not_opened(opened: Opens) -
     advised = "document.body.append(Object.assign(document.createElement('p'), {innerHTML: SAID}))"
     page.evaluate(advised.replace("SAID", "'<code>.launch(mcp_server=True)</code>'"))
     page.get_by_text("--mcp", exact=True).wait_for()
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.evaluate(advised.replace("SAID", "'<a class=chip-ended>done</a>'"))
+    page.wait_for_function("document.title === '✓ RVC WebUI'")  # seen from other browser tabs
     settle(page)
 
 

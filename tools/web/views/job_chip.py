@@ -1,34 +1,44 @@
-"""What works and what waits, in one line that stands on every tab and leads to it."""
+"""What works, waits or has just ended, in one line that stands on every tab and leads to it."""
 
 from __future__ import annotations
 
+import time
+
 from tools.convert.client import Session
 from tools.jobs import results
-from tools.jobs.jobs import Jobs
+from tools.jobs.jobs import Job, Jobs
 from tools.web.i18n import translate
+
+TOLD_SECONDS = 60.0  # that the end of a job is told
 
 
 class JobChip:
-    """Looks at trainings, batches and the conversion process."""
+    """Looks at trainings, batches, covers and the conversion process."""
 
     def __init__(self, session: Session, jobs: Jobs) -> None:
         self._session = session
-        self._places = {"train": jobs, "convert": Jobs(results.BATCHES)}
+        batches, covers = Jobs(results.BATCHES), Jobs(results.COVERS)
+        self._places = {"train": jobs, "convert": batches, "song": covers}  # tab -> its jobs
 
     def html(self) -> str:
-        """Return a link to what works, "" where nothing does."""
-        parts: list[str] = []
-        waiting, place = 0, "convert"
+        """Return a link to what works, else to what ended just now, "" for neither."""
+        running, ended, waiting = [], [], 0
         for tab, jobs in self._places.items():
             for name, job in jobs.all().items():
                 waiting += job.state == "waiting"
-                if job.state == "running" and not parts:
-                    place = tab
-                    names = {"name": name}
-                    kind = "chip_running" if tab == "train" else "chip_converting"
-                    parts.append(translate(kind, **names))
-        if not parts and self._session.is_converting:
-            parts.append(translate("chip_converting"))
-        if waiting:
-            parts.append(translate("chip_waiting", count=waiting))
-        return f'<a class="chip" href="#{place}">{" · ".join(parts)}</a>' if parts else ""
+                if job.state == "running":
+                    running.append((tab, translate(f"chip_{tab}", name=name)))
+                elif job.state in ("done", "failed") and job.heavy and _is_recent(job):
+                    ended.append((tab, translate(f"chip_{tab}_{job.state}", name=name)))
+        if not running and self._session.is_converting:
+            running.append(("convert", translate("chip_convert")))
+        parts = running[:1] + ([("", translate("chip_waiting", count=waiting))] if waiting else [])
+        kind = "chip"
+        if not parts and ended:
+            kind, parts = "chip chip-ended", ended[:1]
+        said = " · ".join(each for _, each in parts)
+        return f'<a class="{kind}" href="#{parts[0][0] or "convert"}">{said}</a>' if parts else ""
+
+
+def _is_recent(job: Job) -> bool:
+    return time.time() - (job.ended or 0.0) < TOLD_SECONDS
