@@ -104,11 +104,6 @@ def test_every_tab_is_whole_readable_named_and_in_one_language(
             page.screenshot(path=picture, full_page=True)
             assert picture.stat().st_size > 10_000
     assert faults == []
-    show(page, "train", language)
-    page.get_by_role("button", name=text_of(language, "train_use")).click()
-    page.locator(MARKS["convert"]).wait_for()
-    chosen = page.get_by_label(text_of(language, "voice"), exact=True)
-    sync_api.expect(chosen).to_have_value(finished.name)
 
 
 def test_what_is_renewed_is_never_half_faded(opened: Opens, shipped_voice: None) -> None:
