@@ -18,6 +18,7 @@ from infer.voice.checkpoint import VoiceModel, load_training_state
 from infer.voice.contents import read_medians, read_ranges
 from infer.voice.hparams import read_config
 from infer.voice.public import classic_names, find_encoder, find_vocoder
+from infer.voice.tensors import unpack
 from infer.voice.traits import TRAITS
 
 NOTES = {  # in Applio's model_info.json -> in its voices
@@ -47,7 +48,7 @@ def extract_voice(path: Path, info: str = "") -> VoiceModel:
     weights = state.get("average", state["model"])
     if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
         raise CheckpointError("damaged", file=path, reason=UserError("model_tensors"))
-    weights = classic_names(weights)
+    weights = classic_names(unpack(weights))
     speakers = weights.get("emb_g.weight")
     if speakers is None or speakers.dim() != 2:
         raise CheckpointError("extract_d", file=path)
