@@ -340,10 +340,11 @@ class VoiceConverter:
         speaker: int,
         seed: int,
         phase: torch.Tensor | None = None,
+        noise: torch.Tensor | None = None,
     ) -> Callable[[], np.ndarray]:
         """Render content (T, dim) at 100 frames/s and f0 (T,) Hz: (M,) at self.sample_rate.
 
-        seed: of the noise. phase: (1,) cycles where the source starts, if the family has one.
+        seed: of the noise. phase, noise: see Family, for one whose phase can be advanced.
         What is returned gives the waveform: a CUDA GPU makes it beside what is started after it,
         in a stream whose tensors no other stream has.
         """
@@ -355,6 +356,7 @@ class VoiceConverter:
                 torch.tensor([speaker], device=self.device),
                 torch.Generator().manual_seed(seed % 2**63),
                 phase,
+                noise,
             ).float()
 
         def rendered() -> np.ndarray:

@@ -76,7 +76,8 @@ class _State:
     content: np.ndarray  # (past, dim) before the block
     f0: np.ndarray  # (2 * past,) Hz before the block, as it was rendered
     tail: np.ndarray  # rendering of the moment after the last block
-    phase: float = 0.0  # cycles of the source where rendering begins
+    phase: float = 0.0  # cycles of the source where the next block begins
+    noise: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))  # of a rendering
     number: int = 0  # blocks so far
     gain: float = 0.0
     is_open: bool = False
@@ -128,6 +129,7 @@ class StreamConverter:
         self.spare = self._waiting  # what would follow the last block, see _join
         self._unheard: list[np.ndarray] = []  # content that the statistics have still to be given
         self.fitter = PitchFitter()
+        self._random = np.random.default_rng(options.seed)
         self._beside = ThreadPoolExecutor(1)  # finds the melody while content is found
         self._past = round(PAST_SECONDS * SAMPLE_RATE / FRAME) * FRAME
         self._fade = self._samples(round(FADE_SECONDS * SAMPLE_RATE))
@@ -244,20 +246,33 @@ class StreamConverter:
     @torch.inference_mode()
     def _render(self, content: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
         """Waveform (M,) of past, block and look-ahead."""
-        state, family = self._state, self.converter.family
-        phase = torch.tensor([state.phase], dtype=torch.float64)
-        wav = self.converter.render(
-            content, f0, self.options.speaker, self.options.seed + state.number, phase
-        )()
+        state, synthesizer = self._state, self.converter.synthesizer
+        advance = self.converter.family.advance
+        phase = noise = None
+        past, step = self._past // HOP_LENGTH, self.timing.block // HOP_LENGTH
+        if advance is not None and f0 is not None:
+            # how far the past takes the source depends on what is seen around it: it is taken back
+            melody = torch.from_numpy(f0)[None]
+            start = torch.zeros(1, dtype=torch.float64)
+            phase = (start + state.phase - advance(synthesizer, melody, start, past)) % 1
+            state.phase = advance(synthesizer, melody, phase, past + step)
+            noise = self._draw_noise()
+        seed = self.options.seed + state.number
+        wav = self.converter.render(content, f0, self.options.speaker, seed, phase, noise)()
         state.number += 1
         if f0 is not None:
-            step = self.timing.block // HOP_LENGTH
-            if family.advance is not None:
-                state.phase = family.advance(
-                    self.converter.synthesizer, torch.from_numpy(f0)[None], phase, step
-                )
             state.f0 = f0[step : step + len(state.f0)]
         return wav
+
+    def _draw_noise(self) -> torch.Tensor:
+        """Noise (1, M) for a rendering: of a moment the same in all, or joints would be softer."""
+        state, timing = self._state, self.timing
+        missing = self._samples(timing.block)
+        if not len(state.noise):
+            missing += self._samples(self._past + timing.look_ahead)
+        new = self._random.standard_normal(missing, np.float32)
+        state.noise = np.concatenate([state.noise[self._samples(timing.block) :], new])
+        return torch.from_numpy(state.noise)[None].to(self.converter.device)
 
     def _join(self, wav: np.ndarray) -> np.ndarray:
         """The block (m,) out of a rendering, cross-faded with the one before.

@@ -25,9 +25,9 @@ class Family:
     build makes the network that is trained. build_voice makes the one that converts, which may be
     simpler; voice_weights turns a voice file's weights into its own. render: that network, content
     (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,), a
-    generator of noise, and the phase (1,) in cycles where the source starts, if it has one
-    -> (N,) in -1..1. exported: that network -> the same as infer.models.exported has it, for ONNX.
-    advance: that phase so many frames later, None where there is none. adapt fits
+    generator of noise, and the phase (1,) in cycles where the source starts and the noise (1, N),
+    if it has these -> (N,) in -1..1. exported: that network -> the same as infer.models.exported
+    has it, for ONNX. advance: that phase so many frames later, None where there is none. adapt fits
     a base model's weights to a network. cuts: how long recordings are cut, a name in
     infer.chunking.CUTTERS.
     """
@@ -52,9 +52,10 @@ def render_lite(
     speaker: Tensor,
     generator: torch.Generator,
     phase: Tensor | None = None,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """See Family; the lite synthesizer reads the pitch from f0."""
-    return synthesizer(content, f0, speaker, generator=generator, phase=phase)[0]
+    return synthesizer(content, f0, speaker, generator=generator, phase=phase, noise=noise)[0]
 
 
 def advance_lite(synthesizer: LiteSynthesizer, f0: Tensor, phase: Tensor, frames: int) -> float:
@@ -71,8 +72,9 @@ def render_standard(
     speaker: Tensor,
     generator: torch.Generator,
     phase: Tensor | None = None,
+    noise: Tensor | None = None,
 ) -> Tensor:
-    """See Family; its source starts where it will."""
+    """See Family; its source starts where it will, and its noise is always drawn."""
     return synthesizer.infer(content, pitch, f0, speaker, generator=generator).wav[0, 0]
 
 
