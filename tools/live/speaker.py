@@ -31,9 +31,17 @@ def recall(statistics: RunningStatistics, encoder: str, path: Path = FILE) -> No
     """Let statistics begin with what the last session found out, if it heard by this encoder."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            if str(kept["encoder"]) == encoder:
-                statistics.begin_with(*(kept[name] for name in FIELDS))
+            if str(kept["encoder"]) != encoder:
+                return
+            known = [kept[name].astype(np.float64) for name in FIELDS]
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         logger.warning("%s is damaged and left out: %s", path, error)
+        return
+    dim = statistics.sum.shape
+    shapes = [dim, dim, ()]
+    if [each.shape for each in known] == shapes and all(np.isfinite(each).all() for each in known):
+        statistics.begin_with(*known)
+    else:
+        logger.warning("%s holds no statistics of such content and is left out", path)

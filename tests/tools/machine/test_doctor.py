@@ -96,7 +96,7 @@ def test_missing_files_and_unusable_voices_are_named(machine: Path) -> None:
     assert found.level == "warning"
     said = translate_value(found.values["files"], "en")
     assert "broken.pth holds no voice" in said and "added_IVF1_Flat.index is damaged" in said
-    assert "broken.pth 不是" in translate_value(found.values["files"], "zh-CN")
+    assert "broken.pth 里没有音色" in translate_value(found.values["files"], "zh-CN")
 
 
 def test_a_proxy_that_httpx_refuses_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
