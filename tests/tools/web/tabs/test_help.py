@@ -56,7 +56,6 @@ def test_questions_are_found_by_words_and_recordings_can_be_checked(
     opened: Opens, english: Path
 ) -> None:
     page = opened()
-    expect(page.locator(".question").first).to_contain_text("How many recordings")
     question = open_question(page, 8)
     question.get_by_role("button", name="Check my recordings").click()
     dataset = page.locator("#faq-9")
@@ -84,7 +83,7 @@ def test_questions_are_found_by_words_and_recordings_can_be_checked(
 def test_every_question_has_a_button_that_works_or_commands_to_copy(opened: Opens) -> None:
     page = opened()
     page.get_by_role("tab", name="Help", exact=True).click()
-    for number in sorted(QUESTIONS):
+    for number in sorted(set(QUESTIONS) - {21}):  # which only explains words
         question = page.locator(f"#faq-{number}")
         question.locator("button.label-wrap").click()
         answer = question.locator("button:not(.label-wrap):visible, .command textarea:visible")
