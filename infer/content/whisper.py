@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from torch import Tensor
 import config
 from infer.audio.mel import mel_filters
 from infer.content import FRAME
+from infer.content.eight_bits import is_fast, use_eight_bits
 from infer.content.statistics import RunningStatistics, Statistics
 from infer.content.whisper_encoder import (
     N_MELS,
@@ -121,6 +123,18 @@ class WhisperContent:
         """The encoder after the steps for noise, read when noise is first heard."""
         tensors = add_steps(self._tensors(), _read(self._in_noise))
         return _build(tensors, self._num_heads).to(self.device)
+
+    @cached_property
+    def ears(self) -> list[WhisperEncoder]:
+        """The encoders of streams, for clean sound and for noise; in 8 bits where it is fast."""
+        encoders = [self.encoder]
+        if self.hears_in_noise:
+            encoders.append(self.encoder_in_noise)
+        if is_fast(self.device):
+            encoders = copy.deepcopy(encoders)
+            for encoder in encoders:
+                use_eight_bits(encoder.blocks)
+        return encoders
 
     def new_statistics(self) -> RunningStatistics:
         """Statistics that start from the average voice, so that a short clip has some too."""

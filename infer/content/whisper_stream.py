@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 
 import config
 from infer.content import FRAME
-from infer.content.eight_bits import is_fast, use_eight_bits
+from infer.content.eight_bits import is_fast
 from infer.content.whisper_encoder import WINDOW, Memory, WhisperEncoder, is_noisy, seen
 
 if TYPE_CHECKING:
@@ -38,14 +37,7 @@ class WhisperStream:
         self._frames = block + look_ahead  # returned
         self._heard = block + self._frames  # at once
         self._before = max(0, context - block)
-        self._is_fast = is_fast(content.device)
-        self._ears = [content.encoder]
-        if content.hears_in_noise:
-            self._ears.append(content.encoder_in_noise)
-        if self._is_fast:
-            self._ears = copy.deepcopy(self._ears)
-            for encoder in self._ears:
-                use_eight_bits(encoder.blocks)
+        self._ears = content.ears
         self._encoder = self._ears[0]
         self._memories: list[Memory] = []
         self._position = WINDOW  # of the next block: there is none yet
@@ -83,7 +75,7 @@ class WhisperStream:
         self._mels.append(mel[:, 2 : 2 + 2 * final])
         self._peaks.append(mel.max())
         mel = seen(mel, torch.stack(list(self._peaks)).max())
-        with nullcontext() if self._is_fast else config.autocast(wav.device):
+        with nullcontext() if is_fast(wav.device) else config.autocast(wav.device):
             x = self._encoder.embed(mel[None])[:, EDGE - 1 :]
             hidden = self._encoder.attend(x, place, self._memories)[0].float()
         self._position += final
