@@ -40,9 +40,8 @@ class RunningStatistics:
         self.loud = np.inf  # log10 energy of the loud frames; infinite = none yet
         self._start(prior.mean, prior.std, prior_frames)
 
-    def begin_with(self, mean: np.ndarray, std: np.ndarray, loud: np.ndarray) -> None:
-        """Forget what was heard; start from a speaker heard before: (dim,), (dim,), ()."""
-        self.loud = float(loud)
+    def begin_with(self, mean: np.ndarray, std: np.ndarray) -> None:
+        """Start from a speaker who was heard before, instead of the average voice: (dim,) each."""
         self._start(mean, std, KNOWN_FRAMES)
 
     def _start(self, mean: np.ndarray, std: np.ndarray, frames: int) -> None:

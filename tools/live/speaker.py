@@ -12,7 +12,7 @@ import config
 from infer.content.statistics import RunningStatistics
 
 FILE = config.DATA / ".speaker.npz"
-FIELDS = ("mean", "std", "loud")
+FIELDS = ("mean", "std")  # not how loud: the next microphone may be softer
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +22,8 @@ def remember(statistics: RunningStatistics, encoder: str, path: Path = FILE) -> 
     if not np.isfinite(statistics.loud):  # nobody spoke
         return
     known = statistics.result()
-    values = {"mean": known.mean, "std": known.std, "loud": np.float64(statistics.loud)}
     with config.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, encoder=np.array(encoder), **values)
+        np.savez(file, encoder=np.array(encoder), mean=known.mean, std=known.std)
 
 
 def recall(statistics: RunningStatistics, encoder: str, path: Path = FILE) -> None:
@@ -39,9 +38,8 @@ def recall(statistics: RunningStatistics, encoder: str, path: Path = FILE) -> No
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         logger.warning("%s is damaged and left out: %s", path, error)
         return
-    dim = statistics.sum.shape
-    shapes = [dim, dim, ()]
-    if [each.shape for each in known] == shapes and all(np.isfinite(each).all() for each in known):
+    shape = statistics.sum.shape
+    if all(each.shape == shape and np.isfinite(each).all() for each in known):
         statistics.begin_with(*known)
     else:
         logger.warning("%s holds no statistics of such content and is left out", path)

@@ -28,6 +28,16 @@ def test_a_session_begins_with_the_speaker_of_the_last(tmp_path: Path, speech: n
     assert np.abs(after.result().mean[:3] + 3).max() < 1
 
 
+def test_a_softer_microphone_is_heard_all_the_same(tmp_path: Path, speech: np.ndarray) -> None:
+    file, before = tmp_path / "speaker.npz", RunningStatistics(AVERAGE)
+    before.update(speech)
+    remember(before, "whisper", file)
+    after = RunningStatistics(AVERAGE)
+    recall(after, "whisper", file)
+    after.update(speech - [0, 0, 0, 5])  # 50 dB
+    assert after.result().mean[-1] < before.result().mean[-1] - 3
+
+
 @pytest.mark.parametrize("damage", ["no file", "another encoder", "no archive", "no number"])
 def test_without_a_memory_a_session_begins_with_the_average(
     tmp_path: Path, speech: np.ndarray, damage: str
@@ -40,7 +50,7 @@ def test_without_a_memory_a_session_begins_with_the_average(
     if damage == "no archive":
         file.write_bytes(b"PK\x03\x04 cut off")
     if damage == "no number":
-        np.savez(file, encoder="whisper", mean=[np.nan] * 4, std=np.ones(4), loud=0.0)
+        np.savez(file, encoder="whisper", mean=[np.nan] * 4, std=np.ones(4))
     fresh = RunningStatistics(AVERAGE)
     recall(fresh, "whisper", file)
     assert np.array_equal(fresh.result().mean, AVERAGE.mean)
