@@ -66,7 +66,8 @@ class Earlier:
         share = np.clip(np.minimum(places - first, last - places) / fade, 0, 1).astype(np.float32)
         inside = slice(start - position, stop - position)
         mixed = before.copy()
-        mixed[inside] += share * (made[inside] - before[inside])
+        # Not before + share * (made - before), which rounds: the part must be `made`, bit by bit.
+        mixed[inside] = (1 - share) * before[inside] + share * made[inside]
         return mixed
 
 
