@@ -34,7 +34,7 @@ from infer.memory import FittingChunks, TooLittleMemory
 from infer.models.families import family
 from infer.models.ops import NoDrawing
 from infer.options import ConvertOptions
-from infer.progress import F0, RENDER, Share
+from infer.progress import CONTENT, RENDER, Share
 from infer.retrieval import Retrieval, find_index
 from infer.splice import Earlier
 from infer.stages import Stages
@@ -168,12 +168,13 @@ class VoiceConverter:
                 lambda: AudioWriter(options.output, rate, file_rate), "write"
             ) as writer:
                 chunks = self.chunks(blocks(), options, stages, on_done)
+                source = self.look_ahead(chunks, melody, options, stages)
                 semitones = options.semitones
                 if semitones is None:
-                    semitones = self.fitting(melody, chunks, options.speaker, stages)
+                    semitones = self.fitting(melody, options.speaker)
                 asked = replace(options, semitones=semitones)
                 kept = self._kept(reader.seconds or 0.0, asked, index, stages)
-                made = self.convert(chunks, asked, index, melody, stages, kept)
+                made = self.convert(source, asked, index, stages, kept)
                 for audio in earlier.splice(made, self.sample_rate) if earlier else made:
                     with stages("write"):
                         writer.write(audio)
@@ -191,21 +192,19 @@ class VoiceConverter:
 
     def convert(
         self,
-        chunks: FittingChunks,
+        source: LookAhead,
         options: ConvertOptions,
         index: Path | None,
-        melody: Melody | None,
         stages: Stages,
         kept: KeptChunks | None = None,
     ) -> Iterator[np.ndarray]:
-        """Convert the chunks of a recording; yields (n,) float32 at self.sample_rate, in -1..1.
+        """Convert a recording; yields (n,) float32 at self.sample_rate, in -1..1.
 
         kept: what was rendered before; the rest is added to it.
         """
         self.check_speaker(options.speaker)
         with stages("load"):
             retrieval = self.open_index(index) if index and options.index_rate > 0 else None
-        source = LookAhead(self.encoder, chunks, stages)
         joiner = Joiner(self.sample_rate, SAMPLE_RATE)
         loudness = LoudnessMatcher(SAMPLE_RATE, self.sample_rate, options.rms_mix_rate)
 
@@ -218,17 +217,17 @@ class VoiceConverter:
                     known = kept.get(chunk, number)
                 if known is not None:
                     return lambda: (filtered(chunk, stages), known)
-            content = source.content(chunk)
+            content, f0 = source.content(chunk), source.f0(chunk)
+            if f0 is not None:
+                f0 = transpose(f0, options.semitones or 0.0)
             chunk = filtered(chunk, stages)
-            f0 = None
-            with stages("f0"):
-                if melody is not None:
-                    f0 = transpose(melody.f0(chunk), options.semitones or 0.0)
             with stages("retrieval"):
                 frames = len(chunk.audio) // HOP_LENGTH if f0 is None else len(f0)
                 content = prepare(
                     content, frames, f0, retrieval, options.index_rate, options.protect
                 )
+            with stages("memory"):
+                memory.trim()
             with stages("synthesizer"):
                 rendered = self.render(content, f0, options.speaker, options.seed + number)
             return partial(finish, chunk, number, f0, rendered)
@@ -246,7 +245,7 @@ class VoiceConverter:
                     kept.add(chunk, number, wav)
             return chunk, wav
 
-        started = chunks.compute(render, RENDER)
+        started = source.chunks.compute(render, RENDER)
         for _, finished in one_behind(started) if self.renders_ahead else started:
             chunk, wav = finished()
             with stages("loudness"):
@@ -271,41 +270,37 @@ class VoiceConverter:
         cutter = CUTTERS[self.family.cuts](blocks, SAMPLE_RATE, sizes)
         return FittingChunks(cutter, self.device, stages, on_done)
 
-    def fitting(
-        self, melody: Melody | None, chunks: FittingChunks, speaker: int, stages: Stages
-    ) -> float:
+    def look_ahead(
+        self, chunks: FittingChunks, melody: Melody | None, options: ConvertOptions, stages: Stages
+    ) -> LookAhead:
+        """Hear the beginning of a recording, and all by which its shift is chosen."""
+        part, is_fitted = options.part, options.semitones is None
+        return LookAhead(
+            self.encoder, melody, chunks, stages,
+            FITTED_SECONDS if is_fitted and melody else 0.0,
+            lambda chunk: is_fitted or not part or is_near(chunk, part),
+        )  # fmt: skip
+
+    def fitting(self, melody: Melody | None, speaker: int) -> float:
         """Return the shift by which a recording's beginning comes to where the voice was trained.
 
-        0 where that is not known. The chunks come again.
+        0 where that is not known.
         """
         voice_hz = self.model.f0_median.get(speaker, 0.0)
         if melody is None or not voice_hz:
             return 0.0
-
-        def f0(chunk: Chunk, number: int) -> np.ndarray:
-            chunk = filtered(chunk, stages)
-            with stages("f0"):
-                return melody.look_ahead(chunk)
-
-        read: list[Chunk] = []
-        for chunk, _ in chunks.compute(f0, F0):
-            read.append(chunk)
-            if chunk.start + len(chunk.core) >= FITTED_SECONDS * SAMPLE_RATE:
-                break
-        chunks.take_back(read)
-        return fitting_semitones(melody.median, voice_hz)
+        return fitting_semitones(melody.median(FITTED_SECONDS), voice_hz)
 
     def measure(self, melody: Melody, options: ConvertOptions, stages: Stages) -> Melody:
         """Return a melody that is known as a whole: a conversion from its file is the same."""
 
         def f0(chunk: Chunk, number: int) -> np.ndarray:
-            chunk = filtered(chunk, stages)
             with stages("f0"):
                 return melody.f0(chunk)
 
         with open_recording(options, stages) as reader:
             chunks = self.chunks(input_blocks(reader, options, stages), options, stages)
-            for _ in chunks.compute(f0, F0):
+            for _ in chunks.compute(f0, CONTENT):
                 pass
         return melody.known()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from infer.stages import Stages
 
-F0, CONTENT, RENDER = PASSES = ("f0", "content", "synthesizer")  # over a recording's beginning
+# over a recording: what is heard in it, content and f0 at the same time, and what is made of that
+CONTENT, RENDER = PASSES = ("content", "synthesizer")
 
 
 class Share:
@@ -27,6 +28,7 @@ class Share:
         """Return the share, 0..1; it never becomes smaller."""
         spent = self._stages.seconds()
         by_pass = {name: spent.pop(name, 0.0) for name in PASSES}
+        by_pass[CONTENT] += spent.pop("f0", 0.0)
         by_pass[RENDER] += sum(spent.values())
         paces = {  # seconds spent on a second
             name: by_pass[name] / done

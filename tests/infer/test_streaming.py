@@ -49,7 +49,8 @@ def whole(demo: VoiceConverter, audio: np.ndarray, **settings: object) -> np.nda
     index = demo.find_index(None, options.index_rate)
     stages = Stages()
     chunks = demo.chunks([audio], options, stages)
-    return np.concatenate(list(demo.convert(chunks, options, index, demo.melody(options), stages)))
+    source = demo.look_ahead(chunks, demo.melody(options), options, stages)
+    return np.concatenate(list(demo.convert(source, options, index, stages)))
 
 
 @pytest.mark.parametrize("mode", STREAM_MODES)

@@ -125,9 +125,10 @@ class Tasks:
     def give_back(self, tasks: list[Task], is_death: bool) -> None:
         """Take back what a worker has not finished; is_death: it died at the first of them."""
         if tasks and is_death:
+            for task in tasks:  # it may have been further than it could tell
+                _remove_unfinished(task.target)
             first, *tasks = tasks
             first.deaths += 1
-            _remove_unfinished(first.target)
             if first.is_new and first.target.exists():
                 self.finish(first, 0.0, 0.0, None)
             elif first.deaths < MOST_DEATHS:

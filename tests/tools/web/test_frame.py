@@ -45,6 +45,17 @@ def test_an_error_stands_beside_what_was_pressed_and_covers_nothing(opened: Open
     expect(note).to_have_count(0)
 
 
+def test_an_error_of_what_nobody_pressed_is_a_toast_that_goes(opened: Opens) -> None:
+    page = opened()
+    # a click by a script: nothing was used that the error could be beside
+    page.get_by_role("button", name="Convert", exact=True).evaluate("button => button.click()")
+    toast = page.locator(".toast-body").filter(visible=True)
+    expect(toast).to_contain_text(read_texts()["en"]["source_missing"], use_inner_text=True)
+    expect(page.locator(".field-error")).to_have_count(0)
+    page.locator("button[data-tab-id=help]").click()
+    expect(toast).to_have_count(0)  # by itself, on another tab too
+
+
 def test_a_preset_without_a_name_says_so_beside_its_field(opened: Opens) -> None:
     page = opened()
     page.get_by_role("button", name="Presets").click()

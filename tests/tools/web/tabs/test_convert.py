@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from infer.audio.reader import load
 from infer.f0 import load_f0_method
 from tests.tools.conftest import WAIT_MS, wait_until
+from tests.tools.songs.test_video import make_video
 from tests.tools.web.conftest import STAGE, Opens, start_browser, watched
 from tools.convert.listen import listen
 
@@ -90,6 +92,22 @@ def test_an_upload_comes_back_in_the_other_voice(
     path.unlink()
     subprocess.run(["bash", "-c", shown], cwd=root, check=True, capture_output=True)
     assert path.read_bytes() == of_page
+
+
+def test_the_sound_of_a_video_is_converted(
+    opened: Opens, english: Path, tmp_path: Path, root: Path, made: list[Path]
+) -> None:
+    speech, _ = load(english, 44100)
+    make_video(tmp_path / "clip.mp4", 0.0, np.stack([speech, speech], axis=1))
+    page = opened()
+    chosen = page.locator("input[type=file]").first
+    assert "video/" in chosen.get_attribute("accept")  # or the browser's dialog hides it
+    chosen.set_input_files(tmp_path / "clip.mp4")
+    page.get_by_text("shifted by").first.wait_for()
+    path = convert(page, root)
+    assert path.stem.startswith("clip")
+    assert abs(soundfile.info(path).duration - len(speech) / 44100) < 0.1
+    assert np.mean(f0_of(path) > 0) > 0.2  # it speaks
 
 
 def test_the_pitch_is_fitted_to_every_recording_until_it_is_set_by_hand(
