@@ -100,9 +100,9 @@ def test_the_sound_of_a_video_is_converted(
     speech, _ = load(english, 44100)
     make_video(tmp_path / "clip.mp4", 0.0, np.stack([speech, speech], axis=1))
     page = opened()
-    chosen = page.locator("input[type=file]").first
-    assert "video/" in chosen.get_attribute("accept")  # or the browser's dialog hides it
-    chosen.set_input_files(tmp_path / "clip.mp4")
+    other = page.locator("input:has(+ #source-other)")
+    assert not other.get_attribute("accept")  # or the browser's dialog hides it
+    other.set_input_files(tmp_path / "clip.mp4")
     page.get_by_text("shifted by").first.wait_for()
     path = convert(page, root)
     assert path.stem.startswith("clip")
