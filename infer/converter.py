@@ -38,6 +38,7 @@ from infer.progress import CONTENT, RENDER, Share
 from infer.retrieval import Retrieval, find_index
 from infer.splice import Earlier
 from infer.stages import Stages
+from infer.threads import fit_threads
 from infer.voice.checkpoint import VoiceModel, load_voice_model
 from infer.voice.tensors import check_weights, load_weights
 
@@ -229,6 +230,7 @@ class VoiceConverter:
             with stages("memory"):
                 memory.trim()
             with stages("synthesizer"):
+                fit_threads(self.device)
                 rendered = self.render(content, f0, options.speaker, options.seed + number)
             return partial(finish, chunk, number, f0, rendered)
 

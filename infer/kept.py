@@ -17,6 +17,7 @@ import torch
 import config
 from infer.chunking import Chunk
 from infer.options import ConvertOptions
+from infer.threads import most_threads
 
 FOLDER = config.RESULTS / ".unfinished"
 SUFFIX = ".chunks"
@@ -95,8 +96,7 @@ def kept_chunks(options: ConvertOptions, index: Path | None, *others: object) ->
     files = {"voice": options.voice, "input": options.input, "f0_file": options.f0_file}
     for name, path in {**files, "index": index}.items():
         asked[name] = path and _digest(path)
-    threads = torch.get_num_threads()
-    key = repr((FORMAT, sorted(asked.items()), torch.__version__, threads, others))
+    key = repr((FORMAT, sorted(asked.items()), torch.__version__, most_threads(), others))
     path = FOLDER / (hashlib.sha256(key.encode()).hexdigest()[:32] + SUFFIX)
     with suppress(OSError):
         _clear(path)

@@ -14,6 +14,7 @@ from infer.melody import Melody
 from infer.memory import FittingChunks
 from infer.progress import CONTENT
 from infer.stages import Stages
+from infer.threads import fit_threads
 
 STATISTICS_SECONDS = 120  # beginning of a recording that its normalisation is taken from
 
@@ -80,4 +81,5 @@ class LookAhead:
         if self.melody is not None and self._needs_f0(chunk):
             self.melody.begin(chunk)
         with self._stages("content"):
+            fit_threads(self.chunks.device)
             return self._encoder(chunk.audio)

@@ -6,13 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from infer.audio.filters import high_pass
 from infer.chunking import Chunk
 from infer.f0 import F0_RATE, HOP_LENGTH, SAMPLE_RATE, F0Method
 from infer.f0.contour import median_f0
 from infer.f0.curve import Curve, write_curve
+from infer.threads import most_threads
 
 
 class Melody:
@@ -30,7 +30,7 @@ class Melody:
 
     def begin(self, chunk: Chunk) -> None:
         """Begin with a chunk that is asked for next."""
-        if torch.get_num_threads() > 1:  # with one, a process is to keep to one core
+        if most_threads() > 1:  # with one, a process is to keep to one core
             self._begun = chunk, self._beside.submit(self._measure, chunk)
 
     def f0(self, chunk: Chunk) -> np.ndarray:

@@ -19,6 +19,7 @@ from config import replacing
 from infer.content import ContentEncoder, content_of_clips, load_encoder
 from infer.content.statistics import Statistics
 from infer.f0 import F0_RATE, SAMPLE_RATE
+from infer.threads import fit_threads
 from train.clip_batches import clip_batches
 from train.experiment import Experiment
 from train.filelist import silent_clip
@@ -160,6 +161,7 @@ def _encode_all(
     """Yield clips and versions with their raw content, speaker after speaker of each version."""
     for (version, _), items in groupby(todo, lambda item: (item[1], speakers[item[0]])):
         for clips in clip_batches(experiment, [clip for clip, _ in items], device):
+            fit_threads(device)
             for clip, content in zip(
                 clips, _encode(experiment, encoder, clips, version), strict=True
             ):
