@@ -35,15 +35,17 @@ def points_of(entries: Sequence[dict[str, float]], name: str) -> list[Point]:
     return [(entry.get("seconds", 0.0) / 60, entry[name]) for entry in entries if name in entry]
 
 
-def curve_svg(points: Sequence[Point], title: str, best: int | None = None) -> str:
-    """Return a figure of one curve; title: HTML; best: the point to mark."""
+def curve_svg(
+    points: Sequence[Point], title: str, best: int | None = None, most: float = math.inf
+) -> str:
+    """Return a figure of one curve; title: HTML; best: the point to mark; most: the axis's end."""
     if not points:
         return ""
     dots = points[-1:] if len(points) == 1 else [] if best is None else [points[best]]
     points = [*thinned(points)]
     values = [y for _, y in points]
     # small changes stay small
-    marks = axis(values, LEAST_RANGE * max(map(abs, values)) or 1.0, (-math.inf, math.inf))
+    marks = axis(values, LEAST_RANGE * max(map(abs, values)) or 1.0, (-math.inf, most))
     end = max(x for x, _ in points) or 1.0
     labels = [(share * end, f"{share * end:.3g} min") for share in (0, 0.5, 1)]
     newest = f"{points[-1][1]:.4g}"
@@ -73,7 +75,7 @@ def held_out_html(entries: Sequence[dict[str, float]]) -> str:
     )
     name, values = advice(costs)
     curve = curve_svg(points_of(saves, "held_out"), translate("held_out"), best)
-    words = curve_svg(points_of(saves, "words"), translate("words_kept"))
+    words = curve_svg(points_of(saves, "words"), translate("words_kept"), most=1.0)
     return f'<div class="curves">{curve}{words}</div><p>{caption} {translate(name, **values)}</p>'
 
 

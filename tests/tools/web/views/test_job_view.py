@@ -106,3 +106,9 @@ def test_long_curves_stay_small_and_flat_ones_are_drawn() -> None:
     assert len(curve_svg(points, "flat")) < 10_000
     assert curve_svg([], "nothing") == ""
     assert "<circle" in curve_svg([(0.0, 1.0)], "one")
+
+
+def test_the_axis_of_words_ends_where_all_are_said() -> None:
+    entries = [{"step": n, "held_out": 0.5, "words": 0.9 + n / 100} for n in range(10)]
+    *_, words = held_out_html(entries).split("<svg")
+    assert ">1</text>" in words and ">1.05</text>" not in words
