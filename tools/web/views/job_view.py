@@ -81,7 +81,8 @@ class JobView:
         if self.job.state != "waiting":
             parts += [self._bar(), self._steps()]
         if way_out := self._way_out():
-            parts.append(f"<p>{way_out}</p>")
+            mark = ' class="alert"' if self.job.state == "failed" else ""
+            parts.append(f"<p{mark}>{way_out}</p>")
         return f'<div class="job job-{self.job.state}">{"".join(parts)}</div>'
 
     def _state(self) -> str:
@@ -129,7 +130,7 @@ class JobView:
         if job.state == "failed":
             if job.exit_code in KILLED:
                 return translate("job_killed")
-            return f"<strong>{error_html(self.error)}</strong> {translate('job_failed_way_out')}"
+            return f"<strong>{error_html(self.error)}</strong><br>{translate('job_failed_way_out')}"
         if job.state in ("stopped", "interrupted", "done"):
             last = module_of(job.commands[-1]).split(".")[-1]
             if job.state == "done" and last != "verify":
