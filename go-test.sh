@@ -12,10 +12,10 @@ if ! find_browser >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/n
     || echo "Chromium could not be installed; the tests of the page will be left out."
 fi
 
-export OMP_NUM_THREADS=1 # two workers share the cores: threads that wait for each other would be slow
+export OMP_NUM_THREADS=1 # workers share the cores: threads that wait for each other would be slow
 status=0
 .venv/bin/python -m ruff check . || status=1
 .venv/bin/python -m ruff format --check . || status=1
 .venv/bin/python -m mypy || status=1
-.venv/bin/python -m pytest -n 2 --dist loadfile "$@" || status=1
+.venv/bin/python -m pytest -n 3 --dist loadfile "$@" || status=1
 exit $status

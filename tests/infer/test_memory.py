@@ -42,7 +42,7 @@ method = load_f0_method("swift")
 audio = np.random.default_rng(0).normal(0, 0.1, 26 * 16000).astype(np.float32)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 before = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (used + 48 * 2**20, before[1]))
+resource.setrlimit(resource.RLIMIT_AS, (used + 16 * 2**20, before[1]))
 try:
     method(audio)
 except RuntimeError as error:
