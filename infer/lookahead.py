@@ -78,8 +78,8 @@ class LookAhead:
 
     def _encode(self, chunk: Chunk) -> np.ndarray:
         """Return the content of a chunk; its f0 is found at the same time."""
-        if self.melody is not None and self._needs_f0(chunk):
-            self.melody.begin(chunk)
         with self._stages("content"):
-            fit_threads(self.chunks.device)
+            fit_threads(self.chunks.device)  # before f0, which would seem to be another program's
+            if self.melody is not None and self._needs_f0(chunk):
+                self.melody.begin(chunk)
             return self._encoder(chunk.audio)
