@@ -28,7 +28,9 @@ class _Threads:
 
 
 def fit_threads(device: torch.device) -> None:
-    """Let torch use all of its threads, or one where that is quicker now; what it computes stays.
+    """Let torch use all of its threads, or one where that is quicker now.
+
+    In float32 the numbers stay the same; in bfloat16 last bits can differ.
 
     device: where the networks are; nothing changes where it is no processor.
     """
