@@ -338,10 +338,12 @@ class VoiceConverter:
         seed: int,
         phase: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        first: int = 0,
     ) -> Callable[[], np.ndarray]:
         """Render content (T, dim) at 100 frames/s and f0 (T,) Hz: (M,) at self.sample_rate.
 
         seed: of the noise. phase, noise: see Family, for one whose phase can be advanced.
+        first: frames at the beginning that are only looked back at.
         What is returned gives the waveform: a CUDA GPU makes it beside what is started after it,
         in a stream whose tensors no other stream has.
         """
@@ -354,6 +356,7 @@ class VoiceConverter:
                 torch.Generator().manual_seed(seed % 2**63),
                 phase,
                 noise,
+                first,
             ).float()
 
         def rendered() -> np.ndarray:

@@ -18,7 +18,8 @@ from infer.f0.contour import transpose
 from infer.options import StreamOptions
 
 F0_SECONDS = 0.3  # sound before a block that its melody is found in
-PAST_SECONDS = 0.3  # rendered again before every block: what a synthesizer looks back
+PAST_SECONDS = 0.3  # before every block: what a synthesizer looks back
+LEAD_SECONDS = 0.04  # of it rendered again: windows and cross-fades begin before a block
 FADE_SECONDS = 0.01  # cross-fade between two renderings of the same moment
 SEARCH_SECONDS = 0.01  # where a source has no phase, how far a rendering is moved to fit
 STATISTICS_FRAMES = 25  # content frames (0.5 s) that are added to the running statistics at once
@@ -131,7 +132,9 @@ class StreamConverter:
         self.fitter = PitchFitter()
         self._random = np.random.default_rng(options.seed)
         self._beside = ThreadPoolExecutor(1)  # finds the melody while content is found
-        self._past = round(PAST_SECONDS * SAMPLE_RATE / FRAME) * FRAME
+        self._past, self._lead = (
+            round(seconds * SAMPLE_RATE / FRAME) * FRAME for seconds in (PAST_SECONDS, LEAD_SECONDS)
+        )
         self._fade = self._samples(round(FADE_SECONDS * SAMPLE_RATE))
         has_phase = converter.family.advance is not None
         self._search = 0 if has_phase else self._samples(round(SEARCH_SECONDS * SAMPLE_RATE))
@@ -245,20 +248,23 @@ class StreamConverter:
 
     @torch.inference_mode()
     def _render(self, content: np.ndarray, f0: np.ndarray | None) -> np.ndarray:
-        """Waveform (M,) of past, block and look-ahead."""
+        """Waveform (M,) of lead, block and look-ahead."""
         state, synthesizer = self._state, self.converter.synthesizer
         advance = self.converter.family.advance
         phase = noise = None
-        past, step = self._past // HOP_LENGTH, self.timing.block // HOP_LENGTH
+        past, lead, step = (
+            length // HOP_LENGTH for length in (self._past, self._lead, self.timing.block)
+        )
         if advance is not None and f0 is not None:
-            # how far the past takes the source depends on what is seen around it: it is taken back
-            melody = torch.from_numpy(f0)[None]
+            # how far the lead takes the source depends on what is seen around it: it is taken back
+            melody = torch.from_numpy(f0[past - lead :])[None]
             start = torch.zeros(1, dtype=torch.float64)
-            phase = (start + state.phase - advance(synthesizer, melody, start, past)) % 1
-            state.phase = advance(synthesizer, melody, phase, past + step)
+            phase = (start + state.phase - advance(synthesizer, melody, start, lead)) % 1
+            state.phase = advance(synthesizer, melody, phase, lead + step)
             noise = self._draw_noise()
         seed = self.options.seed + state.number
-        wav = self.converter.render(content, f0, self.options.speaker, seed, phase, noise)()
+        render = self.converter.render
+        wav = render(content, f0, self.options.speaker, seed, phase, noise, past - lead)()
         state.number += 1
         if f0 is not None:
             state.f0 = f0[step : step + len(state.f0)]
@@ -269,7 +275,7 @@ class StreamConverter:
         state, timing = self._state, self.timing
         missing = self._samples(timing.block)
         if not len(state.noise):
-            missing += self._samples(self._past + timing.look_ahead)
+            missing += self._samples(self._lead + timing.look_ahead)
         new = self._random.standard_normal(missing, np.float32)
         state.noise = np.concatenate([state.noise[self._samples(timing.block) :], new])
         return torch.from_numpy(state.noise)[None].to(self.converter.device)
@@ -280,7 +286,7 @@ class StreamConverter:
         self.spare: the look-ahead after it, which sounds until the next block has come.
         """
         state = self._state
-        start, length = self._samples(self._past), self._samples(self.timing.block)
+        start, length = self._samples(self._lead), self._samples(self.timing.block)
         ahead = self._samples(self.timing.look_ahead)
         if self._search and np.any(state.tail):
             start += best_shift(wav, start, state.tail, self._search)

@@ -25,11 +25,11 @@ class Family:
     build makes the network that is trained. build_voice makes the one that converts, which may be
     simpler; voice_weights turns a voice file's weights into its own. render: that network, content
     (1, T, dim) at 100 frames/s, f0 (1, T) Hz and pitch (1, T) in 1..255 or None, speaker (1,), a
-    generator of noise, and the phase (1,) in cycles where the source starts and the noise (1, N),
-    if it has these -> (N,) in -1..1. exported: that network -> the same as infer.models.exported
-    has it, for ONNX. advance: that phase so many frames later, None where there is none. adapt fits
-    a base model's weights to a network. cuts: how long recordings are cut, a name in
-    infer.chunking.CUTTERS.
+    generator of noise, the phase (1,) in cycles where the source starts and the noise (1, N), if it
+    has these, and how many frames at the beginning are only looked back at -> (N,) in -1..1,
+    without those. exported: that network -> the same as infer.models.exported has it, for ONNX.
+    advance: that phase so many frames later, None where there is none. adapt fits a base model's
+    weights to a network. cuts: how long recordings are cut, a name in infer.chunking.CUTTERS.
     """
 
     params: type[LiteParams] | type[StandardParams]
@@ -53,9 +53,12 @@ def render_lite(
     generator: torch.Generator,
     phase: Tensor | None = None,
     noise: Tensor | None = None,
+    first: int = 0,
 ) -> Tensor:
     """See Family; the lite synthesizer reads the pitch from f0."""
-    return synthesizer(content, f0, speaker, generator=generator, phase=phase, noise=noise)[0]
+    return synthesizer(
+        content, f0, speaker, generator=generator, phase=phase, noise=noise, first=first
+    )[0]
 
 
 def advance_lite(synthesizer: LiteSynthesizer, f0: Tensor, phase: Tensor, frames: int) -> float:
@@ -73,9 +76,11 @@ def render_standard(
     generator: torch.Generator,
     phase: Tensor | None = None,
     noise: Tensor | None = None,
+    first: int = 0,
 ) -> Tensor:
     """See Family; its source starts where it will, and its noise is always drawn."""
-    return synthesizer.infer(content, pitch, f0, speaker, generator=generator).wav[0, 0]
+    wav = synthesizer.infer(content, pitch, f0, speaker, generator=generator).wav[0, 0]
+    return wav[first * (len(wav) // content.shape[1]) :]
 
 
 def fit_standard_weights(weights: dict[str, Tensor], synthesizer: nn.Module) -> dict[str, Tensor]:

@@ -118,8 +118,11 @@ class ConvNeXtBlock(nn.Module):
         nn.init.zeros_(self.adapt.weight)
         nn.init.zeros_(self.adapt.bias)
 
-    def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
+    def forward(self, x: Tensor, speaker: Tensor, first: int = 0) -> Tensor:
+        """first: frames at the beginning that are not wanted; what follows may depend on them."""
         y = self.dwconv(x.transpose(1, 2)).transpose(1, 2)
+        if first:
+            x, y = x[:, first:], y[:, first:]
         scale, shift = self.adapt(speaker)[:, None].chunk(2, -1)
         y = F.layer_norm(y, self.dims) * (1 + scale) + shift
         return x + self.gamma * self.outer(F.gelu(self.inner(y)))
@@ -182,26 +185,33 @@ class LiteSynthesizer(nn.Module):
         generator: torch.Generator | None = None,
         phase: Tensor | None = None,
         noise: Tensor | None = None,
+        first: int = 0,
     ) -> Tensor:
         """content: (B, T, content_dim) at 100 frames/s; f0: (B, T) Hz, 0 unvoiced; speaker: (B,).
 
-        noise: (B, T * hop_length) normal, the noise source; without it generator draws it.
+        noise: (B, N) normal, the noise source; without it generator draws it.
         phase: (B,) cycles, where the harmonic source starts.
-        Returns the waveform (B, T * hop_length), about -1..1, not limited.
+        first: frames at the beginning that are only looked back at.
+        Returns the waveform (B, N), about -1..1, not limited; N = (T - first) * hop_length.
         """
         with config.autocast(content.device):  # not the rendering: a phase needs all of float32
-            x = self.encode(content, f0, speaker)
+            x = self.encode(content, f0, speaker, first)
+        f0 = f0[:, first:]
         if noise is None:
             shape = len(f0), f0.shape[1] * self.params.hop_length
             noise = torch.randn(shape, generator=generator, device="cpu").to(x)
         return self.render(x, f0, noise, phase)
 
-    def encode(self, content: Tensor, f0: Tensor, speaker: Tensor) -> Tensor:
-        """The last hidden state (B, T, C), by which both sources are filtered."""
+    def encode(self, content: Tensor, f0: Tensor, speaker: Tensor, first: int = 0) -> Tensor:
+        """The last hidden state (B, T - first, C), by which both sources are filtered."""
         vector, pitch = self.emb_g(speaker), self.describe_f0(f0)
         x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(pitch)
-        for block in self.blocks:
-            x = block(x, vector)
+        sees = self.params.kernel_size // 2  # frames that a block looks back
+        dropped = 0
+        for number, block in enumerate(self.blocks, 1):  # what no later block sees is left out
+            drop = max(0, first - sees * (len(self.blocks) - number)) - dropped
+            x = block(x, vector, drop)
+            dropped += drop
         return self.norm(x.float())
 
     def render(self, x: Tensor, f0: Tensor, noise: Tensor, phase: Tensor | None = None) -> Tensor:

@@ -160,7 +160,7 @@ class BlindPanel:
                 "level_db": min([*levels, *([measured["loudness_db"]] if measured else [])]),
                 "play": f"{number} {time.time()}",
             }
-            return [shown, gr.skip(), gr.skip()]
+            return [shown, _cards(made, playing=number), gr.skip()]
         with shown_errors():
             voice = each["voice"]
             if voice in dict(map(reversed, _states())):
@@ -185,11 +185,15 @@ def _voice_of(state: str, folder: Path | None = None) -> Path:
     return voice_of_state(Experiment(path.parent), int(path.stem.removeprefix("G_")), folder)
 
 
-def _cards(made: list[dict[str, Any]], chosen: int = 0) -> str:
-    """Return HTML of the results; chosen: the number that was, which tells all names."""
+def _cards(made: list[dict[str, Any]], chosen: int = 0, playing: int = 0) -> str:
+    """Return HTML of the results; chosen: the number that was, which tells all names.
+
+    playing: the number that is on the stage, 0 = none.
+    """
     rows = []
     for number, each in enumerate(made, 1):
-        play = button_html("blind", str(number), f"▶ {number}")
+        now = ' aria-current="true"' if number == playing else ""
+        play = button_html("blind", str(number), f"▶ {number}", more=now)
         told = ""
         if chosen:
             settings, mark = each["settings"], " ★" if number == chosen else ""

@@ -302,7 +302,7 @@ def _figures(job: CoverJob) -> dict[str, str]:
     made = job.made
     return {
         "file": choices.from_root(config.ROOT / str(made["output"])),
-        "shift": f"{float(str(made['semitones'])):+g}",
+        "shift": f"{float(str(made['semitones'])):+g}".replace("+0", "0"),
         "before": f"{float(str(made['vocals_lufs'])):.1f}",
         "now": f"{float(str(made['voice_lufs'])):.1f}",
     }

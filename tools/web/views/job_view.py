@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from html import escape
 
 import config
 from errors import UserError
@@ -130,7 +131,10 @@ class JobView:
         if job.state == "failed":
             if job.exit_code in KILLED:
                 return translate("job_killed")
-            return f"<strong>{error_html(self.error)}</strong><br>{translate('job_failed_way_out')}"
+            reason = error_html(self.error)
+            if not job.error and self.log.strip():  # it fell over: its last words
+                reason += f"<br><code>{escape(self.log.strip().splitlines()[-1])}</code>"
+            return f"<strong>{reason}</strong><br>{translate('job_failed_way_out')}"
         if job.state in ("stopped", "interrupted", "done"):
             last = module_of(job.commands[-1]).split(".")[-1]
             if job.state == "done" and last != "verify":

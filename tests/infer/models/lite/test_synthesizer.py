@@ -67,6 +67,18 @@ def test_output_length_and_seed() -> None:
     assert not torch.equal(make[0], make[2])
 
 
+def test_what_is_only_looked_back_at_is_not_rendered_but_heard() -> None:
+    torch.manual_seed(0)
+    network = LiteSynthesizer(params()).eval()
+    noise = torch.randn(1, 24000)
+    phase = network.source(inputs(50)[1])[1]
+    whole = network(*inputs(), noise=noise)
+    end = network(*inputs(), noise=noise[:, 12000:], phase=phase, first=50)
+    assert end.shape == (1, 12000)
+    window = network.n_fft
+    assert torch.allclose(end[:, window:], whole[:, 12000 + window :], atol=1e-3)
+
+
 def test_gradients_are_finite_where_f0_jumps_starts_and_is_missing() -> None:
     network = LiteSynthesizer(params())
     content, f0, speaker = inputs(40)

@@ -94,6 +94,7 @@ def test_the_choice_among_unnamed_results_becomes_a_preset_and_is_set(
         buttons.nth(number).click()
         page.wait_for_function(f"{STAGE}.isPlaying && {STAGE}.gains.b > 0")
         expect(page.locator("[data-side=b]")).to_have_text(f"№ {number + 1}")
+        expect(page.locator("#blind [aria-current]")).to_have_text(f"▶ {number + 1}")
         levels.add(page.evaluate(f"{STAGE}.loudness.toFixed(1)"))
     assert len(levels) == 1  # all are turned down to the same loudness
     assert "0.25" not in page.locator("#blind").inner_text()

@@ -57,6 +57,8 @@ def test_a_failed_job_names_the_step_the_reason_and_the_way_out() -> None:
     assert "Failed in step 2 of 3: Training the voice" in text
     assert "&lt;b&gt;mi&lt;/b&gt; holds no clips" in text and "Go on repeats" in text
     assert view.can_resume
+    fell = replace(view, job=replace(view.job, error=None), log="Traceback\nValueError: <3 bins\n")
+    assert "<code>ValueError: &lt;3 bins</code>" in fell.html()
     killed = english(replace(view, job=replace(view.job, exit_code=-9)).html())
     assert "memory ran out" in killed
 
