@@ -138,7 +138,7 @@ class ExportedLite(nn.Module):
         """What conversion makes of the same inputs and the same noise."""
         content, f0, speaker = inputs
         x = self.synthesizer.encode(content, f0, speaker)
-        return self.synthesizer.render(x, f0, self.make_noise(f0))
+        return self.synthesizer.filter(x, self.synthesizer.source(f0)[0], self.make_noise(f0))
 
     def make_noise(self, f0: Tensor) -> Tensor:
         """The noise source (1, T * hop_length)."""
@@ -152,7 +152,7 @@ class ExportedLite(nn.Module):
         network = self.synthesizer
         hop, margin = network.params.hop_length, network.n_fft // 2
         x = network.encode(content, f0, speaker)
-        x = torch.cat([x, x[:, -1:]], 1)  # as LiteSynthesizer.render has it
+        x = torch.cat([x, x[:, -1:]], 1)  # as LiteSynthesizer.filter has it
         real, imaginary = self._spectrum(network.source(f0)[0])
         gain = network.harmonic_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN).exp()
         phase = network.harmonic_phase(x).transpose(1, 2)

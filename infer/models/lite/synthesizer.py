@@ -10,6 +10,7 @@ weights of one rate are the first rows of a higher one.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from infer.voice.hparams import LiteParams
 WINDOW_FRAMES = 4  # STFT window in frames
 F0_REFERENCE = 200.0  # Hz; the middle of the f0 scale that the network sees
 F0_WAVES = 8  # sines and cosines that describe log f0
+PIECE = 900  # frames at most that are converted at once, ...
+OVERLAP = WINDOW_FRAMES  # ... beside those whose windows reach into them
 MAX_LOG_GAIN = 6.0  # natural log; keeps exp() finite
 
 
@@ -119,7 +122,7 @@ class ConvNeXtBlock(nn.Module):
         nn.init.zeros_(self.adapt.bias)
 
     def forward(self, x: Tensor, speaker: Tensor, first: int = 0) -> Tensor:
-        """first: frames at the beginning that are not wanted; what follows may depend on them."""
+        """first: frames at the beginning that are only looked back at."""
         y = self.dwconv(x.transpose(1, 2)).transpose(1, 2)
         if first:
             x, y = x[:, first:], y[:, first:]
@@ -194,16 +197,34 @@ class LiteSynthesizer(nn.Module):
         first: frames at the beginning that are only looked back at.
         Returns the waveform (B, N), about -1..1, not limited; N = (T - first) * hop_length.
         """
-        with config.autocast(content.device):  # not the rendering: a phase needs all of float32
-            x = self.encode(content, f0, speaker, first)
-        f0 = f0[:, first:]
+        frames, hop = f0.shape[1], self.params.hop_length
         if noise is None:
-            shape = len(f0), f0.shape[1] * self.params.hop_length
-            noise = torch.randn(shape, generator=generator, device="cpu").to(x)
-        return self.render(x, f0, noise, phase)
+            shape = len(f0), (frames - first) * hop
+            noise = torch.randn(shape, generator=generator, device="cpu").to(f0)
+        pulses, _ = self.source(f0[:, first:], phase)
+
+        def convert(begin: int, end: int) -> Tensor:
+            # what its windows overlap with, and what that depends on
+            low, high = max(first, begin - OVERLAP), min(frames, end + OVERLAP)
+            seen = slice(max(0, low - self.reach), high + self.reach)
+            lead = max(0, first - seen.start)
+            with config.autocast(content.device):  # not the rest: a phase needs all of float32
+                x = self.encode(content[:, seen], f0[:, seen], speaker, lead)
+            x = x[:, low - seen.start - lead : high - seen.start - lead]
+            heard = slice((low - first) * hop, (high - first) * hop)
+            wav = self.filter(x, pulses[:, heard], noise[:, heard])
+            return wav[:, (begin - low) * hop : (end - low) * hop]
+
+        # in pieces a conversion needs less memory; a GPU would rather have all at once
+        whole = torch.is_grad_enabled() or content.device.type != "cpu"
+        edges = [*range(first, frames, frames if whole else PIECE), frames]
+        return torch.cat([convert(*piece) for piece in pairwise(edges)], 1)
 
     def encode(self, content: Tensor, f0: Tensor, speaker: Tensor, first: int = 0) -> Tensor:
-        """The last hidden state (B, T - first, C), by which both sources are filtered."""
+        """The last hidden state (B, T - first, C), by which both sources are filtered.
+
+        first: frames at the beginning that are only looked back at.
+        """
         vector, pitch = self.emb_g(speaker), self.describe_f0(f0)
         x = self.content(content.transpose(1, 2)).transpose(1, 2) + self.pitch(pitch)
         sees = self.params.kernel_size // 2  # frames that a block looks back
@@ -214,10 +235,14 @@ class LiteSynthesizer(nn.Module):
             dropped += drop
         return self.norm(x.float())
 
-    def render(self, x: Tensor, f0: Tensor, noise: Tensor, phase: Tensor | None = None) -> Tensor:
-        """Filter both sources by the last hidden state (B, T, C); noise: (B, T * hop_length)."""
+    @property
+    def reach(self) -> int:
+        """Frames on each side of one that its hidden state depends on."""
+        return 1 + len(self.blocks) * (self.params.kernel_size // 2)
+
+    def filter(self, x: Tensor, pulses: Tensor, noise: Tensor) -> Tensor:
+        """Filter both sources (B, T * hop_length) by the last hidden state (B, T, C)."""
         x = torch.cat([x, x[:, -1:]], 1)  # the STFT has one frame more than f0
-        pulses, _ = self.source(f0, phase)
         harmonic = self._spectrum(pulses) * torch.polar(
             torch.exp(self.harmonic_gain(x).transpose(1, 2).clamp(max=MAX_LOG_GAIN)),
             self.harmonic_phase(x).transpose(1, 2),

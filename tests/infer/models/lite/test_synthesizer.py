@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from infer.models.families import fit_lite_weights
@@ -67,13 +68,30 @@ def test_output_length_and_seed() -> None:
     assert not torch.equal(make[0], make[2])
 
 
+@pytest.mark.parametrize("first", [0, 4, 45])
+def test_what_is_made_in_pieces_is_what_is_made_as_a_whole(
+    first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = LiteSynthesizer(params()).eval()
+    f0 = torch.linspace(100, 300, 200).repeat(1, 1)
+    given = inputs(200)[0], f0, torch.zeros(1, dtype=torch.long)
+    noise = torch.randn(1, (200 - first) * 240)
+    whole = network(*given, noise=noise, first=first)
+    monkeypatch.setattr("infer.models.lite.synthesizer.PIECE", 30)
+    with torch.inference_mode():
+        pieces = network(*given, noise=noise, first=first)
+    assert torch.allclose(pieces, whole, atol=1e-5)
+
+
 def test_what_is_only_looked_back_at_is_not_rendered_but_heard() -> None:
     torch.manual_seed(0)
     network = LiteSynthesizer(params()).eval()
     noise = torch.randn(1, 24000)
     phase = network.source(inputs(50)[1])[1]
-    whole = network(*inputs(), noise=noise)
-    end = network(*inputs(), noise=noise[:, 12000:], phase=phase, first=50)
+    with torch.inference_mode():
+        whole = network(*inputs(), noise=noise)
+        end = network(*inputs(), noise=noise[:, 12000:], phase=phase, first=50)
     assert end.shape == (1, 12000)
     window = network.n_fft
     assert torch.allclose(end[:, window:], whole[:, 12000 + window :], atol=1e-3)
