@@ -133,7 +133,7 @@ class WhisperContent:
         if is_fast(self.device):
             encoders = copy.deepcopy(encoders)
             for encoder in encoders:
-                use_eight_bits(encoder.blocks)
+                use_eight_bits(encoder)
         return encoders
 
     def new_statistics(self) -> RunningStatistics:

@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import nn
 
 from infer.audio.reader import load
 from infer.content import FRAME, load_encoder
-from infer.content.eight_bits import EightBitLinear
+from infer.content.eight_bits import use_eight_bits
 from infer.content.whisper import WhisperContent
 from infer.content.whisper_encoder import WINDOW, Memory, WhisperEncoder
 from infer.f0 import SAMPLE_RATE
@@ -104,8 +105,12 @@ def test_eight_bits_are_nearly_as_exact_as_floats():
     if torch.backends.quantized.engine not in ("x86", "fbgemm"):
         pytest.skip("torch has no fast 8-bit products here")
     torch.manual_seed(0)
-    linear, x = nn.Linear(512, 256), torch.randn(3, 8, 512)
-    with torch.inference_mode():
-        exact, made = linear(x), EightBitLinear(linear)(x)
-    assert made.shape == exact.shape
-    assert (made - exact).std() < 0.02 * exact.std()
+    linear, conv = nn.Linear(512, 256), nn.Conv1d(512, 256, 3, stride=2, padding=1)
+    for layer, x in ((linear, torch.randn(3, 8, 512)), (conv, torch.randn(3, 512, 9))):
+        network = nn.Sequential(copy.deepcopy(layer))
+        use_eight_bits(network)
+        assert type(network[0]) is not type(layer)
+        with torch.inference_mode():
+            exact, made = layer(x), network(x)
+        assert made.shape == exact.shape
+        assert (made - exact).std() < 0.02 * exact.std()
