@@ -17,13 +17,13 @@ from infer.f0 import HOP_LENGTH, SAMPLE_RATE, fitting_semitones
 from infer.f0.contour import transpose
 from infer.options import StreamOptions
 
-F0_SECONDS = 0.3  # sound before a block that its melody is found in
+F0_SECONDS = 0.16  # sound before a block that its melody is found in
 PAST_SECONDS = 0.3  # before every block: what a synthesizer looks back
 LEAD_SECONDS = 0.04  # of it rendered again: windows and cross-fades begin before a block
 FADE_SECONDS = 0.01  # cross-fade between two renderings of the same moment
 SEARCH_SECONDS = 0.01  # where a source has no phase, how far a rendering is moved to fit
 STATISTICS_FRAMES = 25  # content frames (0.5 s) that are added to the running statistics at once
-LOUDNESS_SECONDS = 0.5  # over which loudness is followed
+LOUDNESS_SECONDS = 2.0  # over which loudness is followed: sooner, it sounds less natural
 GATE_RELEASE = 4.0  # dB that a block must be louder than the gate to open it again
 QUIET = 1e-6
 FIT_FRAMES = (80, 2000)  # voiced frames (10 ms) that tell a speaker's pitch: at least, at most

@@ -40,7 +40,7 @@ def _conversion(options: LiteTwinOptions, shift: float, output: Path) -> Convert
         output=output,
         semitones=options.semitones + shift,
         device=options.device,
-        report=output.with_suffix(".json"),
+        report=output.parent.with_name(f"teacher {output.name}.json"),
     )
 
 

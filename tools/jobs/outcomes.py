@@ -31,6 +31,7 @@ def note(report: Path | None, outcome: Outcome, **changes: object) -> None:
     if report is not None:
         changed = vars(replace(outcome, **changes))
         line = json.dumps({**changed, "error": changed["error"] and changed["error"].to_json()})
+        report.parent.mkdir(parents=True, exist_ok=True)
         with report.open("ab") as file:
             file.write(f"{line}\n".encode("ascii"))
 
