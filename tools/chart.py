@@ -44,7 +44,7 @@ def chart(
             f'fill="currentColor">{mark:g}</text>'
         )
     for x, label in labels:
-        anchor = "end" if x == ends[1] else "middle"
+        anchor = "start" if x == ends[0] else "end" if x == ends[1] else "middle"
         drawn.append(
             f'<text x="{place((x, marks[0]))[0]}" y="{HEIGHT - 5}" text-anchor="{anchor}" '
             f'fill="currentColor">{escape(label)}</text>'

@@ -23,18 +23,24 @@ def error_html(error: BaseException) -> str:
     return render_languages(lambda language: escape(found.translate(language)))
 
 
-def page_error(error: BaseException) -> gr.Error:
-    """Return what shows an error to the user: page.js puts it beside what was used."""
-    return gr.Error(error_html(error), print_exception=False)
+def page_error(error: BaseException, field: str = "") -> gr.Error:
+    """Return what shows an error to the user: page.js puts it beside what was used.
+
+    field: the elem_id of what it belongs beside instead.
+    """
+    html = error_html(error)
+    if field:
+        html = f'<span class="beside-{field}">{html}</span>'  # gradio takes other attributes out
+    return gr.Error(html, print_exception=False)
 
 
 @contextmanager
-def shown_errors() -> Iterator[None]:
-    """Show what is refused, and why, to the user."""
+def shown_errors(field: str = "") -> Iterator[None]:
+    """Show what is refused, and why, to the user; field: see `page_error`."""
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        raise page_error(error) from error
+        raise page_error(error, field) from error
 
 
 def chosen_voice(voice: str | None, missing: str = "voice_missing") -> Path:

@@ -62,15 +62,18 @@
     document.addEventListener(kind, remember, true);
   const showBeside = (message) => {
     const toast = message.closest(".toast-body");
+    const beside = message.querySelector("[class^=beside-]")?.className.replace("beside-", "");
+    const field = document.getElementById(beside);
     if (!used?.isConnected || !used.checkVisibility() || !toast) return;
     const card = used.closest("li");
-    const place = used.closest(".inline, .row, .block") || used;
+    const place = field || used.closest(".inline, .row, .block") || used;
     const note = document.createElement("p");
     note.className = "field-error";
     note.setAttribute("role", "alert");
     note.innerHTML = message.querySelector("[data-testid=toast-text]").innerHTML; // gradio's own, escaped
     if (card) card.append(note);
     else place.after(note);
+    if (field) for (const each of [note, field]) each.scrollIntoView({ block: "nearest" });
     toast.querySelector("[data-testid=toast-close]").click();
   };
 

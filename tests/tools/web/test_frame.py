@@ -56,6 +56,19 @@ def test_an_error_of_what_nobody_pressed_is_a_toast_that_goes(opened: Opens) -> 
     expect(toast).to_have_count(0)  # by itself, on another tab too
 
 
+def test_a_name_that_is_none_is_told_beside_the_name_and_seen(opened: Opens) -> None:
+    page = opened(width=390)
+    page.locator("button[data-tab-id=train]").click()
+    name = page.get_by_label("Name of the voice")
+    name.fill("a/b")
+    name.press("Enter")
+    page.get_by_role("button", name="Train", exact=True).click()
+    note = page.locator("#train-name + .field-error")
+    expect(note).to_contain_text("'a/b' cannot be a name", use_inner_text=True)
+    for each in (note, name):
+        expect(each).to_be_in_viewport(ratio=1)
+
+
 def test_a_preset_without_a_name_says_so_beside_its_field(opened: Opens) -> None:
     page = opened()
     page.get_by_role("button", name="Presets").click()

@@ -6,12 +6,20 @@ import re
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from errors import UserError
+from options import default_of
+from tools.convert.client import Session
+from tools.jobs.batch import Batches
+from tools.jobs.jobs import Jobs
 from tools.jobs.training import advice
+from tools.web.frame import Frame
+from tools.web.i18n import load_texts
 from tools.web.tabs.convert import on_stage
-from tools.web.tabs.convert_batch import unpacked
+from tools.web.tabs.convert_batch import BatchPanel, unpacked
+from tools.web.tabs.convert_settings import NAMES, OPTIONS, PITCHES
 from tools.web.train_work import experiment_of
 from tools.web.views.curves import curve_svg
 
@@ -27,6 +35,22 @@ def test_a_zip_among_many_recordings_is_unpacked(
     found = unpacked([english, tmp_path / "both.zip"])
     assert [path.name for path in found] == ["english.flac", "one.flac", "two.flac"]
     assert all(path.is_file() for path in found)
+
+
+def test_of_many_recordings_of_speech_each_has_a_shift_of_its_own(
+    root: Path, english: Path, monkeypatch: pytest.MonkeyPatch, shipped_voice: None
+) -> None:
+    begun: list[float | None] = []
+    monkeypatch.setattr(
+        Batches, "start", lambda batches, options, *more: begun.append(options.semitones)
+    )
+    with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab():
+        panel = BatchPanel(Frame(page, tabs, load_texts(), Session(), Jobs(), gr.State()))
+    given = {"semitones": 5, "index": "", "format": "wav"}
+    settings = [given.get(name, default_of(OPTIONS[name])) for name in NAMES]
+    for way in PITCHES:
+        panel.begin("assets/lite/demo.pth", [str(english)], way, *settings)
+    assert begun == [None, 5, 5]
 
 
 def test_a_voice_without_a_name_is_asked_for_one() -> None:

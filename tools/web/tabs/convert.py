@@ -64,7 +64,7 @@ class ConvertTab:
                 with gr.Row() as single_start:
                     self._build_start()
                 self.queued = gr.HTML(elem_classes="quiet")
-                with gr.Row(visible=False) as batch_start:
+                with gr.Column(visible=False) as batch_start:
                     self.batch.build_start()
                 self.settings.build_more()
             with gr.Column():
@@ -75,13 +75,15 @@ class ConvertTab:
                     self._build_command()
                 with gr.Column(visible=False) as batch_side:
                     self.batch.build_results()
-        parts = [single_start, single_side, batch_start, batch_side]
+        parts = {single_start: True, single_side: True, self.settings.fitting: True,
+                 batch_start: False, batch_side: False}  # fmt: skip
         for tab, is_single in ((one, True), (many, False)):
             tab.select(
-                lambda single=is_single: [
-                    gr.update(visible=each) for each in (single, single, not single, not single)
-                ],
-                outputs=parts,
+                lambda single=is_single: {
+                    part: gr.update(visible=of_single == single)
+                    for part, of_single in parts.items()
+                },
+                outputs=list(parts),
                 **PRIVATE,
             )
         self._connect(frame)
@@ -210,7 +212,7 @@ class ConvertTab:
             {"running": self.running, "stop": self.stop, "summary": self.summary},
         )  # fmt: skip
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
-        self.batch.connect(self.voice, settings.values)
+        self.batch.connect(self.voice, settings.pitch, settings.values)
 
     def refresh(self, chosen: str | None) -> dict[str, Any]:
         """Read the voices again; what was chosen stays if it still exists."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tools.jobs.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
-from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
+from tools.web.tabs.convert_settings import NAMES, PRIVATE, SPEECH, options_of
 from tools.web.units import duration_text, size_text
 
 POLL_SECONDS = 1.0
@@ -42,9 +43,11 @@ class BatchPanel:
     def build_start(self) -> None:
         """Lay out the buttons below the settings."""
         text = self._text
-        self.start = gr.Button(text("convert_all"), variant="primary", scale=3, min_width=120)
-        self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
-        self.resume = gr.Button(text("resume_job"), visible=False, scale=1, min_width=80)
+        gr.HTML(translate("batch_pitch"), elem_classes="quiet")
+        with gr.Row():
+            self.start = gr.Button(text("convert_all"), variant="primary", scale=3, min_width=120)
+            self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
+            self.resume = gr.Button(text("resume_job"), visible=False, scale=1, min_width=80)
 
     def build_results(self) -> None:
         """Lay out the other side."""
@@ -58,26 +61,34 @@ class BatchPanel:
         self.timer = gr.Timer(POLL_SECONDS, active=False)
 
     def connect(
-        self, voice: gr.components.Component, values: list[gr.components.Component]
+        self,
+        voice: gr.components.Component,
+        pitch: gr.components.Component,
+        values: list[gr.components.Component],
     ) -> None:
         """Let the buttons and the timer do their work."""
         shown = [self.status, self.table, self.zip, self.start, self.stop, self.resume, self.timer]
         refresh = {"fn": self.refresh, "inputs": self.mine, "outputs": shown, **PRIVATE}
         self.folder.upload(_added, [self.files, self.folder], self.files, **PRIVATE)
-        self.start.click(self.begin, [voice, self.files, *values], self.mine, **PRIVATE)
+        self.start.click(self.begin, [voice, self.files, pitch, *values], self.mine, **PRIVATE)
         self.mine.change(**refresh)  # also when the browser remembers one, after the page's load
         self.stop.click(self.cancel, self.mine, queue=False, **PRIVATE)
         self.resume.click(self.go_on, self.mine, **PRIVATE).then(**refresh)
         self.timer.tick(**refresh, show_progress="hidden")
 
-    def begin(self, voice: str | None, files: list[str] | None, *values: Any) -> str:
-        """Start converting; gives the name by which the browser finds the batch again."""
+    def begin(self, voice: str | None, files: list[str] | None, pitch: str, *values: Any) -> str:
+        """Start converting; gives the name by which the browser finds the batch again.
+
+        pitch: of PITCHES; SPEECH lets every recording have a shift of its own.
+        """
         path = chosen_voice(voice)
         if not files:
             raise gr.Error(translate("recordings_missing"), print_exception=False)
         try:
             recordings = unpacked(map(Path, files))
             options = options_of(values, path, recordings[0], Path("x.wav"))
+            if pitch == SPEECH:
+                options = replace(options, semitones=None)
             return self._batches.start(options, recordings, values[NAMES.index("format")])
         except (ValueError, OSError) as error:
             raise page_error(error) from error

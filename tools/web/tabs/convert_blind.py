@@ -42,6 +42,7 @@ class BlindPanel:
         self._session = frame.session
         self._stage, self._wanted = stage, wanted
         self.made = gr.State([])  # {voice, settings, file, heard} each, shuffled
+        self.marks = gr.State({})  # which of them is chosen and which is playing, see _cards
         with gr.Accordion(text("blind"), open=False) as self.panel:
             gr.HTML(translate("blind_info"), elem_classes="quiet")
             self.voices = gr.Dropdown(
@@ -79,12 +80,12 @@ class BlindPanel:
         self.start.click(
             self.make,
             [voice, source, self.voices, self.states, self.rates, self.methods, *values],
-            [self.made, self.cards, *shown.values()],
+            [self.made, self.marks, self.cards, *shown.values()],
             show_progress_on=self.cards, concurrency_limit=None, **PRIVATE,
         )  # fmt: skip
         self.cards.select(
-            self.press, [self.made, measured], [self._stage, self.cards, self._wanted],
-            show_progress="hidden", **PRIVATE,
+            self.press, [self.made, self.marks, measured],
+            [self._stage, self.marks, self.cards, self._wanted], show_progress="hidden", **PRIVATE,
         )  # fmt: skip
 
     def make(
@@ -141,13 +142,17 @@ class BlindPanel:
             yield over
             raise page_error(error.rename(Path(source), Path(source).name)) from error
         else:
-            yield {**over, self.made: made, self.cards: _cards(made)}
+            yield {**over, self.made: made, self.marks: {}, self.cards: _cards(made)}
         finally:
             for path in extracted.values():  # that of the choice is made again, to stay
                 path.unlink(missing_ok=True)
 
     def press(
-        self, made: list[dict[str, Any]], measured: dict[str, Any] | None, event: gr.EventData
+        self,
+        made: list[dict[str, Any]],
+        marks: dict[str, int],
+        measured: dict[str, Any] | None,
+        event: gr.EventData,
     ) -> list[Any]:
         """Play a result without its name, or choose it: then all names are told."""
         number = int(event.name)
@@ -160,14 +165,16 @@ class BlindPanel:
                 "level_db": min([*levels, *([measured["loudness_db"]] if measured else [])]),
                 "play": f"{number} {time.time()}",
             }
-            return [shown, _cards(made, playing=number), gr.skip()]
+            marks = {**marks, "playing": number}
+            return [shown, marks, _cards(made, **marks), gr.skip()]
         with shown_errors():
             voice = each["voice"]
             if voice in dict(map(reversed, _states())):
                 voice = from_root(_voice_of(voice))
             save_preset(choices.voice_path(voice), PRESET, each["settings"])
         wanted = {"voice": voice, "settings": each["settings"], "at": time.time()}
-        return [gr.skip(), _cards(made, number), wanted]
+        marks = {**marks, "chosen": number}
+        return [gr.skip(), marks, _cards(made, **marks), wanted]
 
 
 def _states() -> list[tuple[str, str]]:

@@ -76,12 +76,14 @@ class SongTab:
                         file_count="multiple",  # both stems may come at once
                         file_types=SONG_TYPES,
                         height=140,
+                        min_width=240,  # else a phone cuts their names off
                         elem_id="song-vocals",
                     )
                     self.accompaniment = gr.File(
                         label=text("song_accompaniment"),
                         file_types=SONG_TYPES,
                         height=140,
+                        min_width=240,
                         elem_id="song-accompaniment",
                     )
                 gr.HTML(translate("song_stems_info"), elem_classes="quiet")

@@ -31,9 +31,10 @@ from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named
 from tools.web.train_work import experiment_of, start_check, start_training
-from train.experiment import plain_name
+from train.experiment import Experiment, plain_name
 
 DEFAULTS = Settings()
+NAME_ID = "train-name"
 SUSPECT = {f"report_file_{name}" for name in ("unreadable", "silent", "duplicate", "other_voice")}
 # runs in the browser, between two keystrokes: what was changed since it was seen stays, and a name
 # that was changed since then has an offer of its own to come
@@ -71,7 +72,7 @@ class TrainTab:
         gr.HTML(_head(1, "train_name_head"))
         self.name = gr.Dropdown(
             experiments(), value=None, allow_custom_value=True,
-            label=text("experiment"), info=text("experiment_info"),
+            label=text("experiment"), info=text("experiment_info"), elem_id=NAME_ID,
         )  # fmt: skip
         self.kind = gr.Dropdown(
             kinds(), value=DEFAULTS.kind, label=text("kind"), info=text("kind_info")
@@ -281,9 +282,7 @@ class TrainTab:
 
     def add_files(self, name: str | None, files: list[str]) -> Updates:
         """Put uploaded recordings into the experiment's own dataset folder."""
-        experiment = named(name)
-        if experiment is None:
-            raise gr.Error(translate("name_first"), print_exception=False)
+        experiment = _experiment_of(name)
         folder = config.DATASETS / plain_name(experiment.name)
         with shown_errors():
             taken = take_recordings(map(Path, files), folder)
@@ -320,15 +319,23 @@ class TrainTab:
 
     def train(self, name: str | None, *values: Any, only: int | None = None) -> Updates:
         """Start all steps, or only one of them; what is done already is skipped by the steps."""
+        _experiment_of(name)
         with shown_errors():
             start_training(self._jobs, name, Settings(*values), only)
         return self.progress.refresh(name, {})
 
     def check_dataset(self, name: str | None, *values: Any) -> Updates:
         """Start the report on the recordings; it is shown when it is ready."""
+        _experiment_of(name)
         with shown_errors():
             start_check(self._jobs, name, Settings(*values))
         return self.progress.refresh(name, {})
+
+
+def _experiment_of(name: str | None) -> Experiment:
+    """The experiment of that name; that it is none is shown beside the name."""
+    with shown_errors(NAME_ID):
+        return experiment_of(name)
 
 
 def _own_dataset(name: str | None, dataset: str | None) -> Path | None:

@@ -9,6 +9,7 @@ from html import escape
 from tools.chart import HEIGHT, WIDTH, Point, axis, chart
 from tools.jobs.training import advice
 from tools.web.i18n import read_texts, translate
+from tools.web.units import clock_text
 from train.metrics import save_cost
 
 LEAST_RANGE = 0.2  # of the largest value, that the axis shows
@@ -47,7 +48,7 @@ def curve_svg(
     # small changes stay small
     marks = axis(values, LEAST_RANGE * max(map(abs, values)) or 1.0, (-math.inf, most))
     end = max(x for x, _ in points) or 1.0
-    labels = [(share * end, f"{share * end:.3g} min") for share in (0, 0.5, 1)]
+    labels = [(share * end, clock_text(60 * share * end)) for share in (0, 0.5, 1)]
     newest = f"{points[-1][1]:.4g}"
     drawn = chart({newest: points}, labels, (0, end), marks, dots)
     caption = f'{title} <span class="quiet">{newest}</span>'

@@ -29,13 +29,15 @@ class JobChip:
                 if job.state == "running":
                     running.append((tab, translate(f"chip_{tab}", name=name)))
                 elif job.state in ("done", "failed") and job.heavy and _is_recent(job):
-                    ended.append((tab, translate(f"chip_{tab}_{job.state}", name=name)))
+                    ended.append((tab, name, job.state))
         if not running and self._session.is_converting:
             running.append(("convert", translate("chip_convert")))
         parts = running[:1] + ([("", translate("chip_waiting", count=waiting))] if waiting else [])
         kind = "chip"
         if not parts and ended:
-            kind, parts = "chip chip-ended", ended[:1]
+            tab, name, state = ended[0]
+            kind = f"chip chip-ended chip-{state}"
+            parts = [(tab, translate(f"chip_{tab}_{state}", name=name))]
         said = " · ".join(each for _, each in parts)
         return f'<a class="{kind}" href="#{parts[0][0] or "convert"}">{said}</a>' if parts else ""
 

@@ -9,6 +9,7 @@ from tools.web.i18n import translate
 
 SAID = {  # pattern -> name of the text that takes its groups
     r"(?P<steps>\d+) steps, held-out loss (?P<loss>[\d.]+)": "said_trained",
+    r"(?P<steps>\d+) steps, held-out loss nan": "said_unmeasured",
     r"(?P<epochs>\d+)epoch": "said_epochs",
     r"extracted from (?P<file>.+), epoch (?P<epochs>\d+)": "said_extracted",
     r"step (?P<step>\d+), epoch (?P<epoch>\d+), mel loss (?P<loss>[\d.]+)": "said_step",

@@ -102,5 +102,10 @@ def test_the_choice_among_unnamed_results_becomes_a_preset_and_is_set(
     page.get_by_text("Your choice is set").wait_for()
     chosen = json.loads(presets.read_text())[PRESET]["index_rate"]
     expect(page.locator("#blind li").nth(1)).to_contain_text(f"{chosen:g}, ")
+    current = page.locator("#blind [aria-current]")
+    expect(current).to_have_text("▶ 3")  # it is still on the stage
+    buttons.first.click()
+    expect(current).to_have_text("▶ 1")
+    expect(page.locator("#blind li").nth(1)).to_contain_text("★")  # the names stay told
     page.get_by_role("button", name="More settings").click()
     expect(page.get_by_label("Index rate").first).to_have_value(str(chosen))

@@ -32,4 +32,6 @@ def test_the_end_of_a_job_is_told_for_a_while_and_leads_to_its_tab(
     assert ended("logs", "done", TOLD_SECONDS + 1) == ended("logs", "stopped", 1) == ""
     html = ended("COVERS", "done", 1)
     assert english(html) == "The cover is made" and 'href="#song"' in html and "chip-ended" in html
-    assert "mi failed" in english(ended("logs", "failed", 1))
+    assert "chip-failed" not in html
+    html = ended("logs", "failed", 1)
+    assert "mi failed" in english(html) and "chip-failed" in html

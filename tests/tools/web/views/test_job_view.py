@@ -110,6 +110,12 @@ def test_long_curves_stay_small_and_flat_ones_are_drawn() -> None:
     assert "<circle" in curve_svg([(0.0, 1.0)], "one")
 
 
+def test_times_below_a_curve_need_no_language_and_stay_inside() -> None:
+    drawn = curve_svg([(0.5, 1.0), (90.0, 0.5)], "loss")
+    labels = re.findall(r'text-anchor="(\w+)" fill="currentColor">(\d+:[\d:]+)<', drawn)
+    assert labels == [("start", "0:00"), ("middle", "45:00"), ("end", "1:30:00")]
+
+
 def test_the_axis_of_words_ends_where_all_are_said() -> None:
     entries = [{"step": n, "held_out": 0.5, "words": 0.9 + n / 100} for n in range(10)]
     *_, words = held_out_html(entries).split("<svg")

@@ -20,4 +20,6 @@ def test_a_singer_reads_distance_where_training_says_loss(root: Path, shipped_vo
         assert "loss" in said
         shown = said_html(said)
         assert "loss" not in shown and "lower is closer" in english(shown) and "距离" in shown
+    unmeasured = said_html("26 steps, held-out loss nan")  # fewer than ten clips
+    assert english(unmeasured) == "trained 26 steps" and "nan" not in unmeasured
     assert said_html("my <b>own</b> words") == "my &lt;b&gt;own&lt;/b&gt; words"
