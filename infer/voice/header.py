@@ -74,6 +74,8 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
         return VoiceHeader(**labels, **_from_shapes(shapes), vocoder="", problem=error)
     names = ("sample_rate", "content_dim", "num_speakers", "vocoder", "content_encoder", "use_f0")
     labels |= {name: params[name] for name in names if name in params}
+    if "upsample_rates" not in params:  # of a synthesizer that ends in no vocoder
+        labels["vocoder"] = ""
     return VoiceHeader(**labels, version=version)
 
 

@@ -26,6 +26,7 @@ def test_the_header_of_the_shipped_voice_says_what_loading_it_says(root: Path) -
     assert header.content_dim == model.params["content_dim"]
     assert header.num_speakers == len(model.weights["emb_g.weight"])
     assert (header.info, header.f0_median) == (model.info, model.f0_median)
+    assert header.vocoder == ""  # a lite synthesizer ends in none
 
 
 @pytest.mark.parametrize("name", ["v1_f0_40k", "v1_nof0_32k", "v2_f0_48k"])
@@ -48,6 +49,7 @@ def test_files_written_by_the_reference_are_recognised(
     assert header.use_f0 == (f0 == "f0")
     assert header.sample_rate == int(rate[:-1]) * 1000
     assert header.num_speakers == 109
+    assert header.vocoder == "HiFi-GAN"
 
 
 def test_the_epoch_of_a_state_is_read_and_one_without_is_none(tmp_path: Path) -> None:
