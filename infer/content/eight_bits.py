@@ -33,25 +33,26 @@ class EightBitLinear(nn.Module):
         return torch.ops.quantized.linear_dynamic(x, self._packed, True)
 
 
-class EightBitConv(nn.Module):
-    """A Conv1d, as an EightBitLinear of what its kernel sees at each place."""
+class ProductConv(nn.Module):
+    """A Conv1d as one product of floats, a third of its time for a few frames; in 8 bits they would
+    sound less natural."""
 
     def __init__(self, conv: nn.Conv1d) -> None:
         super().__init__()
-        self._linear = EightBitLinear(conv.weight.flatten(1), conv.bias)
+        self._weight, self._bias = conv.weight.detach().flatten(1), conv.bias
         self._size, self._stride = conv.kernel_size[0], conv.stride[0]
         self._padding = 2 * (int(conv.padding[0]),)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = F.pad(x, self._padding).unfold(2, self._size, self._stride)
-        return self._linear(seen.transpose(1, 2).flatten(2)).transpose(1, 2)
+        return F.linear(seen.transpose(1, 2).flatten(2), self._weight, self._bias).transpose(1, 2)
 
 
 def use_eight_bits(network: nn.Module) -> None:
-    """Let a network's Linears and Conv1ds compute in 8 bits from here on."""
+    """Let a network's Linears compute in 8 bits from here on, and its Conv1ds by products."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(module, name, EightBitLinear(child.weight, child.bias))
             elif isinstance(child, nn.Conv1d):
-                setattr(module, name, EightBitConv(child))
+                setattr(module, name, ProductConv(child))
