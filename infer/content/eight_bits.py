@@ -1,4 +1,4 @@
-"""Matrix products in 8 bits, for a few rows at a time: what costs there is reading the weights."""
+"""Layers for a few frames at a time: what costs there is reading the weights."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ class EightBitLinear(nn.Module):
 
 
 class ProductConv(nn.Module):
-    """A Conv1d as one product of floats, a third of its time for a few frames; in 8 bits they would
-    sound less natural."""
+    """A Conv1d as one matrix product: of a few frames in a third of its time, with floats as exact."""
 
     def __init__(self, conv: nn.Conv1d) -> None:
         super().__init__()

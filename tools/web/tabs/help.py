@@ -17,7 +17,7 @@ from tools.web.views.data_charts import data_charts
 from tools.web.views.report_view import MARKS
 
 NEWCOMERS = (9, 20, 21, 8, 10, 13, 15, 3, 19, 12, 6, 11)  # what is asked before anything goes wrong
-QUESTIONS = (*NEWCOMERS, 2, 1, 7, 14, 4, 5, 16, 17, 18)  # in the order in which they stand
+QUESTIONS = (*NEWCOMERS, 2, 1, 7, 14, 22, 4, 5, 16, 17, 18)  # in the order in which they stand
 CHECKED = (4, 5, 7, 11, 14, 16)  # answered by the check of this machine
 DATASET_QUESTION = 9
 TO_DATASET = (8, 17)  # answered by what checks the recordings there

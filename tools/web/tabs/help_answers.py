@@ -14,6 +14,7 @@ from options import command, printable
 from tools.convert.client import ConversionError
 from tools.jobs.results import RESULTS, new_result, unused_name
 from tools.jobs.training import Settings, commands, experiments, read_settings
+from tools.options import LiteTwinOptions
 from tools.voices import choices
 from tools.voices.library import Library, from_root
 from tools.voices.zips import pack
@@ -43,9 +44,11 @@ class Answers:
         self._voices: list[gr.Dropdown] = []
         self._parts = {
             1: self._build_index, 2: self._build_trainings, 3: self._build_share,
-            6: self._build_commands, 9: self._build_dataset, 10: self._build_compare,
+            6: lambda: self._build_commands(_example_commands(), 8), 9: self._build_dataset,
+            10: self._build_compare,
             12: self._build_go, 13: self._build_trainings, 15: self._build_go,
             18: self._build_trainings, 19: self._build_live, 20: self._build_song,
+            22: lambda: self._build_commands(_twin_command(), 2),
         }  # fmt: skip
 
     def build(self, number: int) -> None:
@@ -93,9 +96,9 @@ class Answers:
         zip_file = gr.File(label=self._text("voices_zip"), visible=False, interactive=False)
         share.click(self.share, voice, zip_file, **PRIVATE)
 
-    def _build_commands(self) -> None:
+    def _build_commands(self, shown: str, lines: int) -> None:
         gr.Textbox(
-            _example_commands(), label=self._text("help_commands"), lines=8, interactive=False,
+            shown, label=self._text("help_commands"), lines=lines, interactive=False,
             buttons=["copy"], elem_classes="command",
         )  # fmt: skip
 
@@ -262,3 +265,8 @@ def _example_commands() -> str:
         ConvertOptions(voice=voice, input=Path("INPUT.wav"), output=Path("OUTPUT.wav")),
     ]
     return "\n".join(printable(command(each)) for each in steps)
+
+
+def _twin_command() -> str:
+    """A lite voice like another one, with names to be replaced."""
+    return printable(command(LiteTwinOptions(voice=Path("weights/NAME.pth"), speech=Path("FOLDER"))))
