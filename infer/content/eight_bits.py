@@ -34,7 +34,7 @@ class EightBitLinear(nn.Module):
 
 
 class ProductConv(nn.Module):
-    """A Conv1d as one matrix product: of a few frames in a third of its time, with floats as exact."""
+    """A Conv1d as one matrix product of floats: a few frames take a third of the time."""
 
     def __init__(self, conv: nn.Conv1d) -> None:
         super().__init__()

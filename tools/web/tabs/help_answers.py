@@ -269,4 +269,5 @@ def _example_commands() -> str:
 
 def _twin_command() -> str:
     """A lite voice like another one, with names to be replaced."""
-    return printable(command(LiteTwinOptions(voice=Path("weights/NAME.pth"), speech=Path("FOLDER"))))
+    asked = LiteTwinOptions(voice=Path("weights/NAME.pth"), speech=Path("FOLDER"))
+    return printable(command(asked))
