@@ -21,6 +21,7 @@ def figures(printed: str) -> dict[str, float]:
     return {row[1]: float(row[2]) for row in rows if row}
 
 
+@pytest.mark.slow
 def test_stages_add_up_to_the_whole(
     untrained_voice: Path, english: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +59,7 @@ def test_memory_does_not_grow_with_the_length(
     assert table["peak memory, 10 min"] < 1.25 * table["peak memory, 1 min"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="memory is not measured there")
 def test_the_standard_synthesizer_is_set_against_its_own_products(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -15,6 +15,7 @@ from tools.research import gpu as module
 from tools.research.gpu import GpuOptions, gpu
 
 
+@pytest.mark.slow
 def test_every_row_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,7 @@ def cosine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cosine_similarity(one, other, dim=0)
 
 
+@pytest.mark.slow
 def test_the_teacher_hears_the_train_split_alone_and_weights_become_an_encoder(
     english: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
