@@ -35,7 +35,7 @@ class VoiceHeader:
     use_f0: bool = True
     num_speakers: int = 0
     info: str = ""
-    vocoder: str = HIFIGAN  # of a standard voice
+    vocoder: str = ""  # of a standard voice
     content_encoder: str = ""  # see infer.content; "" where the file does not tell
     epoch: int = 0  # of a training state
     f0_median: dict[int, float] = field(default_factory=dict)
@@ -71,11 +71,11 @@ def _voice(content: Mapping[str, Any]) -> VoiceHeader:
     try:
         version, params = read_params(content, shapes)
     except UserError as error:
-        return VoiceHeader(**labels, **_from_shapes(shapes), vocoder="", problem=error)
+        return VoiceHeader(**labels, **_from_shapes(shapes), problem=error)
     names = ("sample_rate", "content_dim", "num_speakers", "vocoder", "content_encoder", "use_f0")
     labels |= {name: params[name] for name in names if name in params}
-    if "upsample_rates" not in params:  # of a synthesizer that ends in no vocoder
-        labels["vocoder"] = ""
+    if "upsample_rates" in params:  # the synthesizer ends in a vocoder
+        labels.setdefault("vocoder", HIFIGAN)
     return VoiceHeader(**labels, version=version)
 
 

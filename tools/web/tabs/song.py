@@ -302,9 +302,10 @@ def _status(job: CoverJob) -> str:
 
 def _figures(job: CoverJob) -> dict[str, str]:
     made = job.made
+    shift = float(str(made["semitones"]))
     return {
         "file": choices.from_root(config.ROOT / str(made["output"])),
-        "shift": f"{float(str(made['semitones'])):+g}".replace("+0", "0"),
+        "shift": f"{shift:+g}" if shift else "0",
         "before": f"{float(str(made['vocals_lufs'])):.1f}",
         "now": f"{float(str(made['voice_lufs'])):.1f}",
     }
