@@ -25,7 +25,7 @@ from infer.audio.writer import AudioWriter
 from infer.chunking import CUTTERS, Chunk, Joiner
 from infer.content import ContentEncoder, load_encoder
 from infer.f0 import HOP_LENGTH, SAMPLE_RATE, fitting_semitones, load_f0_method
-from infer.f0.contour import quantize, transpose
+from infer.f0.contour import f0_range, median_f0, quantize, transpose
 from infer.f0.curve import read_curve
 from infer.kept import LEAST_CHUNKS, KeptChunks, kept_chunks
 from infer.lookahead import LookAhead
@@ -172,7 +172,7 @@ class VoiceConverter:
                 source = self.look_ahead(chunks, melody, options, stages)
                 semitones = options.semitones
                 if semitones is None:
-                    semitones = self.fitting(melody, options.speaker)
+                    semitones = self.fitting(melody, options)
                 asked = replace(options, semitones=semitones)
                 kept = self._kept(reader.seconds or 0.0, asked, index, stages)
                 made = self.convert(source, asked, index, stages, kept)
@@ -283,15 +283,19 @@ class VoiceConverter:
             lambda chunk: is_fitted or not part or is_near(chunk, part),
         )  # fmt: skip
 
-    def fitting(self, melody: Melody | None, speaker: int) -> float:
+    def fitting(self, melody: Melody | None, options: ConvertOptions) -> float:
         """Return the shift by which a recording's beginning comes to where the voice was trained.
 
         0 where that is not known.
         """
-        voice_hz = self.model.f0_median.get(speaker, 0.0)
+        voice_hz = self.model.f0_median.get(options.speaker, 0.0)
         if melody is None or not voice_hz:
             return 0.0
-        return fitting_semitones(melody.median(FITTED_SECONDS), voice_hz)
+        f0 = melody.beginning(FITTED_SECONDS)
+        voice_range = self.model.f0_range.get(options.speaker)
+        return fitting_semitones(
+            median_f0(f0), voice_hz, options.singing, f0_range(f0), voice_range
+        )
 
     def measure(self, melody: Melody, options: ConvertOptions, stages: Stages) -> Melody:
         """Return a melody that is known as a whole: a conversion from its file is the same."""

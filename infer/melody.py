@@ -10,7 +10,6 @@ import numpy as np
 from infer.audio.filters import high_pass
 from infer.chunking import Chunk
 from infer.f0 import F0_RATE, HOP_LENGTH, SAMPLE_RATE, F0Method
-from infer.f0.contour import median_f0
 from infer.f0.curve import Curve, write_curve
 from infer.threads import most_threads
 
@@ -48,10 +47,11 @@ class Melody:
         self._ahead[chunk.place] = f0 = self.f0(chunk)
         return f0
 
-    def median(self, seconds: float) -> float:
-        """Median in Hz of the chunks that begin within so many seconds, 0 if nothing is voiced."""
-        heard = [f0 for start, f0 in self._cores.items() if start < seconds * SAMPLE_RATE]
-        return median_f0(np.concatenate(heard))
+    def beginning(self, seconds: float) -> np.ndarray:
+        """The f0 in Hz of the chunks that begin within so many seconds."""
+        return np.concatenate(
+            [f0 for start, f0 in self._cores.items() if start < seconds * SAMPLE_RATE]
+        )
 
     def known(self) -> Melody:
         """Return the same melody, no longer measured, once all chunks were here."""

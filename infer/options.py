@@ -47,6 +47,9 @@ class ConvertOptions(RenderOptions):
 
     input: Path = option("audio or video file, or a folder of them")
     output: Path = option("file to write, or a folder when the input is one")
+    singing: bool = option(
+        "with --semitones auto: by whole octaves, so that it stays in tune with its music", False
+    )
     rms_mix_rate: float = option(
         "loudness: 0 = follow the source, 1 = as the voice speaks", 0.25, within=(0, 1)
     )

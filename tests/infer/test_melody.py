@@ -163,5 +163,10 @@ def test_an_automatic_shift_is_that_of_the_recordings_melody_and_is_measured_onc
     argv += ["--semitones", "auto", "--f0-file", tmp_path / "c.csv"]
     assert infer_cli.main([str(each) for each in argv]) == 0
     assert "+24 semitones" in capsys.readouterr().out
+    write_curve(tmp_path / "c.csv", np.full(600, 160.0))  # 16 semitones below the voice
+    assert infer_cli.main([str(each) for each in argv]) == 0
+    assert "+16 semitones" in capsys.readouterr().out
+    assert infer_cli.main([str(each) for each in [*argv, "--singing"]]) == 0
+    assert "+12 semitones" in capsys.readouterr().out
     assert infer_cli.main([str(each) for each in [*argv, "--semitones", "-1.5"]]) == 0
     assert "-1.5 semitones" in capsys.readouterr().out

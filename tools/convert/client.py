@@ -128,6 +128,13 @@ class Session:
                 request.cancelled_at = time.monotonic()
                 self._send({"id": number, "do": "cancel"})
 
+    def cancel_making(self, output: Path) -> None:
+        """Give up what makes a file, whoever asked for it; one that is made already stays."""
+        with self._lock:
+            numbers = [each.number for each in self._requests.values() if each.output == output]
+        for number in numbers:
+            self.cancel(number)
+
     def unload(self) -> bool:
         """End the process, which frees what it holds of a GPU; False while it is at work.
 

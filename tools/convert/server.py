@@ -23,7 +23,7 @@ import queue
 import signal
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from infer.converter import VoiceConverter
 
 VOICES_KEPT = 2  # the last used stay in memory
+QUICK = ("load", "listen", "match")  # what is answered while a conversion goes on
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Worker:
         self._requests = requests
         self._replies = replies
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._later: deque[dict[str, Any] | None] = deque()  # came while another was worked on
         self._cancelled: set[int] = set()
         self._is_closing = threading.Event()
         self._voices: OrderedDict[tuple[str, int, str], VoiceConverter] = OrderedDict()
@@ -63,8 +65,19 @@ class Worker:
     def serve(self) -> None:
         """Answer requests until the pipe is closed."""
         threading.Thread(target=self._read, daemon=True).start()
-        while (request := self._waiting.get()) is not None:
+        while (
+            request := self._later.popleft() if self._later else self._waiting.get()
+        ) is not None:
             self._answer(request)
+
+    def _answer_quick_ones(self) -> None:
+        """Answer what came meanwhile and takes a moment: pages that open need not wait."""
+        while not self._waiting.empty():
+            request = self._waiting.get()
+            if request is not None and request["do"] in QUICK:
+                self._answer(request)
+            else:
+                self._later.append(request)
 
     def _read(self) -> None:
         for line in self._requests:
@@ -108,6 +121,7 @@ class Worker:
         def on_progress(share: float) -> None:
             self._stop_if_cancelled(number)
             self._reply(number, progress=share)
+            self._answer_quick_ones()
 
         if request["do"] == "index_rates":
             options = parse_options(IndexRatesOptions, request["arguments"])

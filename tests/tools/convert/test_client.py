@@ -56,6 +56,24 @@ def test_the_page_gets_the_same_file_as_the_command_it_shows(
     assert options.output.read_bytes() == of_page
 
 
+def test_pages_that_open_do_not_wait_for_a_long_conversion_and_can_end_it(
+    session: Session, long_options: ConvertOptions, english: Path
+) -> None:
+    long = session.convert(long_options)
+    next(long.shares())
+    waiting = session.convert(replace(long_options, output=long_options.output.with_name("b.wav")))
+    assert session.load(long_options.voice).result()["sample_rate"] > 0
+    assert session.listen(english, "pm").result()["seconds"] == pytest.approx(6.07, abs=0.05)
+    assert session.outputs == [long.output, waiting.output]
+    for each in (waiting, long):
+        session.cancel_making(each.output)
+    for each in (long, waiting):
+        with pytest.raises(ConversionCancelled):
+            each.result()
+    session.cancel_making(long.output)
+    assert session.outputs == [] and not long_options.output.exists()
+
+
 def test_a_refused_conversion_says_why_and_the_next_one_works(
     session: Session, options: ConvertOptions, tmp_path: Path
 ) -> None:
