@@ -18,11 +18,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _cover(options: CoverOptions) -> None:
+    from tools.jobs.covers import recordings_at_work
     from tools.songs.cover import make_cover
+    from tools.songs.kept import forget_oldest
     from train.experiment import write_json
 
     with _Shown() as shown:
         cover = make_cover(options, shown.on_stage)
+    forget_oldest(options.keep_gb, [*cover.used, *recordings_at_work()])
     if options.report is not None:
         report = {**vars(cover), "parts": {name: str(path) for name, path in cover.parts.items()}}
         write_json(options.report, json.loads(json.dumps(report, default=str)))

@@ -1,27 +1,35 @@
 """Covers, each made by a job: it goes on when the page is gone, and is found again by its name.
 
 A cover is a folder results/.covers/NAME with the job, the song and what became of it; the browser
-remembers the name. The cover itself lies in results/, its stages in a folder beside it.
+remembers the name. The cover itself lies in results/, its stages in a folder beside it. The
+recordings go with the oldest stages, see tools.songs.kept.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import config
 from errors import UserError
-from options import command, printable
+from options import command, parse_options, printable
 from tools.jobs import results
 from tools.jobs.batch import link_or_copy
-from tools.jobs.jobs import JobError, Jobs, failure
+from tools.jobs.jobs import Job, JobError, Jobs, failure
+from tools.songs.kept import RECORDINGS
 from tools.songs.options import CoverOptions
 from tools.voices.choices import from_root
 from train.experiment import write_json
+from train.job_folder import JobFolder
 
 FILES = ("input", "vocals", "accompaniment", "drums")
+HEARD = "heard.json"  # in a cover's folder
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class CoverJob:
     """A cover as it stands. stage: what is being made, "" while it waits; share: of that stage.
 
     made: what tools.cmd.cover reported, empty before the end. command: gives the same again.
+    Of one that is made: name, what it was asked for, when it ended (seconds since 1970), and heard,
+    melody and loudness of its original ("a") and of itself ("b"), once they are known.
     """
 
     is_running: bool
@@ -39,6 +49,18 @@ class CoverJob:
     error: UserError | None = None
     made: dict[str, object] = field(default_factory=dict)
     command: str = ""
+    name: str = ""
+    options: CoverOptions | None = None
+    ended: float = 0.0
+    heard: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def originals(self) -> list[Path]:
+        """What was sung over: the song, or its two stems; empty where they are gone."""
+        asked = self.options
+        given = [asked.input, asked.vocals, asked.accompaniment] if asked else []
+        files = [config.ROOT / path for path in given if path is not None]
+        return files if all(path.is_file() for path in files) else []
 
     @property
     def parts(self) -> dict[str, Path]:
@@ -59,7 +81,7 @@ class Covers:
         """Begin a cover; returns its name. options: output and report are replaced. UserError."""
         song = options.song
         folder = self._jobs.new_folder()
-        sources = folder.root / "recordings"
+        sources = folder.root / RECORDINGS
         sources.mkdir()
         try:
             taken = {
@@ -95,8 +117,41 @@ class Covers:
         report = folder.root / "report.json"
         if job.state == "done" and report.is_file():
             made = json.loads(report.read_text(encoding="utf-8"))
-            return CoverJob(False, False, made=made, command=line)
-        return CoverJob(False, True, error=failure(job), command=line)
+            cover = CoverJob(
+                False, False, made=made, command=line, name=name, ended=job.ended or 0.0,
+                options=_options(job.commands[0][1:]), heard=_heard(folder),
+            )  # fmt: skip
+            _mark_used(cover.parts)
+            return cover
+        recordings = folder.root / RECORDINGS
+        error = _by_its_name(failure(job), job, recordings)
+        if recordings.is_dir():
+            return CoverJob(False, True, error=error, command=line)
+        return CoverJob(False, False, error=error or JobError("cover_gone"), command=line)
+
+    def note_heard(self, name: str, heard: dict[str, Any]) -> None:
+        """Keep how a cover and its original sound, see CoverJob."""
+        if folder := self._jobs.folder(name):
+            write_json(folder.root / HEARD, heard)
+
+    def sum_of(self, name: str, files: Sequence[Path], stem: str) -> Path:
+        """A flac in a cover's folder: the sum of files, mixed once. UserError."""
+        from infer.audio.reader import AudioReader
+        from infer.audio.writer import AudioWriter
+        from tools.songs.stages import stereo_blocks, together
+
+        folder = self._jobs.folder(name)
+        if folder is None:
+            raise JobError("cover_gone")
+        target = folder.root / f"{stem}.flac"
+        if target.is_file():
+            return target
+        with AudioReader(files[-1]) as reader:
+            rate = reader.sample_rate
+        with AudioWriter(target, rate, channels=2) as writer:
+            for blocks in together(*(stereo_blocks(file, rate) for file in files)):
+                writer.write(sum(blocks[1:], start=blocks[0]))
+        return target
 
     def stop(self, name: str) -> None:
         """Give up the stage that is being made; finished ones stay."""
@@ -106,6 +161,44 @@ class Covers:
     def resume(self, name: str) -> None:
         """Go on after the last stage that was finished. JobError: there is nothing left."""
         folder = self._jobs.folder(name)
-        if folder is None:
+        if folder is None or not (folder.root / RECORDINGS).is_dir():
             raise JobError("cover_gone")
         self._jobs.resume(folder)
+
+
+def recordings_at_work(folder: Path = results.COVERS) -> Iterator[Path]:
+    """Yield the recordings' folder of every cover that waits or is being made."""
+    for name, job in Jobs(folder).all().items():
+        if job.is_active:
+            yield folder / name / RECORDINGS
+
+
+def _mark_used(parts: dict[str, Path]) -> None:
+    """What somebody looks at is not among the oldest, see tools.songs.kept."""
+    for name, path in parts.items():
+        if name != "cover":
+            with suppress(FileNotFoundError):  # it goes at this moment
+                os.utime(path.parent)
+
+
+def _by_its_name(error: UserError | None, job: Job, recordings: Path) -> UserError | None:
+    """The error with a recording called as the user calls it, not by its place in the job."""
+    for word in job.commands[0]:
+        path = Path(word)
+        if error is not None and path.parent == Path(from_root(recordings)):
+            error = error.rename(path, path.name)
+    return error
+
+
+def _options(words: Sequence[str]) -> CoverOptions | None:
+    try:
+        return parse_options(CoverOptions, words)
+    except SystemExit:
+        return None  # of another version; it can be heard all the same
+
+
+def _heard(folder: JobFolder) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder.root / HEARD).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}

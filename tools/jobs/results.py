@@ -10,9 +10,10 @@ from pathlib import Path
 
 import config
 from config import RESULTS
+from tools.songs import kept
 
 # hidden folders, each with the jobs of one kind
-BATCHES, COVERS, CHECKS = RESULTS / ".batches", RESULTS / ".covers", RESULTS / ".checks"
+BATCHES, COVERS, CHECKS = RESULTS / ".batches", RESULTS / kept.COVERS, RESULTS / ".checks"
 
 
 def new_result(source: Path, voice: Path, format: str) -> Path:

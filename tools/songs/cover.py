@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 import config
-from errors import CheckpointError, UserError
+from errors import AudioError, CheckpointError, UserError
 from infer.audio.denoise import SAMPLE_RATE as DENOISE_RATE
 from infer.audio.denoise import denoise
 from infer.audio.meter import ABSOLUTE_GATE, Meter, db_to_gain, decibels
 from infer.audio.reader import AudioReader
-from infer.audio.writer import AudioWriter
+from infer.audio.writer import OUTPUT_SUFFIXES, AudioWriter
 from infer.f0 import fitting_semitones, load_f0_method
 from infer.f0.contour import f0_range, median_f0
 from infer.options import ConvertOptions
@@ -27,7 +27,6 @@ from infer.retrieval import find_index
 from infer.voice.header import VoiceHeader, read_header
 from tools.songs import lead
 from tools.songs.effects import Compressor, DeEsser, Effect, HighPass, Limiter, Reverb, through
-from tools.songs.kept import forget_oldest
 from tools.songs.options import CoverOptions
 from tools.songs.pitch import PitchShifter
 from tools.songs.stages import (
@@ -44,6 +43,8 @@ from tools.songs.video import VIDEO_SUFFIXES, VideoWriter
 
 DRY_STEMS = ("dry", "noreverb", "no_reverb", "no reverb")  # names of vocals without their room
 PEAK_DB = -1.0  # true peaks of a cover stay below, so that players and coders do not clip
+APART = np.array([1, -1], np.float32)  # what is at the sides is added left, taken away right
+TRIED_RATE = 44100  # Hz; of files that are opened only to see whether they can be written
 OnProgress = Callable[[float], None]
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Cover:
     voice_lufs: float
     accompaniment_lufs: float
     made: tuple[str, ...]  # stages that were not there yet
+    used: tuple[Path, ...]  # folders of what it is made of
 
 
 def make_cover(options: CoverOptions, on_stage: OnStage | None = None) -> Cover:
@@ -100,7 +102,6 @@ def make_cover(options: CoverOptions, on_stage: OnStage | None = None) -> Cover:
     accompaniment = _transposed(options, song, stages)
     placed, levels = _place(options, song, converted, stages)
     accompaniment_lufs = _mix(options, song, accompaniment, placed, levels, on_stage)
-    forget_oldest(options.keep_gb, stages.used)
     return Cover(
         options.output, stages.folder,
         {
@@ -108,16 +109,54 @@ def make_cover(options: CoverOptions, on_stage: OnStage | None = None) -> Cover:
             "lead": converted.path, "voice": placed.path, "cover": options.output,
         },
         semitones, levels["vocals"], levels["vocals"] + options.lead_db, accompaniment_lufs,
-        tuple(stages.made),
+        tuple(stages.made), (*stages.used, *(path.parent for path in sounds)),
     )  # fmt: skip
 
 
+class _OnlyTried(Exception):
+    """Leaves what was opened to see whether it can be."""
+
+
 def _check_output(options: CoverOptions) -> None:
-    for path in (options.input, options.vocals, options.accompaniment):
-        if path and options.output.exists() and path.exists() and options.output.samefile(path):
-            raise UserError("output_is_input", file=options.output)
-    if options.output.suffix.lower() in VIDEO_SUFFIXES and options.input is None:
+    """Refuse now what could not be written after minutes of work, or would cost a file."""
+    written = _written_files(options)
+    for number, (flag, path) in enumerate(written):
+        if any(_is_same(path, read) for read in _read_files(options)):
+            raise UserError("read_and_written", file=path, flag=flag)
+        if any(_is_same(path, other) for _, other in written[:number]):
+            raise UserError("written_twice", file=path, flag=flag)
+    suffix = options.output.suffix.lower()
+    known = (*OUTPUT_SUFFIXES, *VIDEO_SUFFIXES)
+    if suffix not in known:
+        suffix = suffix or UserError("no_suffix")
+        raise AudioError("file_type", file=options.output, suffix=suffix, known=known)
+    if suffix in VIDEO_SUFFIXES and options.input is None:
         raise UserError("video_of_stems", file=options.output)
+    with suppress(_OnlyTried), ExitStack() as files:
+        files.enter_context(_open_output(options, TRIED_RATE))
+        for writer in _open_stems(options, TRIED_RATE):
+            files.enter_context(writer)
+        raise _OnlyTried
+
+
+def _read_files(options: CoverOptions) -> list[Path]:
+    names = (
+        "input", "vocals", "accompaniment", "drums", "voice", "index", "weights", "dereverb",
+    )  # fmt: skip
+    return [path for name in names if (path := getattr(options, name)) is not None]
+
+
+def _written_files(options: CoverOptions) -> list[tuple[str, Path]]:
+    """Every file that the user gets, with the flag that names it."""
+    stems = [("--stems", path) for path in _stem_files(options)]
+    report = [("--report", options.report)] if options.report else []
+    return [("--output", options.output), *stems, *report]
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one.resolve() == other.resolve():
+        return True
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _open_song(options: CoverOptions, sounds: dict[Path, Sound], stages: Stages) -> Song:
@@ -181,6 +220,9 @@ class _Waiting:
 
     def __init__(self) -> None:
         self._held = np.zeros((0, 2), np.float32)
+
+    def __len__(self) -> int:
+        return len(self._held)
 
     def add(self, audio: np.ndarray) -> np.ndarray:
         """Take (n, 2) samples; returns them too."""
@@ -363,8 +405,12 @@ def _place(
                     mono = gains.push(after[: len(before), 0])
                     yield np.repeat(mono[:, None], 2, axis=1)
 
-            for block in through(_effects(options, song.rate, level), new()):
-                block = block + sides.take(len(block))
+            def whole() -> Iterator[np.ndarray]:
+                for block in through(_effects(options, song.rate, level), new()):
+                    yield sides.add_to(block)
+                yield sides.flush()
+
+            for block in whole():
                 meters["voice"].push(block)
                 file.write(block)
                 done += len(block)
@@ -380,24 +426,32 @@ def _place(
 
 
 class _Sides:
-    """What left and right of the vocals do not share, at the song's new pitch."""
+    """What left and right of the vocals do not share, at the song's new pitch, put to the voice."""
 
     def __init__(self, sample_rate: int, options: CoverOptions) -> None:
         self._share = np.float32(options.sides / 2)
         self._shifter = PitchShifter(sample_rate, options.transpose) if options.transpose else None
-        self._held = _Waiting()
+        self._sides, self._voice = _Waiting(), _Waiting()
 
     def push(self, audio: np.ndarray) -> None:
+        """Take the next block of the vocals."""
         side = (audio[:, 0] - audio[:, 1]) * self._share
-        stereo = np.stack([side, -side], axis=1)
-        self._held.add(stereo if self._shifter is None else self._shifter.push(stereo))
+        stereo = np.stack([side, side], axis=1)  # in phase: a shifter listens to their sum
+        self._sides.add(stereo if self._shifter is None else self._shifter.push(stereo))
 
-    def take(self, count: int) -> np.ndarray:
-        taken = self._held.take(count)
-        if len(taken) < count and self._shifter is not None:  # it keeps something back
-            self._held.add(self._shifter.flush())
-            taken = np.concatenate([taken, self._held.take(count - len(taken))])
-        return np.pad(taken, ((0, count - len(taken)), (0, 0)))
+    def add_to(self, voice: np.ndarray) -> np.ndarray:
+        """Take the next block of the voice; return what is ready: a shifter keeps some back."""
+        self._voice.add(voice)
+        count = min(len(self._voice), len(self._sides))
+        return self._voice.take(count) + self._sides.take(count) * APART
+
+    def flush(self) -> np.ndarray:
+        """Return the rest of the voice."""
+        if self._shifter is not None:
+            self._sides.add(self._shifter.flush())
+        voice = self._voice.take(len(self._voice))
+        sides = self._sides.take(len(voice)) * APART
+        return voice + np.pad(sides, ((0, len(voice) - len(sides)), (0, 0)))
 
 
 def _effects(options: CoverOptions, sample_rate: int, level_db: float) -> list[Effect]:
@@ -446,10 +500,7 @@ def _mix(
         if mixed.loudness() > ABSOLUTE_GATE:
             whole = np.float32(db_to_gain(options.loudness - mixed.loudness()))
     with ExitStack() as files:
-        stems = [
-            files.enter_context(AudioWriter(path, song.rate, channels=2))
-            for path in _stem_files(options)
-        ]
+        stems = [files.enter_context(each) for each in _open_stems(options, song.rate)]
 
         def sums() -> Iterator[np.ndarray]:
             for music, voice in parts(passes - 1):
@@ -469,6 +520,11 @@ def _open_output(options: CoverOptions, sample_rate: int) -> AudioWriter | Video
         assert options.input is not None
         return VideoWriter(options.output, options.input, sample_rate)
     return AudioWriter(options.output, sample_rate, channels=2)
+
+
+def _open_stems(options: CoverOptions, sample_rate: int) -> Iterator[AudioWriter]:
+    for path in _stem_files(options):
+        yield AudioWriter(path, sample_rate, channels=2)
 
 
 def _stem_files(options: CoverOptions) -> list[Path]:

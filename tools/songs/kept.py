@@ -1,4 +1,7 @@
-"""The stages of songs that are kept in results/: how much room they take, and a limit for it."""
+"""What covers keep in results/: how much room it takes, and a limit for it.
+
+These are the stages of songs, and the recordings that the page's covers are made of.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,17 @@ import config
 STAGE = re.compile(
     r"(separate|dereverb|denoise|listen|convert|transpose|voice)-[0-9a-f]{12}"
 )  # a folder in the folder of a song, see tools.songs.stages
+COVERS = ".covers"  # in results/: a folder for each cover of the page, see tools.jobs.covers
+RECORDINGS = "recordings"  # in such a folder
 RECENT_SECONDS = 3600.0  # another cover may be at work on it
 
 
 def stage_folders() -> Iterator[Path]:
-    """Yield the folder of every stage that is kept."""
+    """Yield the folder of every stage that is kept, and of the recordings of every cover."""
     for folder in config.RESULTS.glob("*/*-*/"):
         if STAGE.fullmatch(folder.name):
             yield folder
+    yield from config.RESULTS.glob(f"{COVERS}/*/{RECORDINGS}/")
 
 
 def size_of(folders: Iterable[Path]) -> int:
@@ -34,7 +40,7 @@ def size_of(folders: Iterable[Path]) -> int:
 
 
 def forget_oldest(limit_gb: float, needed: Iterable[Path]) -> int:
-    """Delete the stages not used for longest until all fit a limit; returns the bytes that remain.
+    """Delete the folders not used for longest until all fit a limit; returns the bytes that remain.
 
     needed: folders that stay, as do those used within an hour.
     """

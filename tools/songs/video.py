@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +13,23 @@ import numpy as np
 
 import config
 from errors import AudioError, UserError, os_reason
+from infer.audio.sources import CONTAINERS, STALL_SECONDS
 
 if TYPE_CHECKING:
     import av
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+FORMATS = {".mkv": "matroska"}  # libav's names, where they are not those of the suffixes
 AUDIO_BITS_PER_SECOND = 256_000
+
+
+def has_picture(path: Path) -> bool:
+    """Whether a song comes with a picture, which a video of its cover would keep.
+
+    AudioError: libav cannot open the file.
+    """
+    with _open(path) as container:
+        return bool(_pictures(container))
 
 
 class VideoWriter:
@@ -30,26 +42,31 @@ class VideoWriter:
         import av
 
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         hidden = config.unfinished(path, os.getpid())
         self._temporary = hidden.with_name(hidden.name + path.suffix)
-        try:
-            self._source = av.open(str(source.absolute()), metadata_errors="replace")
-        except (av.FFmpegError, OSError) as error:
-            raise AudioError("unreadable", file=source) from error
-        pictures = [s for s in self._source.streams.video if not _is_cover_art(s)]
+        self._source = _open(source)
+        pictures = _pictures(self._source)
         if not pictures:
             self._source.close()
             raise AudioError("no_picture", file=source)
-        kind = {".mkv": "matroska"}.get(path.suffix.lower(), path.suffix[1:].lower())
+        suffix = path.suffix.lower()
         try:
-            self._target = av.open(str(self._temporary.absolute()), "w", format=kind)
-            self._picture = self._target.add_stream_from_template(pictures[0])
-        except (av.FFmpegError, OSError, ValueError) as error:
-            self._close()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._target = av.open(
+                str(self._temporary.absolute()), "w", format=FORMATS.get(suffix, suffix[1:])
+            )
+        except (av.FFmpegError, OSError) as error:
+            self._give_up()
             raise self._failed(error) from error
-        self._sound = self._target.add_stream("aac", rate=sample_rate, layout="stereo")
-        self._sound.bit_rate = AUDIO_BITS_PER_SECOND
+        try:
+            self._picture = self._target.add_stream_from_template(pictures[0])
+            self._sound = self._target.add_stream("aac", rate=sample_rate, layout="stereo")
+            self._sound.bit_rate = AUDIO_BITS_PER_SECOND
+            self._target.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
+            self._give_up()
+            codec = pictures[0].codec_context.name
+            raise AudioError("picture_kind", file=path, codec=codec, suffix=suffix) from error
         self._packets = self._source.demux(pictures[0])
         self._next: av.Packet | None = next(self._packets, None)
         begins = Fraction(self._source.start_time or 0, av.time_base)
@@ -69,8 +86,7 @@ class VideoWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._close()
-            self._temporary.unlink(missing_ok=True)
+            self._give_up()
 
     def write(self, audio: np.ndarray) -> None:
         """Append (n, 2) samples in -1..1, and the pictures that are seen with them."""
@@ -113,15 +129,37 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
 
-    def _close(self) -> None:
+    def _give_up(self) -> None:
         for container in (self._source, getattr(self, "_target", None)):
             if container is not None:
                 container.close()
+        with suppress(NotADirectoryError):  # there is no such folder, so nothing was made in it
+            self._temporary.unlink(missing_ok=True)
 
     def _failed(self, error: Exception) -> AudioError:
         has_reason = isinstance(error, OSError) and error.strerror
         reason = os_reason(error) if has_reason else UserError("other", message=str(error))
         return AudioError("written", file=self._path, reason=reason)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    import av
+
+    try:
+        return av.open(
+            str(path.absolute()),
+            metadata_errors="replace",
+            options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"},
+            timeout=STALL_SECONDS,
+        )
+    except FileNotFoundError as error:
+        raise AudioError("no_file", file=path) from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise AudioError("unreadable", file=path) from error
+
+
+def _pictures(container: av.container.InputContainer) -> list[av.VideoStream]:
+    return [stream for stream in container.streams.video if not _is_cover_art(stream)]
 
 
 def _is_cover_art(stream: av.VideoStream) -> bool:

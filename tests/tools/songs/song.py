@@ -16,7 +16,8 @@ RATE = 44100
 def write_stems(folder: Path, speech: Path, seconds: float) -> tuple[Path, Path]:
     """Write speech that is laid out as vocals in stereo, two phrases, and chords with beats."""
     sung, _ = load(speech, RATE)
-    sung = 0.5 * np.tile(sung, 2)[: round(seconds * RATE)]
+    count = round(seconds * RATE)
+    sung = 0.5 * np.tile(sung, -(-count // len(sung)))[:count]
     sung[round(2.5 * RATE) : round(3.2 * RATE)] = 0
     room = 0.1 * np.roll(sung, 900)
     times = np.arange(len(sung)) / RATE

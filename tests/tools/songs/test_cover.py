@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +16,12 @@ import soundfile
 import config
 from errors import UserError
 from tests.tools.songs.song import RATE, delay_ms, loudness, stereo, write_stems
+from tests.tools.songs.test_video import write_sound
 from tools.cmd import cover as command_line
-from tools.songs import kept, lead
+from tools.songs import kept, lead, separation
 from tools.songs.cover import make_cover
 from tools.songs.options import CoverOptions
+from tools.songs.pitch import PitchShifter
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +122,24 @@ def test_the_song_is_transposed_with_its_lead(asked: CoverOptions, untrained_voi
     assert len(music) == len(before)
 
 
+def test_a_song_of_many_blocks_is_transposed_with_the_sides_of_its_vocals(
+    asked: CoverOptions, untrained_voice: Path, english: Path, tmp_path: Path
+) -> None:
+    vocals, rest = write_stems(tmp_path, english, 23.0)  # more than two blocks
+    make_cover(
+        replace(asked, vocals=vocals, accompaniment=rest, voice=untrained_voice, transpose=2.0)
+    )
+    side = stereo(vocals) @ [0.5, -0.5]
+    shifter = PitchShifter(RATE, 2.0)
+    wanted = shifter.push(np.stack([side, side], axis=1).astype(np.float32))
+    wanted = np.concatenate([wanted, shifter.flush()])[:, 0]
+    found = stereo(asked.stems / "voice.wav") @ [0.5, -0.5]
+    assert len(found) == len(wanted)
+    sides = found, wanted
+    assert np.corrcoef(*sides)[0, 1] > 0.99
+    assert abs(delay_ms(*sides)) < 1 / RATE
+
+
 def test_drums_keep_their_pitch_and_place(
     asked: CoverOptions, untrained_voice: Path, tmp_path: Path
 ) -> None:
@@ -154,13 +176,82 @@ def test_what_is_missing_or_too_much_is_said(asked: CoverOptions, tmp_path: Path
         (replace(asked, input=asked.vocals), "song_or_stems"),
         (replace(asked, vocals=None, accompaniment=None), "song_or_stems"),
         (replace(asked, vocals=tmp_path / "none.wav"), "no_file"),
-        (replace(asked, output=asked.accompaniment), "output_is_input"),
+        (replace(asked, output=asked.accompaniment), "read_and_written"),
         (replace(asked, output=tmp_path / "cover.mp4"), "video_of_stems"),
         (replace(asked, output=tmp_path / "cover.txt"), "file_type"),
+        (replace(asked, output=tmp_path / "cover"), "file_type"),
     ):
         with pytest.raises(UserError) as error:
             make_cover(options)
         assert error.value.name == name
+
+
+def test_what_cannot_be_written_is_refused_before_any_work(
+    asked: CoverOptions, tmp_path: Path
+) -> None:
+    song, file = tmp_path / "sound only.mp4", tmp_path / "file"
+    write_sound(song, stereo(asked.vocals))
+    file.touch()
+    whole = replace(asked, input=song, vocals=None, accompaniment=None)
+    for options, name, told in (
+        (replace(whole, output=tmp_path / "cover.mp4"), "no_picture", song.name),
+        (replace(whole, output=tmp_path / "cover.avi"), "file_type", ".mp4"),
+        (replace(asked, output=file / "cover.wav"), "written", "cover.wav"),
+        (replace(asked, stems=file), "written", "voice.wav"),
+        (replace(asked, output=tmp_path), "file_type", tmp_path.name),
+    ):
+        shown: list[str] = []
+        with pytest.raises(UserError, match=re.escape(told)) as error:
+            make_cover(options, lambda name, share, shown=shown: shown.append(name))
+        assert (error.value.name, shown) == (name, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, song.name]
+
+
+def test_no_file_of_the_user_is_written_over(asked: CoverOptions, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(asked.accompaniment.parent, own)
+    accompaniment = (own / asked.accompaniment.name).rename(own / "accompaniment.wav")
+    voice = (own / asked.vocals.name).rename(own / "voice.wav")
+    linked = tmp_path / "linked"
+    linked.symlink_to(own)
+    content = [accompaniment.read_bytes(), voice.read_bytes()]
+    for changes, name, flag in (
+        ({"accompaniment": accompaniment, "stems": own}, "read_and_written", "--stems"),
+        ({"accompaniment": accompaniment, "stems": linked}, "read_and_written", "--stems"),
+        ({"vocals": voice, "stems": own / "../own"}, "read_and_written", "--stems"),
+        ({"drums": voice, "stems": own}, "read_and_written", "--stems"),
+        ({"drums": voice, "output": linked / "voice.wav"}, "read_and_written", "--output"),
+        ({"report": asked.voice}, "read_and_written", "--report"),
+        ({"stems": own, "output": own / "new/../voice.wav"}, "written_twice", "--stems"),
+        ({"report": asked.output}, "written_twice", "--report"),
+    ):
+        with pytest.raises(UserError, match=flag) as error:
+            make_cover(replace(asked, **changes))
+        assert error.value.name == name
+    assert [accompaniment.read_bytes(), voice.read_bytes()] == content
+
+
+class FakeSeparator:
+    """Takes the left side of a song for its vocals."""
+
+    sample_rate, stems, segment, least_segment = RATE, ("vocals", "other"), 2 * RATE, RATE
+
+    def __call__(self, audio: np.ndarray) -> np.ndarray:
+        """Return vocals and the rest."""
+        vocals = np.repeat(audio[:1], 2, axis=0) / 2
+        return np.stack([vocals, audio - vocals])
+
+
+def test_sound_in_an_mp4_is_a_song_like_any_other(
+    asked: CoverOptions, untrained_voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(separation, "load_separator", lambda *_: FakeSeparator())
+    song = tmp_path / "sound only.mp4"
+    write_sound(song, stereo(asked.vocals))
+    options = replace(asked, input=song, vocals=None, accompaniment=None, voice=untrained_voice)
+    cover = make_cover(options)
+    assert "separate" in cover.made
+    assert loudness(stereo(cover.output)) > -50
 
 
 def test_the_command_makes_it_and_says_what_it_made(

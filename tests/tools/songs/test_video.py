@@ -11,23 +11,27 @@ import pytest
 
 from errors import AudioError
 from infer.audio.reader import AudioReader
-from tools.songs.video import VideoWriter
+from tools.songs.video import VideoWriter, has_picture
 
 RATE = 44100
 SECONDS = 3
 FRAMES = 25  # per second
 
 
-def make_video(path: Path, late: float, sound: np.ndarray | None = None) -> np.ndarray:
+def make_video(
+    path: Path, late: float, sound: np.ndarray | None = None, codecs: str = "mpeg4 aac"
+) -> np.ndarray:
     """Write a video whose sound begins late, without one of clicks; returns the sound, (n, 2)."""
     if sound is None:
         sound = np.zeros((SECONDS * RATE, 2), np.float32)
         for start in range(RATE // 4, len(sound), RATE // 2):
             sound[start : start + 400] = 0.5 * np.hanning(400)[:, None]
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("mpeg4", rate=FRAMES)
+        codec, sound_codec = codecs.split()
+        picture = container.add_stream(codec, rate=FRAMES)
+        picture.pix_fmt = "yuv420p"
         picture.width = picture.height = 64
-        audio = container.add_stream("aac", rate=RATE, layout="stereo")
+        audio = container.add_stream(sound_codec, rate=RATE, layout="stereo")
         for number in range(SECONDS * FRAMES):
             image = np.full((64, 64, 3), number * 3, np.uint8)
             container.mux(picture.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
@@ -38,6 +42,18 @@ def make_video(path: Path, late: float, sound: np.ndarray | None = None) -> np.n
         container.mux(audio.encode(frame))
         container.mux(audio.encode(None))
     return sound
+
+
+def write_sound(path: Path, sound: np.ndarray) -> None:
+    """Write an mp4 without a picture."""
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream("aac", rate=RATE, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(sound.T, np.float32), "fltp", "stereo"
+        )
+        frame.sample_rate = RATE
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
 
 
 def pictures(path: Path) -> list[tuple[float, bytes]]:
@@ -77,12 +93,7 @@ def test_sound_and_picture_stay_in_step(tmp_path: Path, suffix: str, late: float
 
 
 def test_sound_without_a_picture_and_a_failure_leave_nothing(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        audio = container.add_stream("aac", rate=RATE, layout="stereo")
-        frame = av.AudioFrame.from_ndarray(np.zeros((2, RATE), np.float32), "fltp", "stereo")
-        frame.sample_rate = RATE
-        container.mux(audio.encode(frame))
-        container.mux(audio.encode(None))
+    write_sound(tmp_path / "sound.mp4", np.zeros((RATE, 2), np.float32))
     with pytest.raises(AudioError) as error:
         VideoWriter(tmp_path / "out.mp4", tmp_path / "sound.mp4", RATE)
     assert error.value.name == "no_picture"
@@ -94,3 +105,30 @@ def test_sound_without_a_picture_and_a_failure_leave_nothing(tmp_path: Path) -> 
         writer.write(np.zeros((RATE, 2), np.float32))
         raise ZeroDivisionError
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "sound.mp4"]
+
+
+def test_a_picture_that_does_not_fit_is_refused_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "clip.mkv"
+    make_video(source, 0.0, codecs="libvpx aac")
+    for suffix in (".mp4", ".mov"):
+        with pytest.raises(AudioError, match=".mkv") as error:
+            VideoWriter(tmp_path / f"out{suffix}", source, RATE)
+        assert error.value.name == "picture_kind"
+    (tmp_path / "file").touch()
+    with pytest.raises(AudioError) as error:
+        VideoWriter(tmp_path / "file/out.mkv", source, RATE)
+    assert error.value.name == "written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mkv", "file"]
+
+
+def test_a_file_says_whether_it_has_a_picture(tmp_path: Path, english: Path) -> None:
+    make_video(tmp_path / "clip.mp4", 0.0)
+    write_sound(tmp_path / "sound.mp4", np.zeros((RATE, 2), np.float32))
+    (tmp_path / "notes.mp4").write_text("no video")
+    assert has_picture(tmp_path / "clip.mp4")
+    assert not has_picture(tmp_path / "sound.mp4")
+    assert not has_picture(english)
+    for name, problem in (("none.mp4", "no_file"), ("notes.mp4", "unreadable")):
+        with pytest.raises(AudioError) as error:
+            has_picture(tmp_path / name)
+        assert error.value.name == problem

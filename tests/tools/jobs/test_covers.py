@@ -1,0 +1,148 @@
+"""A cover of the page is stopped and goes on, names the user's files, and leaves no recordings."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+import config
+from errors import AudioError
+from tests.tools.songs.song import stereo, write_stems
+from tools.jobs import results
+from tools.jobs.covers import CoverJob, Covers, recordings_at_work
+from tools.jobs.jobs import Job, JobError, is_held, write_job
+from tools.songs import kept
+from tools.songs.cover import make_cover
+from tools.songs.options import CoverOptions
+from train.job_folder import JobFolder
+
+NAME = "a-name-16-letter"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where covers go; whatever still runs is stopped at the end."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(config, "RESULTS", tmp_path / "results")
+    folder = tmp_path / "results/.covers"
+    yield folder
+    for place in folder.glob("*/job.json"):
+        job = JobFolder(place.parent)
+        job.stop_file.write_text("kill")
+        while is_held(job.lock_file("job")):
+            time.sleep(0.05)
+
+
+def wait_for(covers: Covers, name: str, condition: Callable[[CoverJob], object]) -> CoverJob:
+    deadline = time.monotonic() + 240  # generous: the process imports torch first
+    while not condition(cover := covers.find(name)):
+        assert time.monotonic() < deadline, cover
+        time.sleep(0.02)
+    return cover
+
+
+def test_a_cover_that_was_stopped_goes_on_and_is_as_if_it_never_was(
+    folder: Path, untrained_voice: Path, english: Path, tmp_path: Path
+) -> None:
+    vocals, rest = write_stems(tmp_path, english, 24.0)
+    options = CoverOptions(
+        vocals=vocals, accompaniment=rest, voice=untrained_voice, output=tmp_path / "whole.wav",
+        f0_method="pm", transpose=2.0, device="cpu",
+    )  # fmt: skip
+    whole = make_cover(options)
+    covers = Covers(folder)
+    name = covers.start(options, "wav")
+    stages = ("transpose", "voice", "mix")
+    wait_for(covers, name, lambda cover: cover.stage in stages or not cover.is_running)
+    covers.stop(name)
+    stopped = wait_for(covers, name, lambda cover: not cover.is_running)
+    assert (stopped.can_resume, stopped.error, stopped.parts) == (True, None, {})
+    assert not list(results.RESULTS.glob("*.wav"))
+
+    covers = Covers(folder)  # as after a restart of the page
+    covers.resume(name)
+    made = wait_for(covers, name, lambda cover: not cover.is_running)
+    assert made.error is None
+    assert "convert" not in made.made["made"] and "voice" in made.made["made"]
+    assert np.array_equal(stereo(made.parts["cover"]), stereo(whole.output))
+    with pytest.raises(JobError):
+        covers.resume(name)
+
+
+def test_a_failed_cover_names_the_users_file(
+    folder: Path, untrained_voice: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "my song 声.wav"
+    broken.write_text("no sound")
+    options = CoverOptions(
+        vocals=broken, accompaniment=broken, voice=untrained_voice, output=tmp_path / "cover.wav"
+    )
+    covers = Covers(folder)
+    name = covers.start(options, "wav")
+    failed = wait_for(covers, name, lambda cover: not cover.is_running)
+    assert failed.can_resume and failed.error.name == "unreadable"
+    assert str(failed.error).startswith("my song 声")
+
+
+def cover_job(folder: Path, state: str, **fields: object) -> JobFolder:
+    """A cover of the page as its job left it, hours ago."""
+    job = JobFolder(folder / NAME)
+    recording = job.root / kept.RECORDINGS / "song.wav"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(bytes(1000))
+    times = time.time() - 9 * 3600
+    os.utime(recording.parent, (times, times))
+    (job.root / "cover.json").write_text('{"command": "again"}')
+    write_job(job, Job((("tools.cmd.cover", "--input", str(recording)),), state=state, **fields))
+    return job
+
+
+def test_recordings_count_and_go_with_the_oldest_but_not_those_of_a_cover_at_work(
+    folder: Path,
+) -> None:
+    job = cover_job(folder, "running")
+    stage = folder.parent / "song-1/voice-000000000000"
+    stage.mkdir(parents=True)
+    (stage / "voice.wav").write_bytes(bytes(500))
+    assert kept.size_of(kept.stage_folders()) == 1500
+    with FileLock(job.lock_file("job")):
+        assert kept.forget_oldest(0, recordings_at_work(folder)) == 1500
+    assert list(recordings_at_work(folder)) == []
+    assert kept.forget_oldest(1500e-9, []) == 1500
+    assert kept.forget_oldest(0, recordings_at_work(folder)) == 500
+    assert not (job.root / kept.RECORDINGS).exists() and job.job_file.is_file()
+
+
+def test_a_cover_without_its_recordings_says_so_and_cannot_go_on(folder: Path) -> None:
+    recording = folder / NAME / kept.RECORDINGS / "song.wav"
+    error = AudioError("unreadable", file=recording).to_json()
+    cover_job(folder, "stopped")
+    covers = Covers(folder)
+    assert covers.find(NAME).can_resume
+    kept.forget_oldest(0, [])
+    gone = covers.find(NAME)
+    assert (gone.can_resume, gone.error.name) == (False, "cover_gone")
+    with pytest.raises(JobError, match="gone"):
+        covers.resume(NAME)
+    job = JobFolder(folder / NAME)
+    write_job(
+        job, replace(Job((("tools.cmd.cover", str(recording)),)), state="failed", error=error)
+    )
+    assert str(covers.find(NAME).error).startswith("song.wav: ")
+
+
+def test_what_the_page_plays_stays(folder: Path) -> None:
+    job = cover_job(folder, "done")
+    recording = job.root / kept.RECORDINGS / "song.wav"
+    (job.root / "report.json").write_text(json.dumps({"parts": {"vocals": str(recording)}}))
+    assert Covers(folder).find(NAME).parts == {"vocals": recording}
+    assert kept.forget_oldest(0, []) == 1000
+    assert recording.is_file()
