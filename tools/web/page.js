@@ -48,15 +48,22 @@
       }
   };
 
-  // what is refused is said beside what was used, and gone when that is used again
+  // what is refused is said beside what was used, and gone when anything on its tab is used again
   let used = null;
-  const forget = () => document.querySelectorAll(".field-error").forEach((each) => each.remove());
+  const tabOf = (element) => {
+    const outer = element.parentElement?.closest("[role=tabpanel]");
+    return outer ? tabOf(outer) : element.closest("[role=tabpanel]");
+  };
+  const forget = (element) => {
+    for (const note of document.querySelectorAll(".field-error"))
+      if (!tabOf(note) || tabOf(note) === tabOf(element)) note.remove();
+  };
   const remember = (event) => {
     if (!event.isTrusted && event.type === "click") return;
     const element = event.target.closest?.("button, label, input, textarea, .block");
     if (!element || element.closest(".toast-wrap")) return;
     used = element;
-    forget();
+    forget(element);
   };
   for (const kind of ["click", "change", "drop", "input"])
     document.addEventListener(kind, remember, true);
@@ -64,15 +71,17 @@
     const toast = message.closest(".toast-body");
     const beside = message.querySelector("[class^=beside-]")?.className.replace("beside-", "");
     const field = document.getElementById(beside);
-    if (!used?.isConnected || !used.checkVisibility() || !toast) return;
-    const card = used.closest("li");
-    const place = field || used.closest(".inline, .row, .block") || used;
+    const at = field || used;
+    if (!at?.isConnected || !toast || (!field && !used.checkVisibility())) return;
+    const card = at.closest("li");
+    const place = at.closest(".inline, .row, .block") || at;
     const note = document.createElement("p");
     note.className = "field-error";
     note.setAttribute("role", "alert");
     note.innerHTML = message.querySelector("[data-testid=toast-text]").innerHTML; // gradio's own, escaped
     if (card) card.append(note);
     else place.after(note);
+    if (!at.checkVisibility()) return; // it ended while another tab was open: the toast says it, too
     if (field) for (const each of [note, field]) each.scrollIntoView({ block: "nearest" });
     toast.querySelector("[data-testid=toast-close]").click();
   };

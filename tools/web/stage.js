@@ -3,7 +3,7 @@
 // {file, label, take, into, seconds, f0, f0_step, f0_median, loudness_db}; play, asked: told once, to
 // play b and to download; level_db: as loud as all are; curve: the melody of a, to be edited; drawn: {melody, asked}, told once,
 // what was made of it by hand. What is read back: edited, part.
-// props.words: {language: {name: text}}.
+// props.words: {language: {name: text}}; is_read_only: there is no pitch to edit.
 
 const WAVE = 64, PITCH = 150, AXIS = 18, LEFT = 34; // heights of the lanes and room for names, pixels
 const FADE = 0.008; // seconds; a switch clicks if it is shorter
@@ -517,7 +517,7 @@ const show = () => {
   const pencil = buttonOf("edit");
   pencil.textContent = say("stage_edit");
   pencil.setAttribute("aria-pressed", String(isEditing));
-  pencil.hidden = !present("a") || Boolean(tracks.a.take);
+  pencil.hidden = props.is_read_only || !present("a") || Boolean(tracks.a.take);
   const tools = find(".stage-edit");
   tools.hidden = !curve;
   name(tools, say("stage_edit"));

@@ -37,12 +37,14 @@ def test_a_zip_among_many_recordings_is_unpacked(
     assert all(path.is_file() for path in found)
 
 
-def test_of_many_recordings_of_speech_each_has_a_shift_of_its_own(
+def test_of_many_recordings_each_has_a_shift_of_its_own(
     root: Path, english: Path, monkeypatch: pytest.MonkeyPatch, shipped_voice: None
 ) -> None:
-    begun: list[float | None] = []
+    begun: list[tuple[float | None, bool]] = []
     monkeypatch.setattr(
-        Batches, "start", lambda batches, options, *more: begun.append(options.semitones)
+        Batches,
+        "start",
+        lambda batches, options, *more: begun.append((options.semitones, options.singing)),
     )
     with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab():
         panel = BatchPanel(Frame(page, tabs, load_texts(), Session(), Jobs(), gr.State()))
@@ -50,7 +52,7 @@ def test_of_many_recordings_of_speech_each_has_a_shift_of_its_own(
     settings = [given.get(name, default_of(OPTIONS[name])) for name in NAMES]
     for way in PITCHES:
         panel.begin("assets/lite/demo.pth", [str(english)], way, *settings)
-    assert begun == [None, 5, 5]
+    assert begun == [(None, False), (None, True), (5, False)]
 
 
 def test_a_voice_without_a_name_is_asked_for_one() -> None:

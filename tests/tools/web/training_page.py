@@ -38,7 +38,7 @@ def fill_in(page: Any, experiment: Experiment, recordings: list[Path]) -> None:
     name.fill(experiment.name)
     name.press("Enter")
     page.locator("#dataset-files input[type=file]").set_input_files(recordings)
-    page.get_by_text(f"{len(recordings)} files added").wait_for()
+    page.get_by_text(re.compile(rf"Files added to .*: {len(recordings)}\.")).wait_for()
     page.get_by_text("minutes are usable").wait_for()
     page.get_by_role("button", name="More settings").last.click()
     for label, value in (

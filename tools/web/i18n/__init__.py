@@ -48,6 +48,12 @@ def translate(name: str, /, **values: object) -> str:
     return render_languages(render)
 
 
+def sentences(*said: str) -> str:
+    """Return HTML of texts in a row, as far apart as each language writes them; empty ones no."""
+    space = render_languages(lambda language: "" if language == "zh-CN" else " ")
+    return space.join(filter(None, said))
+
+
 def explained(shown: str, name: str) -> str:
     """Return HTML of a word, a text's name or itself, that the text `name` explains on hover."""
 

@@ -39,6 +39,7 @@ from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 from tools.web.views.voice_cards import pitch_html
 
 EXAMPLES = config.ASSETS / "examples"
+START_ID = "convert-start"
 QUIET_LUFS = -33.0  # below it a recording is too quiet to be heard beside others
 
 
@@ -118,7 +119,9 @@ class ConvertTab:
 
     def _build_start(self) -> None:
         text = self._text
-        self.start = gr.Button(text("convert"), variant="primary", scale=3, min_width=120)
+        self.start = gr.Button(
+            text("convert"), variant="primary", scale=3, min_width=120, elem_id=START_ID
+        )
         self.stop = gr.Button(text("stop"), interactive=False, scale=1, min_width=80)
 
     def _build_result(self) -> None:
@@ -378,7 +381,7 @@ class ConvertTab:
         except ConversionError as error:
             takes.forget(output.name)
             yield over
-            raise page_error(error.rename(source, source.name)) from error
+            raise page_error(error.rename(source, source.name), START_ID) from error
         else:
             said = translate(
                 "took",

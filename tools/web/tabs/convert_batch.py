@@ -17,7 +17,7 @@ from tools.jobs.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import Frame
 from tools.web.i18n import translate
-from tools.web.tabs.convert_settings import NAMES, PRIVATE, SPEECH, options_of
+from tools.web.tabs.convert_settings import BY_HAND, NAMES, PRIVATE, SINGING, options_of
 from tools.web.units import duration_text, size_text
 
 POLL_SECONDS = 1.0
@@ -79,7 +79,7 @@ class BatchPanel:
     def begin(self, voice: str | None, files: list[str] | None, pitch: str, *values: Any) -> str:
         """Start converting; gives the name by which the browser finds the batch again.
 
-        pitch: of PITCHES; SPEECH lets every recording have a shift of its own.
+        pitch: of PITCHES; but for BY_HAND every recording has a shift of its own.
         """
         path = chosen_voice(voice)
         if not files:
@@ -87,8 +87,8 @@ class BatchPanel:
         try:
             recordings = unpacked(map(Path, files))
             options = options_of(values, path, recordings[0], Path("x.wav"))
-            if pitch == SPEECH:
-                options = replace(options, semitones=None)
+            if pitch != BY_HAND:
+                options = replace(options, semitones=None, singing=pitch == SINGING)
             return self._batches.start(options, recordings, values[NAMES.index("format")])
         except (ValueError, OSError) as error:
             raise page_error(error) from error

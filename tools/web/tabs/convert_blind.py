@@ -31,7 +31,7 @@ from tools.web.views.take_cards import PRESSED, button_html
 from train.experiment import Experiment
 
 MOST = 12  # results to listen to
-PRESET = "blind test"
+PRESET = "A/B"  # of no language: it is a name in a file
 
 
 class BlindPanel:

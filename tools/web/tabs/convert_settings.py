@@ -19,7 +19,7 @@ from tools.voices import choices
 from tools.voices.presets import delete_preset, read_presets, save_preset
 from tools.web.errors import chosen_voice, error_html, page_error
 from tools.web.frame import PRIVATE, Frame
-from tools.web.i18n import translate
+from tools.web.i18n import sentences, translate
 
 OPTIONS = {item.name: item for item in fields(ConvertOptions)}
 NAMES = (  # of the settings, in the order in which their widgets stand
@@ -168,7 +168,8 @@ class SettingsPanel:
         """
         said, shift = self._fitted(facts, measured, speaker, way)
         if measured and measured["snr"] < NOISY_SNR:
-            said += " " + translate("suggestion_denoise", snr=round(measured["snr"]))
+            noisy = translate("suggestion_denoise", snr=round(measured["snr"]))
+            said = sentences(said, noisy)
         return said, shift
 
     def _fitted(
@@ -193,9 +194,8 @@ class SettingsPanel:
         if ranges[1] and max(outside(*ranges, shift)) > UNHEARD_SEMITONES:
             low, high = (round(hz * 2 ** (shift / 12)) for hz in ranges[0])
             least, most = map(round, ranges[1])
-            said += " " + translate(
-                "suggestion_outside", low=low, high=high, least=least, most=most
-            )
+            strained = translate("suggestion_outside", low=low, high=high, least=least, most=most)
+            said = sentences(said, strained)
         return said, gr.skip() if way == BY_HAND else shift
 
     def save_preset(self, voice: str | None, name: str | None, *values: Any) -> dict[str, Any]:

@@ -123,6 +123,8 @@ class TakesPanel:
                 wanted["source"] = shown["a"]["file"]["path"]
             wanted["at"] = time.time()
             gr.Info(translate("takes_set"))
+        elif act == "stop":
+            self._session.cancel_making(self.takes.folder / name)
         elif act == "delete":
             view = {**view, "deleted": self.takes.trash(name).name}
         elif act == "undo":

@@ -10,30 +10,45 @@ import gradio as gr
 
 import config
 from errors import UserError
+from infer.f0 import QUICK_METHOD
 from infer.options import AUDIO_FORMATS
 from options import default_of
+from tools.convert.client import ConversionError
 from tools.jobs.covers import CoverJob, Covers
 from tools.songs.kept import size_of, stage_folders
 from tools.songs.options import CoverOptions
-from tools.songs.video import VIDEO_SUFFIXES
+from tools.songs.video import VIDEO_SUFFIXES, has_picture
 from tools.voices import choices
-from tools.web.errors import chosen_voice, error_html, page_error
+from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
 from tools.web.frame import PRIVATE, Frame
-from tools.web.i18n import translate
+from tools.web.i18n import sentences, translate
 from tools.web.theme import WAVEFORM
 from tools.web.units import duration_text, size_text
+from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 
 POLL_SECONDS = 1.0
 OPTIONS = {item.name: item for item in CoverOptions.__dataclass_fields__.values()}
 STAGES = ("separate", "dereverb", "denoise", "listen", "convert", "transpose", "voice", "mix")
 PARTS = ("vocals", "voice", "accompaniment")  # parts of a cover, in this order
+SIDES = {"a": "vocals", "b": "voice"}  # of the stage; the part whose melody is drawn
 AUTOMATIC, OCTAVES = "auto", (-24, -12, 0, 12, 24)
 SETTINGS = (
     "semitones", "transpose", "lead_db", "sides", "reverb", "compress", "de_ess", "high_pass",
     "denoise",
 )  # fmt: skip
-ACCOMPANIMENT = re.compile(  # in the name of a stem
-    r"accomp|instrumental|karaoke|backing|rest|other|music|minus|no[-_ ]?voc|伴奏", re.IGNORECASE
+# in the names of stems; words that are within others stand alone: Forest is no rest
+WITHOUT_VOCALS = re.compile(
+    r"(?<![a-z])(no|non|minus|without|off)[\W_]*(the[\W_]+)?(lead[\W_]*)?(voc|vox|voice)[a-z]*"
+    r"|[无去消]人?声",
+    re.IGNORECASE,
+)
+ACCOMPANIMENT = re.compile(
+    r"accomp|instrumental|karaoke|伴奏"
+    r"|(?<![a-z])(inst|backing|rest|other|music|minus)(?![a-z])",
+    re.IGNORECASE,
+)
+VOCALS = re.compile(
+    r"vocal|a[\W_]?cap+el+a|人声|干声|(?<![a-z])(vocs?|vox|voice|lead)(?![a-z])", re.IGNORECASE
 )
 SONG_TYPES = ["audio", "video"]
 
@@ -41,14 +56,17 @@ SONG_TYPES = ["audio", "video"]
 class SongTab:
     """Song and singer on one side, the cover and its parts on the other.
 
-    A cover goes on when the page is closed; the browser remembers which one is its own.
+    A cover goes on when the page is closed; the browser remembers which one is its own. The stage
+    keeps the cover before until the next is made.
     """
 
     def __init__(self, frame: Frame) -> None:
         self._text = frame.text
+        self._session = frame.session
         self._covers = Covers()
         self.mine = gr.BrowserState("", storage_key="rvc-cover")
-        self.shown = gr.State("")  # the cover whose players are filled
+        self.noted = gr.State("")  # what was told of it last
+        self.shown = gr.State("")  # name of the cover on stage
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         with gr.Row():
             with gr.Column():
@@ -134,15 +152,12 @@ class SongTab:
             f'<p class="waiting">{translate("song_empty")}</p>',
             elem_classes="quiet", elem_id="song-status",
         )  # fmt: skip
-        self.cover = gr.Audio(
-            waveform_options=WAVEFORM, label=text("song_cover"), interactive=False,
-            buttons=["download"], visible=False,
-        )  # fmt: skip
+        self.stage = build_stage("song-stage", ("song_original", "song_cover"), is_read_only=True)
+        self.about = gr.HTML(elem_classes="quiet", elem_id="song-about")
         self.video = gr.Video(
             label=text("song_cover"), interactive=False, buttons=["download"], visible=False
         )
-        with gr.Column(visible=False) as self.parts:
-            gr.HTML(translate("song_parts"), elem_classes="quiet")
+        with gr.Accordion(text("song_parts"), open=False, visible=False) as self.parts:
             self.players = [
                 gr.Audio(
                     waveform_options=WAVEFORM, label=text(f"song_part_{name}"), interactive=False,
@@ -158,11 +173,14 @@ class SongTab:
 
     def _connect(self, frame: Frame) -> None:
         buttons = [self.start, self.stop, self.resume, self.timer]
-        players = [self.cover, self.video, self.parts, *self.players, self.command]
-        shown = [self.status, *buttons, self.shown, *players]
         refresh = {
-            "fn": self.refresh, "inputs": [self.mine, self.shown], "outputs": shown, **PRIVATE,
+            "fn": self.refresh, "inputs": [self.mine, self.noted],
+            "outputs": [self.status, *buttons, self.noted, self.command, self.shown], **PRIVATE,
         }  # fmt: skip
+        self.shown.change(
+            self.show, self.shown,
+            [self.about, self.video, self.parts, *self.players, self.command], **PRIVATE,
+        ).then(self.put_on_stage, self.shown, self.stage, **PRIVATE)  # fmt: skip
         reread = {"fn": self.read_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         frame.page.load(**reread, show_progress="hidden")
         frame.tabs.change(**reread, show_progress="hidden")
@@ -208,9 +226,10 @@ class SongTab:
             missing = "song_missing" if mode == "song" else "song_stems_missing"
             raise gr.Error(translate(missing), print_exception=False)
         given = {name: Path(str(file)) for name, file in files.items()}
-        if mode == "song" and given["input"].suffix.lower() in VIDEO_SUFFIXES:
-            format = given["input"].suffix[1:].lower()
         try:
+            song = given.get("input")
+            if song and song.suffix.lower() in VIDEO_SUFFIXES and has_picture(song):
+                format = song.suffix[1:].lower()
             settings = dict(zip(SETTINGS, values, strict=True))
             settings["semitones"] = _number(settings["semitones"])
             options = CoverOptions(voice=path, output=Path("cover"), **given, **settings)
@@ -218,13 +237,13 @@ class SongTab:
         except (ValueError, OSError) as error:
             raise page_error(error) from error
 
-    def refresh(self, name: str, shown: str) -> list[Any]:
-        """Return how far the browser's cover is, and its players once."""
+    def refresh(self, name: str, noted: str) -> list[Any]:
+        """Return how far the browser's cover is; once it is made it goes on stage."""
         job = self._covers.find(name)
         if job is None:
-            return [*[gr.skip()] * 4, gr.Timer(active=False), *[gr.skip()] * 8]
+            return [*[gr.skip()] * 4, gr.Timer(active=False), *[gr.skip()] * 3]
         state = f"{name} {job.is_running} {bool(job.made)}"
-        players = [gr.skip()] * 7 if state == shown else self._players(job)
+        is_new = state != noted
         return [
             _status(job),
             gr.update(interactive=not job.is_running),
@@ -232,21 +251,58 @@ class SongTab:
             gr.update(visible=job.can_resume),
             gr.Timer(active=job.is_running),
             state,
-            *players,
+            job.command if is_new else gr.skip(),
+            name if is_new and job.made else gr.skip(),
         ]
 
-    def _players(self, job: CoverJob) -> list[Any]:
-        parts = job.parts
-        made = parts.get("cover")
+    def show(self, name: str) -> list[Any]:
+        """Return what a cover is, and the players of its parts."""
+        job = self._covers.find(name)
+        if job is None or not job.made:
+            return [gr.skip()] * 7
+        parts, made = job.parts, job.parts.get("cover")
         is_video = made is not None and made.suffix.lower() in VIDEO_SUFFIXES
-        hidden = gr.update(value=None, visible=False)
         return [
-            gr.update(value=str(made), visible=True) if made and not is_video else hidden,
-            gr.update(value=str(made), visible=True) if made and is_video else hidden,
-            gr.update(visible=bool(parts)),
+            _about(job),
+            gr.update(value=str(made) if is_video else None, visible=is_video),
+            gr.update(visible=any(each in parts for each in PARTS)),
             *(str(parts[each]) if each in parts else None for each in PARTS),
             job.command,
         ]
+
+    def put_on_stage(self, name: str) -> dict[str, Any]:
+        """Return the stage's value: a cover, and the song that it was made of."""
+        job = self._covers.find(name)
+        if job is None or not job.made:
+            return {}
+        cover = [job.parts["cover"]] if "cover" in job.parts else []
+        with shown_errors():
+            files = {"a": self._playable(name, job.originals, "original"),
+                     "b": self._playable(name, cover, "cover")}  # fmt: skip
+        heard = dict(job.heard)
+        for side, file in files.items():
+            if file is None or side in heard:
+                continue
+            try:
+                heard[side] = self._listen(file, job.parts.get(SIDES[side]))
+            except ConversionError:
+                continue  # too short to be measured; it can be heard all the same
+        self._covers.note_heard(name, heard)
+        return {side: file and track(file, heard.get(side)) for side, file in files.items()}
+
+    def _playable(self, name: str, files: list[Path], stem: str) -> Path | None:
+        """The file, or the sum of all, that every browser plays; None where there is none."""
+        if len(files) == 1 and files[0].suffix.lower() in BROWSERS_PLAY:
+            return files[0]
+        return self._covers.sum_of(name, files, stem) if files else None
+
+    def _listen(self, whole: Path, sung: Path | None) -> dict[str, Any]:
+        """How loud a song is, and the melody of its lead if that is there."""
+        heard = self._session.listen(whole, QUICK_METHOD).result()
+        if sung is None:
+            return {**heard, "f0": [], "f0_median": 0.0}
+        melody = self._session.listen(sung, QUICK_METHOD).result()
+        return {**melody, "seconds": heard["seconds"], "loudness_db": heard["loudness_db"]}
 
     def cancel(self, name: str) -> None:
         """Stop the browser's cover; stages that are finished stay."""
@@ -265,9 +321,15 @@ def sort_stems(files: list[str]) -> list[Any]:
     if len(files) < 2:
         return [gr.skip(), gr.skip()]
     first, second = files[:2]
-    if ACCOMPANIMENT.search(Path(first).stem) and not ACCOMPANIMENT.search(Path(second).stem):
+    if _sung(first) < _sung(second):
         first, second = second, first
     return [[first], second]
+
+
+def _sung(file: str) -> int:
+    """How much a stem's name tells of vocals, below 0 where it tells of an accompaniment."""
+    name, without = WITHOUT_VOCALS.subn(" ", Path(file).stem)
+    return len(VOCALS.findall(name)) - len(ACCOMPANIMENT.findall(name)) - without
 
 
 def _number(chosen: Any) -> float | None:
@@ -286,9 +348,7 @@ def _status(job: CoverJob) -> str:
     if job.can_resume:
         return f"<p>{translate('song_stopped')}</p>"
     if not job.is_running:
-        size, limit = size_text(size_of(stage_folders())), f"{default_of(OPTIONS['keep_gb']):g} GB"
-        kept = translate("song_kept", size=size, limit=limit)
-        return f"<p>{translate('song_made', **_figures(job))}</p><p>{kept}</p>"
+        return ""
     if not job.stage:
         return f"<p>{translate('song_waiting')}</p>"
     number = STAGES.index(job.stage) if job.stage in STAGES else 0
@@ -296,8 +356,14 @@ def _status(job: CoverJob) -> str:
     stage = translate(f"song_stage_{STAGES[number]}")
     left = ""
     if job.seconds_left is not None:
-        left = " " + translate("song_left", left=duration_text(job.seconds_left))
-    return f"{bar}<p>{stage}{left}</p>"
+        left = translate("song_left", left=duration_text(job.seconds_left))
+    return f"{bar}<p>{sentences(stage, left)}</p>"
+
+
+def _about(job: CoverJob) -> str:
+    size, limit = size_text(size_of(stage_folders())), f"{default_of(OPTIONS['keep_gb']):g} GB"
+    kept = translate("song_kept", size=size, limit=limit)
+    return f"<p>{translate('song_made', **_figures(job))}</p><p>{kept}</p>"
 
 
 def _figures(job: CoverJob) -> dict[str, str]:

@@ -28,7 +28,7 @@ from tools.machine import hardware
 from tools.voices.library import from_root
 from tools.web.errors import error_html, shown_errors
 from tools.web.frame import Frame
-from tools.web.i18n import translate
+from tools.web.i18n import sentences, translate
 from tools.web.tabs.train_progress import PRIVATE, ProgressPanel, Updates, named
 from tools.web.train_work import experiment_of, start_check, start_training
 from train.experiment import Experiment, plain_name
@@ -363,5 +363,5 @@ def _head(number: int, name: str) -> str:
 
 
 def _reasons_html(choice: hardware.Choice) -> str:
-    reasons = " ".join(translate(name, **values) for name, values in choice.reasons)
+    reasons = sentences(*(translate(name, **values) for name, values in choice.reasons))
     return f'<p class="quiet">{reasons}</p>'

@@ -8,7 +8,7 @@ from html import escape
 
 from tools.chart import HEIGHT, WIDTH, Point, axis, chart
 from tools.jobs.training import advice
-from tools.web.i18n import read_texts, translate
+from tools.web.i18n import read_texts, sentences, translate
 from tools.web.units import clock_text
 from train.metrics import save_cost
 
@@ -77,7 +77,8 @@ def held_out_html(entries: Sequence[dict[str, float]]) -> str:
     name, values = advice(costs)
     curve = curve_svg(points_of(saves, "held_out"), translate("held_out"), best)
     words = curve_svg(points_of(saves, "words"), translate("words_kept"), most=1.0)
-    return f'<div class="curves">{curve}{words}</div><p>{caption} {translate(name, **values)}</p>'
+    said = sentences(caption, translate(name, **values))
+    return f'<div class="curves">{curve}{words}</div><p>{said}</p>'
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

@@ -17,16 +17,26 @@ BROWSERS_PLAY = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".web
 Track = dict[str, Any]  # what stage.js takes for one side
 
 
-def build_stage() -> gr.HTML:
-    """Lay out a stage; its value is {"a": Track or None, "b": Track or None}."""
+def build_stage(
+    elem_id: str = "stage",
+    sides: tuple[str, str] = ("stage_source", "stage_result"),
+    is_read_only: bool = False,
+) -> gr.HTML:
+    """Lay out a stage; its value is {"a": Track or None, "b": Track or None}.
+
+    sides: names of the texts that its two sides are called by; is_read_only: no pitch to edit.
+    """
     words = {
-        language: {name: text for name, text in texts.items() if name.startswith("stage_")}
+        language: {
+            **{name: text for name, text in texts.items() if name.startswith("stage_")},
+            "stage_source": texts[sides[0]], "stage_result": texts[sides[1]],
+        }
         for language, texts in read_texts().items()
-    }
+    }  # fmt: skip
     script = SCRIPT.read_text(encoding="utf-8")
     return gr.HTML(
-        {}, html_template="", js_on_load=script, apply_default_css=False, elem_id="stage",
-        words=words,
+        {}, html_template="", js_on_load=script, apply_default_css=False, elem_id=elem_id,
+        words=words, is_read_only=is_read_only,
     )  # fmt: skip
 
 

@@ -32,8 +32,11 @@ def take_cards(takes: Sequence[Take], making: Sequence[str], deleted: str, more:
         undo = (
             f'<p role="status">{said} {button_html("undo", deleted, translate("takes_undo"))}</p>'
         )
-    made = "".join(f"<li class='making'>{translate('takes_making', name=each)}</li>"
-                   for each in making)  # fmt: skip
+    made = "".join(
+        f'<li class="making">{translate("takes_making", name=each)} '
+        f"{button_html('stop', each, translate('stop'))}</li>"
+        for each in making
+    )
     cards = "".join(_card(take) for take in takes)
     rest = button_html("more", "", translate("takes_more", count=more)) if more else ""
     empty = "" if cards or made else f'<p class="quiet">{translate("takes_empty")}</p>'

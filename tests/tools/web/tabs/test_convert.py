@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from tests.tools.conftest import WAIT_MS, wait_until
 from tests.tools.songs.test_video import make_video
 from tests.tools.web.conftest import STAGE, Opens, start_browser, watched
 from tools.convert.listen import listen
+from tools.machine.environment import page_environment
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -166,8 +168,49 @@ def test_what_was_being_converted_is_found_again_and_another_page_waits_its_turn
     other.get_by_text("Another conversion is being made").first.wait_for()
     expect(button(other, "Stop")).to_be_enabled()
     page.reload()
-    page.get_by_text("demo, from long").first.wait_for()
+    making = page.locator(".takes .making").filter(has_text="long")
+    making.get_by_role("button", name="Stop").wait_for()
+    page.get_by_text("speaks around").first.wait_for()  # nor does a page that opens wait for it
+    making.get_by_role("button", name="Stop").click()
     other.get_by_text("of audio, made in").first.wait_for()
+    expect(page.locator(".takes .making")).to_have_count(0)
+    expect(page.get_by_text("demo, from long")).to_have_count(0)
+    for each in (page, other):
+        each.context.close()
+
+
+def test_what_fails_while_another_tab_is_open_is_told_there_and_beside_its_button(
+    browser: Any, url: str, english: Path, tmp_path: Path
+) -> None:
+    audio, rate = soundfile.read(english)
+    soundfile.write(tmp_path / "first.flac", np.tile(audio, 100), rate)
+    recording = shutil.copy(english, tmp_path / f"gone-{tmp_path.parent.name}.flac")
+    first, page = browser.new_context().new_page(), browser.new_context().new_page()
+    for each, given in ((first, tmp_path / "first.flac"), (page, recording)):
+        each.set_default_timeout(WAIT_MS)
+        each.goto(url)
+        each.get_by_text("speaks around").first.wait_for()
+        each.locator("input[type=file]").first.set_input_files(given)
+        each.get_by_text("shifted by").first.wait_for()
+    for each in (first, page):
+        button(each, "Convert").click()
+        expect(button(each, "Stop").first).to_be_enabled()
+    page.get_by_text("Another conversion is being made").first.wait_for()
+    uploads = list(Path(page_environment(os.environ)["GRADIO_TEMP_DIR"]).rglob(recording.name))
+    assert uploads
+    for file in uploads:
+        file.write_bytes(b"no sound any more")
+    page.locator("button[data-tab-id=help]").click()
+    button(first, "Stop").first.click()
+    toast = page.locator(".toast-body").filter(visible=True)
+    expect(toast).to_contain_text(recording.name, use_inner_text=True)
+    page.locator("button[data-tab-id=convert]").click()
+    note = page.locator(".field-error")
+    expect(note).to_contain_text(recording.name, use_inner_text=True)
+    button(page, "English, a woman").click()
+    expect(note).to_have_count(0)
+    for each in (first, page):
+        each.context.close()
 
 
 def test_presets_are_kept_for_the_voice(opened: Opens, data: Path) -> None:

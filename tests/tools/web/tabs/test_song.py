@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ import pytest
 import soundfile
 
 from infer.audio.writer import AudioWriter
+from infer.f0 import load_f0_method
 from tests.tools.songs.song import RATE, delay_ms, loudness, stereo, write_stems
 from tests.tools.songs.test_video import make_video, pictures
 from tests.tools.web.conftest import STAGE, Opens
+from tools.convert.listen import listen
 from tools.machine.assets import DEMUCS
 from tools.web.tabs.song import sort_stems
 
@@ -62,16 +65,17 @@ def test_two_stems_become_a_cover_that_is_found_again(
     for mark, file in zip(("#song-vocals", "#song-accompaniment"), stems, strict=True):
         expect(page.locator(mark)).to_contain_text(file.stem[:4])
     page.get_by_role("button", name="Make the cover").click()
-    kept = page.locator("#song-status code:visible")
+    kept = page.locator("#song-about code:visible")
     expect(kept).to_have_text(re.compile(r"results.+\.flac"))
-    expect(page.get_by_text("The new lead")).to_be_visible()
     expect(page.get_by_text(re.compile(r"fills [\d.]+ MB of results/"))).to_be_visible()
     for is_again in (False, True):
         if is_again:
             page.reload()
             page.get_by_role("tab", name="Songs", exact=True).click()
             expect(kept).to_have_text(re.compile(r"results.+\.flac"))
-        expect(page.locator("#duration:visible", has_text="0:06")).to_have_count(4)
+        page.get_by_role("button", name="What it is made of").click()
+        expect(page.get_by_text("The new lead")).to_be_visible()
+        expect(page.locator("#duration:visible", has_text="0:06")).to_have_count(3)
     cover = stereo(root / kept.inner_text())
     (voice,) = (stereo(path) for path in results.glob("*/voice-*/voice.wav"))
     vocals, music = (stereo(path) for path in stems)
@@ -79,6 +83,48 @@ def test_two_stems_become_a_cover_that_is_found_again(
     assert abs(delay_ms(cover[:, 0] - voice[:, 0], music[:, 0])) < 1
     assert abs(loudness(voice) - loudness(vocals)) < 1
     assert abs(loudness(cover - music) - loudness(vocals)) < 1
+
+
+SONG_STAGE = "document.querySelector('#song-stage .stage').stage.state()"
+
+
+def test_original_and_cover_share_one_playhead_and_are_equally_loud(
+    opened: Opens, stems: tuple[Path, Path], results: Path
+) -> None:
+    page = open_songs(opened)
+    page.get_by_role("tab", name="Two stems").click()
+    give(page, *stems)
+    page.get_by_role("button", name="Settings of the cover").click()
+    page.get_by_label("Lead louder").first.fill("12")
+    page.get_by_role("button", name="Make the cover").click()
+    page.wait_for_function(f"{SONG_STAGE}.curves.b > 0 && {SONG_STAGE}.seconds > 0")
+    state = page.evaluate(SONG_STAGE)
+    assert state["heard"] == "b" and state["curves"]["a"] > 0
+    assert state["seconds"] == pytest.approx(6, abs=0.05)
+    expect(page.get_by_role("button", name="Edit pitch")).to_be_hidden()
+    page.get_by_role("button", name="Play (Space)").click()
+    page.locator("body").click(position={"x": 2, "y": 2})  # nothing has the focus
+    page.wait_for_function(f"{SONG_STAGE}.position > 0.2")
+    before = page.evaluate(SONG_STAGE)
+    page.keyboard.press("x")
+    page.wait_for_function(f"{SONG_STAGE}.gains.a > 0.9")
+    after = page.evaluate(SONG_STAGE)
+    assert [before["heard"], after["heard"]] == ["b", "a"]
+    assert after["gains"]["b"] < 0.05
+    assert after["position"] - before["position"] == pytest.approx(
+        after["clock"] - before["clock"], abs=1e-6
+    )
+    page.keyboard.press("Space")
+    assert not page.evaluate(SONG_STAGE)["isPlaying"]
+
+    (cover,) = results.glob("my vocals_*.flac")
+    (original,) = results.glob(".covers/*/original.flac")
+    sung, music = (stereo(path) for path in stems)
+    assert np.abs(stereo(original) - sung - music).max() < 2e-4
+    levels = [listen(path, load_f0_method("pm"))["loudness_db"] for path in (original, cover)]
+    assert levels[1] - levels[0] > 3
+    turned_down = 20 * math.log10(max(before["gains"]["b"], 1e-6))
+    assert turned_down == pytest.approx(levels[0] - levels[1], abs=0.3)
 
 
 @pytest.fixture
@@ -105,7 +151,7 @@ def test_from_an_mp3_to_its_cover_a_part_again_and_a_video(
     page.get_by_role("tab", name="Two stems").click()
     give(page, tmp_path / "vocals.mp3", tmp_path / "music.mp3")
     page.get_by_role("button", name="Make the cover").click()
-    kept = page.locator("#song-status code:visible")
+    kept = page.locator("#song-about code:visible")
     expect(kept).to_have_text(re.compile(r"results.+\.flac"))
     cover = stereo(root / kept.inner_text())
     (path,) = results.glob("*/voice-*/voice.wav")
@@ -169,7 +215,29 @@ def test_what_is_missing_is_said_and_an_error_of_the_job_in_the_page(
 
 
 def test_two_stems_given_at_once_are_told_apart_by_their_names() -> None:
-    for rest in ("x (Instrumental).mp3", "02 no_vocals.wav", "伴奏.flac"):
-        voice = "a Vocals.mp3"
+    for voice, rest in (
+        ("a Vocals.mp3", "x (Instrumental).mp3"),
+        ("a Vocals.mp3", "02 no_vocals.wav"),
+        ("a Vocals.mp3", "伴奏.flac"),
+        ("Forest (Vocals).wav", "Forest (Instrumental).wav"),
+        ("Forest (Vocals).wav", "Forest.wav"),
+        ("Another Day - voc.wav", "Another Day - mix.wav"),
+        ("song_lead.flac", "song_2.flac"),
+        ("Song (Acapella).mp3", "Song.mp3"),
+        ("Song (A Cappella).mp3", "Song (off vocal).mp3"),
+        ("Song a-capella.mp3", "Song (Music).mp3"),
+        ("歌 人声.wav", "歌 2.wav"),
+        ("歌 干声.wav", "歌 无人声.wav"),
+        ("歌 人声.wav", "歌 去人声.wav"),
+        ("歌.wav", "歌 消声.wav"),
+        ("Forest.wav", "Forest no vocals.wav"),
+        ("Forest.wav", "Forest_novox.wav"),
+        ("Forest.wav", "Forest minus vocals.wav"),
+        ("Forest.wav", "Forest (without lead vocals).wav"),
+        ("Lead Me (Vocals).wav", "Lead Me.wav"),
+        ("Karaoke Night (Vocals).wav", "Karaoke Night (Instrumental).wav"),
+        ("No Voice (Vocals).wav", "No Voice (Instrumental).wav"),
+        ("Piano Vocals.wav", "Piano.wav"),
+    ):
         assert sort_stems([voice, rest]) == sort_stems([rest, voice]) == [[voice], rest]
     assert sort_stems(["one.wav", "two.wav"]) == [["one.wav"], "two.wav"]
