@@ -153,6 +153,7 @@ class SongTab:
             elem_classes="quiet", elem_id="song-status",
         )  # fmt: skip
         self.stage = build_stage("song-stage", ("song_original", "song_cover"), is_read_only=True)
+        self.edit = gr.Button(text("song_edit"), visible=False, size="sm")
         self.about = gr.HTML(elem_classes="quiet", elem_id="song-about")
         self.video = gr.Video(
             label=text("song_cover"), interactive=False, buttons=["download"], visible=False
@@ -179,7 +180,7 @@ class SongTab:
         }  # fmt: skip
         self.shown.change(
             self.show, self.shown,
-            [self.about, self.video, self.parts, *self.players, self.command], **PRIVATE,
+            [self.about, self.edit, self.video, self.parts, *self.players, self.command], **PRIVATE,
         ).then(self.put_on_stage, self.shown, self.stage, **PRIVATE)  # fmt: skip
         reread = {"fn": self.read_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         frame.page.load(**reread, show_progress="hidden")
@@ -198,6 +199,11 @@ class SongTab:
         self.stop.click(self.cancel, self.mine, queue=False, **PRIVATE)
         self.resume.click(self.go_on, self.mine, **PRIVATE).then(**refresh)
         self.timer.tick(**refresh, show_progress="hidden")
+        self.edit.click(
+            lambda name: (Frame.given(name), gr.Tabs(selected="convert")),
+            self.shown, [frame.lead, frame.tabs], **PRIVATE,
+        )  # fmt: skip
+        frame.cover.change(lambda cover: cover[0], frame.cover, self.mine, **PRIVATE)
 
     def read_voices(self, chosen: str | None) -> dict[str, Any]:
         """Read the voices again; what was chosen stays if it still exists."""
@@ -259,11 +265,12 @@ class SongTab:
         """Return what a cover is, and the players of its parts."""
         job = self._covers.find(name)
         if job is None or not job.made:
-            return [gr.skip()] * 7
+            return [gr.skip()] * 8
         parts, made = job.parts, job.parts.get("cover")
         is_video = made is not None and made.suffix.lower() in VIDEO_SUFFIXES
         return [
             _about(job),
+            gr.update(visible={"clean", "lead"} <= set(parts)),
             gr.update(value=str(made) if is_video else None, visible=is_video),
             gr.update(visible=any(each in parts for each in PARTS)),
             *(str(parts[each]) if each in parts else None for each in PARTS),

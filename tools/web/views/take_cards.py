@@ -79,6 +79,8 @@ def _card(take: Take) -> str:
         )
         for act, seen in ACTIONS.items()
     )  # fmt: skip
+    if take.cover:
+        buttons = button_html("mix", take.name, translate("takes_mix")) + buttons
     play = button_html("play", take.name, "▶", read_texts()["en"]["gradio_take_play"])
     return (
         f'<li aria-labelledby="{number}">{play}<span class="take-words">'
