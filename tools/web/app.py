@@ -45,7 +45,7 @@ TABS = {
     "help": HelpTab,
 }
 PORTS_TRIED = 100
-CHIP_SECONDS = 2.0  # between two looks at what works
+QUEUE_SECONDS = 0.02  # between two looks of gradio's queue, which looks 1000 times a second
 logger = logging.getLogger(__name__)
 
 
@@ -56,12 +56,6 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
         if warning:
             gr.HTML(f'<p class="alert" role="alert">{translate(warning)}</p>')
         add_endpoints(session, jobs)
-        chip, active = gr.HTML(elem_id="job-chip"), JobChip(session, jobs)
-        for event in (page.load, gr.Timer(CHIP_SECONDS).tick):
-            event(
-                active.html, outputs=chip, show_progress="hidden", api_visibility="private",
-                concurrency_limit=None,
-            )  # fmt: skip
         # among the tabs they would count as some
         use, lead, cover = gr.State(("", 0.0)), gr.State(("", 0.0)), gr.State(("", 0.0))
         with gr.Tabs() as tabs:
@@ -144,7 +138,9 @@ def serve(options: WebOptions) -> None:
         app_kwargs={"middleware": [Middleware(Guard, names=names, login=options.login)]},
     )
     page.server.config.ws_per_message_deflate = False  # speech does not shrink, and it takes time
+    page._queue.sleep_when_free = QUEUE_SECONDS
     LiveRoute().add_to(app)
+    JobChip(session, jobs).add_to(app)
     if share_url:
         names.add(host_name(share_url.partition("://")[2]))
     if page.mcp_server_obj:

@@ -130,9 +130,19 @@
     subtree: true, childList: true, attributeFilter: ["aria-label", "aria-selected"],
   });
 
+  // what works, waits or has ended stands on every tab
+  const root = window.gradio_config?.root || "";
+  let chip = "";
+  const lookAtWork = async () => {
+    const answer = await fetch(`${root}/chip`).catch(() => null); // the server may be gone
+    const html = answer?.ok ? await answer.text() : chip;
+    if (html !== chip) document.getElementById("job-chip").innerHTML = chip = html;
+    setTimeout(lookAtWork, 2000);
+  };
+
   // where a file is that the page made
   window.addressOf = (path) =>
-    `${window.gradio_config?.root || ""}/gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
+    `${root}/gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
 
   // one recording plays at a time, wherever its player is
   let playing = null;
@@ -172,5 +182,6 @@
 
   speak(first);
   openTab();
+  lookAtWork();
   if (localStorage.getItem("shade")) shade(localStorage.getItem("shade"));
 }

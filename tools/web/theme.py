@@ -135,4 +135,5 @@ def page_head() -> str:
     return (
         f'<div class="page-head"><h1>RVC WebUI</h1><p>{translate("subtitle")}</p><nav>{switches}'
         f'<button type="button" data-shade>◐ {translate("shade")}</button></nav></div>'
+        '<div id="job-chip" role="status"></div>'
     )

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -130,8 +131,9 @@ def test_a_page_with_a_password_behind_a_proxy_path_asks_before_it_shows_anythin
     try:
         jar = urllib.request.HTTPCookieProcessor()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar)
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            opener.open(f"{url}config", timeout=30)
+        for asked in ("config", "chip"):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                opener.open(f"{url}{asked}", timeout=30)
         wrong = urllib.parse.urlencode({"username": "me", "password": "guess"}).encode()
         with pytest.raises(urllib.error.HTTPError, match="400"):
             opener.open(f"{url}login", wrong, timeout=30)
@@ -139,6 +141,27 @@ def test_a_page_with_a_password_behind_a_proxy_path_asks_before_it_shows_anythin
         opener.open(f"{url}login", right, timeout=30)
         settings = json.loads(opener.open(f"{url}config", timeout=30).read())
         assert settings["root"].endswith("/rvc")
+    finally:
+        page.terminate()
+        page.wait(20)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is Linux's")
+def test_a_page_that_nobody_uses_sleeps(root: Path) -> None:
+    page, _ = start_page(root)
+
+    def woken() -> int:
+        told = Path(f"/proc/{page.pid}/task").glob("*/status")
+        return sum(int(re.findall(r"\nvoluntary_ctxt_switches:\s*(\d+)", each.read_text())[0])
+                   for each in told)  # fmt: skip
+
+    try:
+        deadline, times = time.monotonic() + 120, 1000
+        while times > 300 and time.monotonic() < deadline:  # at its start it has much to do
+            before = woken()
+            time.sleep(1)
+            times = woken() - before
+        assert times <= 300  # left alone, gradio looks a thousand times a second for work
     finally:
         page.terminate()
         page.wait(20)

@@ -96,6 +96,27 @@ def test_a_switch_of_language_changes_tabs_that_were_not_opened(opened: Opens) -
     settle(page)
 
 
+def test_what_works_is_told_without_an_event_of_gradio(opened: Opens) -> None:
+    page = opened()
+    settle(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    said = ["first"]
+    page.route(
+        "**/chip", lambda route: route.fulfill(body=f"<a class=chip href='#train'>{said[0]}</a>")
+    )
+    link = page.locator("#job-chip").get_by_role("link")
+    expect(link).to_have_text("first")
+    said[0] = "second"
+    expect(link).to_have_text("second")
+    assert not [url for url in asked if "/queue/" in url]
+    link.click()
+    expect(page.get_by_role("tab", name="Train", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
+    page.unroute_all()
+
+
 def test_one_recording_plays_at_a_time(opened: Opens) -> None:
     page = opened()
     paused = page.evaluate(

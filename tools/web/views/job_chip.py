@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
 from tools.convert.client import Session
 from tools.jobs import results
 from tools.jobs.jobs import Job, Jobs
@@ -19,6 +23,10 @@ class JobChip:
         self._session = session
         batches, covers = Jobs(results.BATCHES), Jobs(results.COVERS)
         self._places = {"train": jobs, "convert": batches, "song": covers}  # tab -> its jobs
+
+    def add_to(self, app: Starlette) -> None:
+        """Serve it to page.js, which asks all the time: an event of gradio would cost far more."""
+        app.router.routes[:0] = [Route("/chip", lambda request: HTMLResponse(self.html()))]
 
     def html(self) -> str:
         """Return a link to what works, else to what ended just now, "" for neither."""
