@@ -50,7 +50,9 @@ ACCOMPANIMENT = re.compile(
 VOCALS = re.compile(
     r"vocal|a[\W_]?cap+el+a|人声|干声|(?<![a-z])(vocs?|vox|voice|lead)(?![a-z])", re.IGNORECASE
 )
-SONG_TYPES = ["audio", "video"]
+# what not every browser, nor Python, knows as one of these
+UNCOMMON = [".ac3", ".aif", ".aiff", ".amr", ".ape", ".caf", ".mka", ".mkv", ".ts", ".wma"]
+SONG_TYPES = ["audio", "video", *UNCOMMON]
 
 
 class SongTab:
@@ -82,12 +84,13 @@ class SongTab:
         text = self._text
         self.mode = gr.State("song")
         with gr.Tabs(elem_classes="song-modes"):
-            with gr.Tab(text("song_whole")) as whole:
+            with gr.Tab(text("song_whole"), id="whole") as whole:
                 self.song = gr.File(
                     label=text("song"), file_types=SONG_TYPES, height=140, elem_id="song-file"
                 )
                 gr.HTML(translate("song_info"), elem_classes="quiet")
-            with gr.Tab(text("song_stems")) as stems:
+                self.lacks = gr.HTML(elem_id="song-lacks")
+            with gr.Tab(text("song_stems"), id="stems") as stems:
                 with gr.Row():
                     self.vocals = gr.File(
                         label=text("song_vocals"),
@@ -317,10 +320,16 @@ class SongTab:
 
 
 def sort_stems(files: list[str]) -> list[Any]:
-    """Of two files given as vocals, put the accompaniment where it belongs, by their names."""
+    """Of two files given as vocals, put the accompaniment where it belongs, by their names.
+
+    More are too many: none is taken, and that is told.
+    """
+    if len(files) > 2:
+        gr.Warning(translate("song_two_stems"))
+        return [None, gr.skip()]
     if len(files) < 2:
         return [gr.skip(), gr.skip()]
-    first, second = files[:2]
+    first, second = files
     if _sung(first) < _sung(second):
         first, second = second, first
     return [[first], second]
