@@ -17,6 +17,7 @@ from tools.convert.client import ConversionError
 from tools.jobs.covers import CoverJob, Covers
 from tools.songs.kept import size_of, stage_folders
 from tools.songs.options import CoverOptions
+from tools.songs.separation import missing_separator
 from tools.songs.video import VIDEO_SUFFIXES, has_picture
 from tools.voices import choices
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
@@ -187,6 +188,8 @@ class SongTab:
         reread = {"fn": self.read_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         frame.page.load(**reread, show_progress="hidden")
         frame.tabs.change(**reread, show_progress="hidden")
+        for event in (frame.page.load, frame.tabs.change):  # it may be fetched meanwhile
+            event(_lacks, outputs=self.lacks, show_progress="hidden", **PRIVATE)
         self.vocals.upload(sort_stems, self.vocals, [self.vocals, self.accompaniment], **PRIVATE)
         self.start.click(
             self.begin,
@@ -339,6 +342,14 @@ def _sung(file: str) -> int:
     """How much a stem's name tells of vocals, below 0 where it tells of an accompaniment."""
     name, without = WITHOUT_VOCALS.subn(" ", Path(file).stem)
     return len(VOCALS.findall(name)) - len(ACCOMPANIMENT.findall(name)) - without
+
+
+def _lacks() -> str:
+    """What has to be fetched before a song can be taken apart, "" for nothing."""
+    missing = [f"<li>{translate(f'song_lacks_{each.name}')}</li>" for each in missing_separator()]
+    if not missing:
+        return ""
+    return f'<div class="alert">{translate("song_lacks")}<ul>{"".join(missing)}</ul></div>'
 
 
 def _number(chosen: Any) -> float | None:

@@ -21,6 +21,7 @@ from tests.tools.web.conftest import STAGE, Opens
 from tools.convert.listen import listen
 from tools.machine.assets import DEMUCS
 from tools.web.tabs.song import sort_stems
+from tools.songs.separation import missing_separator
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -222,6 +223,26 @@ def test_two_stems_given_at_once_are_told_apart_by_their_names() -> None:
         ("Forest (Vocals).wav", "Forest (Instrumental).wav"),
         ("Forest (Vocals).wav", "Forest.wav"),
         ("Another Day - voc.wav", "Another Day - mix.wav"),
+def test_what_a_whole_song_needs_is_told_before_it_is_asked_for_and_gone_once_it_is_there(
+    opened: Opens,
+) -> None:
+    weights, package = "the weights of Demucs", "the package demucs-infer"
+    for is_there in (False, True):
+        if is_there:
+            DEMUCS.path.parent.mkdir(parents=True, exist_ok=True)
+            DEMUCS.path.touch()
+        try:
+            page = open_songs(opened)
+            lacks = page.locator("#song-lacks")
+            missing = [each.name for each in missing_separator()]
+            assert ("separation_weights" in missing) is not is_there
+            expect(lacks.locator("li")).to_have_count(len(missing))
+            for name, said in (("separation_weights", weights), ("songs_package", package)):
+                assert (said in lacks.inner_text()) is (name in missing)
+        finally:
+            DEMUCS.path.unlink(missing_ok=True)
+
+
         ("song_lead.flac", "song_2.flac"),
         ("Song (Acapella).mp3", "Song.mp3"),
         ("Song (A Cappella).mp3", "Song (off vocal).mp3"),
