@@ -35,7 +35,8 @@ class JobChip:
                     ended.append((tab, f"chip_{tab}_{job.state}", name, job.state))
             if names:
                 values = {"names": ", ".join(names), "count": len(names)}
-                waiting.append(_link(tab, translate(f"chip_{tab}_waiting", **values)))
+                said = translate(f"chip_{tab}_waiting", **values)
+                waiting.append(_link(tab, said, "chip chip-waiting"))
         if self._session.is_converting:
             running.append(_link("convert", translate("chip_convert")))
         if running or waiting:
