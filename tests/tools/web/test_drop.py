@@ -33,6 +33,7 @@ def drop(page: Any, place: str, **files: bytes) -> None:
         [name, base64.b64encode(held).decode(), mimetypes.guess_type(name)[0] or ""]
         for name, held in files.items()
     ]
+    page.locator(place).first.wait_for(state="attached")
     page.evaluate(DROP, [given, place])
 
 
@@ -74,7 +75,9 @@ def test_songs_take_a_song_or_its_two_stems_and_the_newest_stays(
     page, sound = opened(), english.read_bytes()
     page.get_by_role("tab", name="Songs", exact=True).click()
     word = page.locator(".drop-word")
-    song, vocals, rest = map(page.locator, ("#song-file", "#song-vocals", "#song-accompaniment"))
+    song, vocals, rest = (  # once a file is there, not while it comes
+        page.locator(f"#song-{name} .file-preview") for name in ("file", "vocals", "accompaniment")
+    )
     drop(page, "h1", **{"one.flac": sound})
     expect(song).to_contain_text("one")
     drop(page, "#song-file .file-preview", **{"two.flac": sound})
@@ -102,7 +105,7 @@ def test_songs_take_a_song_or_its_two_stems_and_the_newest_stays(
         file.write_bytes(sound)
     page.locator("#song-vocals input[type=file]").set_input_files(files)
     page.get_by_text("two files, no more").first.wait_for()
-    expect(page.locator("#song-vocals .file-preview")).to_have_count(0)
+    expect(vocals).to_have_count(0)
     expect(rest).to_contain_text("five")
     assert page.url == f"{url}#song"
 
@@ -117,7 +120,6 @@ def test_a_field_that_would_refuse_or_lose_files_leaves_them_to_the_page(
     expect(page.locator(".drop-word")).to_contain_text("clip.mp4 is your recording now")
     page.wait_for_function(f"{STAGE}.seconds > 2")
     page.get_by_role("button", name="Another recording").click()
-    page.locator(box).wait_for(state="attached")
     sound = english.read_bytes()
     drop(page, f"button:has(> {box})", **{"one.flac": sound, "two.flac": sound})
     expect(page.locator("#recordings")).to_contain_text("two")
