@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ class ConversionCancelled(ConversionError):
     """The conversion was given up on request."""
 
 
+@dataclass(frozen=True)
+class End:
+    """Of a conversion: done or failed, when (seconds since 1970), and how long it took."""
+
+    state: str
+    at: float
+    seconds: float
+
+
 class Request:
     """One thing asked of the conversion process, and the replies to it; output: file it makes."""
 
@@ -40,6 +50,7 @@ class Request:
     ) -> None:
         self.number = number
         self.output = output
+        self.asked = time.time()
         self.replies: queue.Queue[dict[str, Any]] = queue.Queue()
         self.cancelled_at: float | None = None
         self.process = process
@@ -82,6 +93,7 @@ class Session:
         self._numbers = itertools.count(1)
         self.process: subprocess.Popen[str] | None = None
         self._requests: dict[int, Request] = {}
+        self.end: End | None = None  # of the newest conversion that nobody gave up
 
     def load(self, voice: Path) -> Request:
         """Have a voice ready, so that its first conversion does not wait; describes it."""
@@ -185,6 +197,8 @@ class Session:
                 request = self._requests[reply["id"]]
                 if "progress" not in reply:
                     del self._requests[reply["id"]]
+                    if request.output is not None and "cancelled" not in reply:
+                        self._note_end(request, "done" if "result" in reply else "failed")
             request.replies.put(reply)
         code = process.wait()
         with self._lock:
@@ -192,8 +206,14 @@ class Session:
                 if request.process is process:
                     del self._requests[number]
                     if request.output is not None:  # killed, it could not do so itself
+                        if request.cancelled_at is None:
+                            self._note_end(request, "failed")
                         config.unfinished(request.output, process.pid).unlink(missing_ok=True)
                     request.replies.put({"id": number, "ended": code})
+
+    def _note_end(self, request: Request, state: str) -> None:
+        now = time.time()
+        self.end = End(state, now, now - request.asked)
 
 
 def _arguments(options: ConvertOptions) -> list[str]:

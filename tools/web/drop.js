@@ -3,13 +3,18 @@
   const WORDS = DROP_WORDS; // {name: {language: text}}
   const VOICE = /\.(pth|safetensors|index)$/i, ZIP = /\.zip$/i;
   const SOUND = /\.(wav|flac|mp3|m4a|aac|ogg|oga|opus|wma|aiff?|amr|caf|ape|ac3|mka|mp4|m4v|mov|mkv|webm|avi|mpe?g|3gp|ts)$/i;
-  const PLACES = { // name -> tab, what has to be opened there, and the field
-    one: ["convert", "one", "input:has(+ #source-other)"],
-    many: ["convert", "many", "#recordings input[type=file]"],
-    song: ["song", "", "#song-file input[type=file]"],
-    train: ["train", "", "#dataset-files input[type=file]"],
-    voice: ["voices", "", "#voices-upload input[type=file]"],
+  const PLACES = { // name -> tab, the tab in it that has to be opened, and the field
+    one: ["convert", "one", "#source-other"],
+    many: ["convert", "many", "#recordings"],
+    song: ["song", "whole", "#song-file"],
+    stems: ["song", "stems", "#song-vocals"], // both: the page tells them apart by their names
+    vocals: ["song", "stems", "#song-vocals"],
+    accompaniment: ["song", "stems", "#song-accompaniment"],
+    train: ["train", "", "#dataset-files"],
+    voice: ["voices", "", "#voices-upload"],
   };
+  const CLEAR = ".icon-button-wrapper > button:last-child"; // of a field that is filled
+  const COLLECT = ["many", "train"]; // there files are added; elsewhere the new one replaces the old
 
   const openTab = () => document.querySelector("button[data-tab-id][aria-selected=true]")?.dataset.tabId;
   // the names at the end of a zip tell whether a voice is in it
@@ -17,20 +22,26 @@
     const end = new Uint8Array(await file.slice(-65536 * 4).arrayBuffer());
     return /\.(pth|safetensors|index)/i.test(new TextDecoder("latin1").decode(end));
   };
-  const placeOf = async (files) => {
+  // name of the place, and what goes there; over: the stem's field that it was dropped on
+  const placeOf = async (files, over) => {
     const isSound = (file) => SOUND.test(file.name) || /^(audio|video)\//.test(file.type);
     const zips = files.filter((file) => ZIP.test(file.name));
-    if (files.some((file) => VOICE.test(file.name))) return files.length === 1 ? "voice" : "single";
-    if (zips.length && (await Promise.all(zips.map(hasVoice))).some(Boolean)) return files.length === 1 ? "voice" : "single";
+    if (files.some((file) => VOICE.test(file.name))) return [files.length === 1 ? "voice" : "single", files];
+    if (zips.length && (await Promise.all(zips.map(hasVoice))).some(Boolean)) return [files.length === 1 ? "voice" : "single", files];
     const known = files.filter((file) => isSound(file) || ZIP.test(file.name));
-    if (!known.length) return "unknown";
-    if (openTab() === "train") return "train";
-    if (openTab() === "song" && known.length === 1 && !zips.length) return "song";
-    return known.length === 1 && !zips.length ? "one" : "many";
+    if (!known.length) return ["unknown", files];
+    if (openTab() === "train") return ["train", known];
+    const isOne = known.length === 1 && !zips.length;
+    if (openTab() !== "song") return [isOne ? "one" : "many", known];
+    if (isOne) return [over || "song", known];
+    return [known.length === 2 && !zips.length ? "stems" : "cover", known];
   };
   const until = (find) => new Promise((resolve, reject) => {
     let tries = 400;
-    const look = () => (find() ? resolve(find()) : tries-- ? setTimeout(look, 50) : reject());
+    const look = () => {
+      const found = find();
+      return found ? resolve(found) : tries-- ? setTimeout(look, 50) : reject();
+    };
     look();
   });
   const tell = (name, files) => {
@@ -43,14 +54,19 @@
     document.body.append(word);
     setTimeout(() => word.remove(), 8000);
   };
-  const put = async (files) => {
-    const name = await placeOf(files);
+  const button = (id) => document.querySelector(`button[role=tab][data-tab-id="${id}"]`);
+  const put = async (dropped, over) => {
+    const [name, files] = await placeOf(dropped, over);
     if (PLACES[name]) {
-      const [tab, mode, field] = PLACES[name];
+      const [tab, inner, field] = PLACES[name];
       if (openTab() !== tab) location.hash = `#${tab}`;
       await until(() => openTab() === tab);
-      if (mode) (await until(() => document.querySelector(`.modes button[data-tab-id="${mode}"]`))).click();
-      const input = await until(() => document.querySelector(field));
+      if (inner) (await until(() => button(inner))).click();
+      const input = await until(() => {
+        const filled = document.querySelector(`${field}:has(.file-preview)`);
+        if (filled && !COLLECT.includes(name)) return void filled.querySelector(CLEAR).click();
+        return document.querySelector(`${field} input[type=file], input:has(+ ${field})`);
+      });
       const held = new DataTransfer();
       for (const file of files) held.items.add(file);
       input.files = held.files;
@@ -64,7 +80,16 @@
   };
 
   const isFiles = (event) => event.dataTransfer?.types.includes("Files");
-  const isOwn = (event) => event.target.closest?.("[data-testid=upload], .upload-container, button:has(input[type=file]), .center.boundedheight");
+  const FIELD = "[data-testid=upload], .upload-container, button:has(input[type=file]), .center.boundedheight";
+  const isKind = (file, kind) =>
+    kind.startsWith(".") ? file.name.toLowerCase().endsWith(kind) : file.type.startsWith(kind.replace("*", ""));
+  // a field takes what it would take whole; what it would refuse or lose goes as if dropped elsewhere
+  const isTaken = (field, files) => {
+    const input = field?.querySelector("input[type=file]");
+    if (!input) return Boolean(field);
+    const kinds = input.accept.split(",").map((kind) => kind.trim());
+    return (input.multiple || files.length === 1) && files.every((file) => kinds.some((kind) => isKind(file, kind)));
+  };
   let left = 0;
   const mark = (isOver) => document.body.classList.toggle("dropping", isOver);
   document.addEventListener("dragover", (event) => {
@@ -76,8 +101,12 @@
   });
   document.addEventListener("drop", (event) => {
     mark(false);
-    if (!isFiles(event) || isOwn(event)) return;
+    if (!isFiles(event)) return;
+    const files = [...event.dataTransfer.files], at = event.target.closest ? event.target : document.body;
+    if (isTaken(at.closest(FIELD), files)) return;
     event.preventDefault();
-    put([...event.dataTransfer.files]);
-  });
+    event.stopPropagation(); // before the field sees it
+    at.dispatchEvent(new DragEvent("dragleave", { bubbles: true })); // so that it looks as before
+    put(files, at.closest("#song-vocals, #song-accompaniment")?.id.replace("song-", ""));
+  }, true);
 })();

@@ -116,6 +116,7 @@
   };
   const noteTab = (button) => {
     const name = button.dataset.tabId;
+    if (button.closest("[role=tabpanel]")) return; // a tab inside a tab has none
     const isOpened = tabs.includes(name) && button.getAttribute("aria-selected") === "true";
     if (isOpened && name !== address()) history.pushState(null, "", `#${name}`);
   };

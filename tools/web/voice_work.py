@@ -122,7 +122,9 @@ class VoiceWork:
         )
 
     def _unused(self, name: str) -> Path:
-        """The file of a new voice of that name."""
+        """The file of a new voice of that name. UserError: it is none, taken, or not given yet."""
+        if not name.strip():
+            raise UserError("name_missing")
         path = self.library.weights / f"{plain_name(name.strip())}.pth"
         if path.exists():
             raise UserError("in_weights", name=path.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -82,10 +83,14 @@ def test_a_refused_conversion_says_why_and_the_next_one_works(
     )
     with pytest.raises(ConversionError, match=r"missing\.wav"):
         session.convert(wrong).result()
+    assert session.end.state == "failed"
     with pytest.raises(ConversionError, match=r"nobody\.pth"):
         session.load(tmp_path / "nobody.pth").result()
+    began = time.time()
     session.convert(options).result()
     assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
+    end = session.end
+    assert end.state == "done" and began <= end.at - end.seconds <= end.at <= time.time()
 
 
 def test_a_stopped_conversion_leaves_no_file_and_the_waiting_one_goes_on(
@@ -97,7 +102,7 @@ def test_a_stopped_conversion_leaves_no_file_and_the_waiting_one_goes_on(
 ) -> None:
     monkeypatch.setattr("tools.convert.client.CANCEL_SECONDS", 120.0)  # also on a busy machine
     shares: list[float] = []
-    running = session.convert(long_options)
+    running, before = session.convert(long_options), session.end
 
     def stop(share: float) -> None:
         shares.append(share)
@@ -110,6 +115,7 @@ def test_a_stopped_conversion_leaves_no_file_and_the_waiting_one_goes_on(
     assert waiting.result()["sample_rate"] == 24000
     assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
     session.cancel(running.number)  # once more changes nothing
+    assert session.end is before  # what was given up is not told
 
 
 def test_a_conversion_stopped_before_its_turn_never_starts(
@@ -136,7 +142,7 @@ def test_a_killed_process_is_told_cleaned_up_after_and_replaced(
 
     with pytest.raises(ConversionError, match="ended by itself"):
         running.result(kill)
-    assert len(begun) == 1
+    assert len(begun) == 1 and session.end.state == "failed"
     assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
     session.convert(options).result()
     assert options.output.exists()

@@ -32,6 +32,29 @@ def test_tabs_have_addresses_and_back_and_reload_keep_them(opened: Opens, url: s
     is_open(again, "train")
 
 
+def test_tabs_inside_tabs_have_no_address_whatever_they_are_called(opened: Opens, url: str) -> None:
+    page = opened()
+    page.get_by_role("tab", name="Many recordings").click()
+    page.locator("#recordings").wait_for()
+    assert page.url == url
+    page.locator("button[data-tab-id=song]").click()
+    page.wait_for_url(f"{url}#song")
+    page.get_by_role("tab", name="Two stems").click()
+    page.locator("#song-vocals").wait_for()
+    page.evaluate(  # one of a name that a tab of the page has
+        """async () => {
+          const inner = document.querySelector("button[data-tab-id=stems]");
+          inner.dataset.tabId = "voices";
+          for (const is of ["false", "true"]) inner.setAttribute("aria-selected", is);
+          await new Promise(requestAnimationFrame); // what watches has seen it
+          inner.dataset.tabId = "stems";
+        }"""
+    )
+    assert page.url == f"{url}#song"
+    ids = page.evaluate("[...document.querySelectorAll('[data-tab-id]')].map(e => e.dataset.tabId)")
+    assert len(ids) == len(set(ids)) and {"one", "many", "whole", "stems"} <= set(ids)
+
+
 def test_an_error_stands_beside_what_was_pressed_and_covers_nothing(opened: Opens) -> None:
     page = opened()
     page.get_by_role("button", name="Convert", exact=True).click()

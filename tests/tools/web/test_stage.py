@@ -13,9 +13,10 @@ import pytest
 import soundfile
 
 from infer.f0 import load_f0_method
-from tests.tools.web.conftest import STAGE, Opens, settle
-from tests.tools.web.test_page import violations
+from tests.tools.web.conftest import STAGE, WIDTHS, Opens, settle
+from tests.tools.web.test_page import faults_of, violations
 from tools.convert.listen import listen
+from tools.web.i18n import read_texts
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -193,6 +194,85 @@ def test_the_pitch_is_drawn_by_hand_and_a_part_is_made_again(
         " && !document.querySelector('.command textarea').value.includes('--into')"
     )
     page.get_by_text("pitch by hand").nth(1).wait_for()
+
+
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag over the stage: shares of its width, pixels from its top."""
+    slider = page.get_by_role("slider", name="Position")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    (x, y), (to_x, to_y) = start, end
+    page.mouse.move(box["x"] + box["width"] * x, box["y"] + y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * to_x, box["y"] + to_y, steps=4)
+    page.mouse.up()
+
+
+def test_the_tools_of_the_pitch_do_what_they_say(opened: Opens) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    page = opened()
+    page.get_by_role("button", name="Italian, a man").click()
+    page.get_by_text("shifted by").first.wait_for()
+    page.get_by_role("button", name="Edit pitch").click()
+    wait_for(page, "melody")
+    tool = page.get_by_role("toolbar").get_by_role("button")
+
+    def melody() -> np.ndarray:
+        return np.array(state(page)["melody"])
+
+    def roughness(f0: np.ndarray) -> float:
+        steps = np.abs(np.diff(np.log2(np.where(f0 > 0, f0, np.nan))))
+        return float(np.nanmean(steps))
+
+    measured = melody()
+    tool.get_by_text("Smooth").click()
+    smooth = melody()
+    assert ((smooth > 0) == (measured > 0)).all()
+    assert roughness(smooth) < 0.6 * roughness(measured)
+    assert abs(np.log2(np.median(smooth[smooth > 0]) / np.median(measured[measured > 0]))) < 0.05
+    tool.get_by_text("Undo").click()
+    assert (melody() == measured).all()
+
+    tool.get_by_text("Unvoiced").click()
+    expect(page.locator(".stage-note")).to_have_text(read_texts()["en"]["stage_part_first"])
+    assert (melody() == measured).all()
+    drag(page, (0.3, 20), (0.5, 20))  # over the wave: a part is chosen
+    first, last = state(page)["part"]
+    tool.get_by_text("Unvoiced").click()
+    breath, times = melody(), np.arange(len(measured)) / 100
+    inside = (times > first + 0.02) & (times < last - 0.02)
+    outside = (times < first - 0.02) | (times > last + 0.02)
+    assert measured[inside].any() and not breath[inside].any()
+    assert (breath[outside] == measured[outside]).all()
+
+    page.keyboard.press("Escape")
+    page.get_by_role("slider", name="Position").press("Escape")
+    assert state(page)["part"] is None
+    drag(page, (0.34, 100), (0.46, 100))  # nothing is voiced there, so nothing is drawn
+    assert (melody() == breath).all()
+    page.keyboard.down("Shift")
+    drag(page, (0.34, 100), (0.46, 100))
+    page.keyboard.up("Shift")
+    drawn = melody()
+    changed = np.flatnonzero(drawn != breath)
+    assert (np.diff(changed) == 1).all() and len(changed) == pytest.approx(
+        0.6 * 100 * (last - first), rel=0.1
+    )
+    assert len(set(drawn[changed].round(2))) == 1 and not breath[changed].any()
+
+    drag(page, (0.6, 20), (0.9, 20))
+    first, last = state(page)["part"]
+    drag(page, (0.75, 150), (0.75, 120))  # inside the part it moves that up
+    moved = melody()
+    inside = (times > first + 0.02) & (times < last - 0.02) & (drawn > 0)
+    ratio = moved[inside] / drawn[inside]
+    assert ratio.min() == pytest.approx(ratio.max(), rel=1e-4) and ratio[0] > 1.05
+    assert (moved[times < first - 0.02] == drawn[times < first - 0.02]).all()
+    page.get_by_role("button", name="中文").click()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        settle(page)
+        assert list(faults_of(page, axe.Axe(), "zh-CN", width)) == []
 
 
 def test_a_pitch_that_was_drawn_comes_back_with_the_settings_of_its_take(

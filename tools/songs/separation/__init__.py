@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from errors import UserError
+import config
+from errors import NoFile, UserError
 from infer.audio.denoise import REQUIREMENTS
+from tools.machine.assets import DEMUCS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +19,7 @@ SEPARATORS = {
     "demucs": "tools.songs.separation.demucs:Demucs",
     "roformer": "tools.songs.separation.roformer:Roformer",
 }
-DEFAULT_SEPARATOR = "demucs"
+DEFAULT_SEPARATOR, PACKAGE = "demucs", "demucs_infer"
 
 
 class Separator(Protocol):
@@ -47,6 +50,25 @@ def load_separator(name: str, weights: Path | None, device: str) -> Separator:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("infer", "tools", "train"):
             raise
-        raise UserError(
-            "songs_package", what=name, package=error.name, requirements=REQUIREMENTS
-        ) from error
+        raise no_package(name, error.name or "") from error
+
+
+def missing_separator() -> list[UserError]:
+    """What the default separator lacks here, each with the command that fetches it."""
+    missing = []
+    if find_spec(PACKAGE) is None:
+        missing.append(no_package(DEFAULT_SEPARATOR, PACKAGE))
+    if not DEMUCS.path.is_file():
+        missing.append(no_weights(DEMUCS.path))
+    return missing
+
+
+def no_package(separator: str, package: str) -> UserError:
+    """A separator lacks a package."""
+    return UserError("songs_package", what=separator, package=package, requirements=REQUIREMENTS)
+
+
+def no_weights(path: Path) -> NoFile:
+    """The default separator lacks its weights."""
+    command = f"{config.DOWNLOAD_COMMAND} --what songs"
+    return NoFile("separation_weights", path=path, command=command)

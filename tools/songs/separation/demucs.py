@@ -11,9 +11,10 @@ import torch
 from demucs_infer.htdemucs import HTDemucs
 
 import config
-from errors import CheckpointError, NoFile, UserError
+from errors import CheckpointError, UserError
 from infer.voice.tensors import load_weights, read_tensors
 from tools.machine.assets import DEMUCS
+from tools.songs.separation import no_weights
 
 PACKAGES = ("demucs.", "demucs_infer.", "fractions.")  # whose classes a file of Demucs names
 SEGMENT = Fraction(39, 5)  # seconds; that of every Hybrid Transformer Demucs there is
@@ -28,8 +29,7 @@ class Demucs:
         self._device = config.pick_device(device)
         path = weights or DEMUCS.path
         if not path.is_file():
-            command = f"{config.DOWNLOAD_COMMAND} --what songs"
-            raise NoFile("separation_weights", path=path, command=command)
+            raise no_weights(path)
         self._network = load_demucs(path).to(self._device)
         self.sample_rate = int(self._network.samplerate)
         self.stems = tuple(self._network.sources)

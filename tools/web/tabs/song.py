@@ -17,6 +17,7 @@ from tools.convert.client import ConversionError
 from tools.jobs.covers import CoverJob, Covers
 from tools.songs.kept import size_of, stage_folders
 from tools.songs.options import CoverOptions
+from tools.songs.separation import missing_separator
 from tools.songs.video import VIDEO_SUFFIXES, has_picture
 from tools.voices import choices
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
@@ -50,7 +51,9 @@ ACCOMPANIMENT = re.compile(
 VOCALS = re.compile(
     r"vocal|a[\W_]?cap+el+a|人声|干声|(?<![a-z])(vocs?|vox|voice|lead)(?![a-z])", re.IGNORECASE
 )
-SONG_TYPES = ["audio", "video"]
+# what not every browser, nor Python, knows as one of these
+UNCOMMON = [".ac3", ".aif", ".aiff", ".amr", ".ape", ".caf", ".mka", ".mkv", ".ts", ".wma"]
+SONG_TYPES = ["audio", "video", *UNCOMMON]
 
 
 class SongTab:
@@ -82,12 +85,13 @@ class SongTab:
         text = self._text
         self.mode = gr.State("song")
         with gr.Tabs(elem_classes="song-modes"):
-            with gr.Tab(text("song_whole")) as whole:
+            with gr.Tab(text("song_whole"), id="whole") as whole:
                 self.song = gr.File(
                     label=text("song"), file_types=SONG_TYPES, height=140, elem_id="song-file"
                 )
                 gr.HTML(translate("song_info"), elem_classes="quiet")
-            with gr.Tab(text("song_stems")) as stems:
+                self.lacks = gr.HTML(elem_id="song-lacks")
+            with gr.Tab(text("song_stems"), id="stems") as stems:
                 with gr.Row():
                     self.vocals = gr.File(
                         label=text("song_vocals"),
@@ -185,6 +189,8 @@ class SongTab:
         reread = {"fn": self.read_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         frame.page.load(**reread, show_progress="hidden")
         frame.tabs.change(**reread, show_progress="hidden")
+        for event in (frame.page.load, frame.tabs.change):  # it may be fetched meanwhile
+            event(_lacks, outputs=self.lacks, show_progress="hidden", **PRIVATE)
         self.vocals.upload(sort_stems, self.vocals, [self.vocals, self.accompaniment], **PRIVATE)
         self.start.click(
             self.begin,
@@ -324,10 +330,16 @@ class SongTab:
 
 
 def sort_stems(files: list[str]) -> list[Any]:
-    """Of two files given as vocals, put the accompaniment where it belongs, by their names."""
+    """Of two files given as vocals, put the accompaniment where it belongs, by their names.
+
+    More are too many: none is taken, and that is told.
+    """
+    if len(files) > 2:
+        gr.Warning(translate("song_two_stems"))
+        return [None, gr.skip()]
     if len(files) < 2:
         return [gr.skip(), gr.skip()]
-    first, second = files[:2]
+    first, second = files
     if _sung(first) < _sung(second):
         first, second = second, first
     return [[first], second]
@@ -337,6 +349,14 @@ def _sung(file: str) -> int:
     """How much a stem's name tells of vocals, below 0 where it tells of an accompaniment."""
     name, without = WITHOUT_VOCALS.subn(" ", Path(file).stem)
     return len(VOCALS.findall(name)) - len(ACCOMPANIMENT.findall(name)) - without
+
+
+def _lacks() -> str:
+    """What has to be fetched before a song can be taken apart, "" for nothing."""
+    missing = [f"<li>{translate(f'song_lacks_{each.name}')}</li>" for each in missing_separator()]
+    if not missing:
+        return ""
+    return f'<div class="alert">{translate("song_lacks")}<ul>{"".join(missing)}</ul></div>'
 
 
 def _number(chosen: Any) -> float | None:

@@ -22,6 +22,7 @@ DOWNLOAD = """() => { let tries = 40; const look = () => {
   const link = document.querySelector("#voices-zip a[href]");
   if (link) link.click(); else if (tries--) setTimeout(look, 100);
 }; setTimeout(look, 200); }"""  # once the zip is there
+ADD_ID, MERGE_ID = "voices-add", "voices-merge"  # what errors stand beside, also of a dropped file
 
 
 class VoicesTab:
@@ -53,7 +54,7 @@ class VoicesTab:
                 label=text("voices_name"), info=text("voices_name_info"), max_length=100, scale=3
             )
             self.add = gr.Button(
-                text("voices_add_button"), variant="primary", min_width=100, elem_id="voices-add"
+                text("voices_add_button"), variant="primary", min_width=100, elem_id=ADD_ID
             )
         self.added = gr.HTML(elem_classes="quiet", elem_id="voices-added")
         self.extract = gr.Button(text("voices_extract"), visible=False, variant="primary")
@@ -89,7 +90,8 @@ class VoicesTab:
             )
             with gr.Row(elem_classes="inline"):
                 self.merged_name = gr.Textbox(label=text("voices_merged_name"), max_length=100)
-                self.merge = gr.Button(text("voices_merge_button"), min_width=100)
+                self.merge = gr.Button(text("voices_merge_button"), min_width=100, elem_id=MERGE_ID)
+            self.merged = gr.HTML(elem_classes="quiet", elem_id="voices-merged")
 
     def _build_trash(self) -> None:
         text = self._text
@@ -119,7 +121,8 @@ class VoicesTab:
             (self.save, self.edit_voice, [self.voice, self.new_name, self.info, self.picture],
              [self.new_name, self.info, self.picture]),
             (self.merge, self.merge_voices,
-             [self.first, self.second, self.ratio, self.merged_name], self.merged_name),
+             [self.first, self.second, self.ratio, self.merged_name],
+             [self.merged_name, self.merged, self.voice, frame.use]),
         ):  # fmt: skip
             button.click(function, inputs, outputs, **PRIVATE).success(**refresh)
         self.share.click(self.share_voice, self.voice, self.zip_file, **PRIVATE).success(
@@ -179,22 +182,21 @@ class VoicesTab:
             said = translate("voices_is_state")
             return [said, gr.update(visible=True), *[gr.skip()] * 4]
         except (ValueError, OSError) as error:
-            raise page_error(error) from error
+            raise page_error(error, ADD_ID) from error
         for problem in arrived.refused:
             gr.Warning(error_html(problem))
         return self._added(arrived.files)
 
     def _added(self, written: Sequence[Path]) -> list[Any]:
         """Tell what was added; a voice among it is chosen here and in Convert."""
-        said = translate("voices_was_added", names=", ".join(path.name for path in written))
         voice = next((path for path in written if path.suffix in VOICE_SUFFIXES), None)
-        chosen = [gr.skip(), gr.skip()]
-        if voice is not None:
-            known = [(path.stem, from_root(path)) for path in self._work.library.files()]
-            chosen = [
-                gr.update(choices=known, value=from_root(voice)), self._frame.chosen(voice)
-            ]  # fmt: skip
-        return [said, gr.update(visible=False), None, "", *chosen]
+        chosen = self._chosen(voice) if voice is not None else [gr.skip(), gr.skip()]
+        return [_were_added(written), gr.update(visible=False), None, "", *chosen]
+
+    def _chosen(self, voice: Path) -> list[Any]:
+        """Choose a new voice here and in Convert."""
+        known = [(path.stem, from_root(path)) for path in self._work.library.files()]
+        return [gr.update(choices=known, value=from_root(voice)), self._frame.chosen(voice)]
 
     def extract_voice(self, file: str | None, name: str) -> list[Any]:
         """Make a voice of a training state (G_*.pth)."""
@@ -227,16 +229,22 @@ class VoicesTab:
             self._work.edit(voice, name, info, picture)
         return ["", "", None]
 
-    def merge_voices(self, first: str | None, second: str | None, share: float, name: str) -> str:
+    def merge_voices(
+        self, first: str | None, second: str | None, share: float, name: str
+    ) -> list[Any]:
         """Blend two voices into a new one; share: of the first, 0 to 1."""
-        with shown_errors():
-            self._work.merge(first, second, share, name)
-        return ""
+        with shown_errors(MERGE_ID):
+            voice = self._work.merge(first, second, share, name)
+        return ["", _were_added([voice]), *self._chosen(voice)]
 
     def listen_to_merge(self, first: str | None, second: str | None, share: float) -> str:
         """Convert an example with the blend of two voices, without keeping the blend."""
         with shown_errors():
             return str(self._work.listen_to_merge(first, second, share))
+
+
+def _were_added(files: Sequence[Path]) -> str:
+    return translate("voices_was_added", names=", ".join(path.name for path in files))
 
 
 def _error(html: str) -> gr.Error:

@@ -1,4 +1,4 @@
-"""What works, waits or has just ended, in one line that stands on every tab and leads to it."""
+"""What works, waits or has just ended, each a link to its tab that stands on every tab."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from starlette.routing import Route
 
 from tools.convert.client import Session
 from tools.jobs import results
-from tools.jobs.jobs import Job, Jobs
+from tools.jobs.jobs import Jobs
 from tools.web.i18n import translate
 
-TOLD_SECONDS = 60.0  # that the end of a job is told
+TOLD_SECONDS = 90.0  # that the end of a job is told; a page that is hidden looks once a minute
+LONG_SECONDS = 20.0  # of a conversion whose end is told like that of a job
 
 
 class JobChip:
@@ -29,26 +30,37 @@ class JobChip:
         app.router.routes[:0] = [Route("/chip", lambda request: HTMLResponse(self.html()))]
 
     def html(self) -> str:
-        """Return a link to what works, else to what ended just now, "" for neither."""
-        running, ended, waiting = [], [], 0
+        """Return links to all that works and waits, else to what ended just now, "" for neither."""
+        running, waiting, ended = [], [], []
         for tab, jobs in self._places.items():
+            names = []
             for name, job in jobs.all().items():
-                waiting += job.state == "waiting"
                 if job.state == "running":
-                    running.append((tab, translate(f"chip_{tab}", name=name)))
-                elif job.state in ("done", "failed") and job.heavy and _is_recent(job):
-                    ended.append((tab, name, job.state))
-        if not running and self._session.is_converting:
-            running.append(("convert", translate("chip_convert")))
-        parts = running[:1] + ([("", translate("chip_waiting", count=waiting))] if waiting else [])
-        kind = "chip"
-        if not parts and ended:
-            tab, name, state = ended[0]
-            kind = f"chip chip-ended chip-{state}"
-            parts = [(tab, translate(f"chip_{tab}_{state}", name=name))]
-        said = " · ".join(each for _, each in parts)
-        return f'<a class="{kind}" href="#{parts[0][0] or "convert"}">{said}</a>' if parts else ""
+                    running.append(_link(tab, translate(f"chip_{tab}", name=name)))
+                elif job.state == "waiting":
+                    names.append(name)
+                elif job.state in ("done", "failed") and job.heavy and _is_recent(job.ended or 0.0):
+                    ended.append((tab, f"chip_{tab}_{job.state}", name, job.state))
+            if names:
+                values = {"names": ", ".join(names), "count": len(names)}
+                said = translate(f"chip_{tab}_waiting", **values)
+                waiting.append(_link(tab, said, "chip chip-waiting"))
+        if self._session.is_converting:
+            running.append(_link("convert", translate("chip_convert")))
+        if running or waiting:
+            return " ".join(dict.fromkeys(running + waiting))  # a batch is a conversion, too
+        end = self._session.end
+        if end and end.seconds >= LONG_SECONDS and _is_recent(end.at):
+            ended.append(("convert", f"chip_one_{end.state}", "", end.state))
+        if not ended:
+            return ""
+        tab, text, name, state = ended[0]
+        return _link(tab, translate(text, name=name), f"chip chip-ended chip-{state}")
 
 
-def _is_recent(job: Job) -> bool:
-    return time.time() - (job.ended or 0.0) < TOLD_SECONDS
+def _link(tab: str, said: str, kind: str = "chip") -> str:
+    return f'<a class="{kind}" href="#{tab}">{said}</a>'
+
+
+def _is_recent(ended: float) -> bool:
+    return time.time() - ended < TOLD_SECONDS

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.web.conftest import STAGE, Opens
+from tests.tools.web.conftest import STAGE, WIDTHS, Opens, settle
+from tests.tools.web.test_page import faults_of
 from tools.web.tabs.convert_blind import PRESET
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -82,6 +83,7 @@ def test_saved_states_are_compared_and_the_chosen_one_becomes_a_voice(
 def test_the_choice_among_unnamed_results_becomes_a_preset_and_is_set(
     opened: Opens, presets: Path
 ) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     page = opened()
     page.get_by_role("button", name="English, a woman").click()
     page.get_by_text("shifted by").first.wait_for()
@@ -109,3 +111,8 @@ def test_the_choice_among_unnamed_results_becomes_a_preset_and_is_set(
     expect(page.locator("#blind li").nth(1)).to_contain_text("★")  # the names stay told
     page.get_by_role("button", name="More settings").click()
     expect(page.get_by_label("Index rate").first).to_have_value(str(chosen))
+    page.get_by_role("button", name="中文").click()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        settle(page)
+        assert list(faults_of(page, axe.Axe(), "zh-CN", width)) == []

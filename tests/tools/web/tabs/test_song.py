@@ -17,15 +17,20 @@ from infer.audio.writer import AudioWriter
 from infer.f0 import load_f0_method
 from tests.tools.songs.song import RATE, delay_ms, loudness, stereo, write_stems
 from tests.tools.songs.test_video import make_video, pictures
-from tests.tools.web.conftest import STAGE, Opens
+from tests.tools.web.conftest import STAGE, WIDTHS, Opens, settle
+from tests.tools.web.test_page import faults_of
 from tools.convert.listen import listen
 from tools.machine.assets import DEMUCS
+from tools.songs.separation import missing_separator
 from tools.web.tabs.song import sort_stems
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
 
 pytestmark = pytest.mark.usefixtures("shipped_voice")
+
+
+SONG_STAGE = "document.querySelector('#song-stage .stage').stage.state()"
 
 
 @pytest.fixture
@@ -59,6 +64,7 @@ def give(page: Any, vocals: Path, accompaniment: Path) -> None:
 def test_two_stems_become_a_cover_that_is_found_again(
     opened: Opens, stems: tuple[Path, Path], results: Path, root: Path
 ) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     page = open_songs(opened)
     page.get_by_role("tab", name="Two stems").click()
     page.locator("#song-vocals input[type=file]").set_input_files(stems[::-1])  # both at once
@@ -76,6 +82,12 @@ def test_two_stems_become_a_cover_that_is_found_again(
         page.get_by_role("button", name="What it is made of").click()
         expect(page.get_by_text("The new lead")).to_be_visible()
         expect(page.locator("#duration:visible", has_text="0:06")).to_have_count(3)
+    page.wait_for_function(f"{SONG_STAGE}.curves.b > 0")
+    page.get_by_role("button", name="中文").click()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        settle(page)
+        assert list(faults_of(page, axe.Axe(), "zh-CN", width)) == []
     cover = stereo(root / kept.inner_text())
     (voice,) = (stereo(path) for path in results.glob("*/voice-*/voice.wav"))
     vocals, music = (stereo(path) for path in stems)
@@ -83,9 +95,6 @@ def test_two_stems_become_a_cover_that_is_found_again(
     assert abs(delay_ms(cover[:, 0] - voice[:, 0], music[:, 0])) < 1
     assert abs(loudness(voice) - loudness(vocals)) < 1
     assert abs(loudness(cover - music) - loudness(vocals)) < 1
-
-
-SONG_STAGE = "document.querySelector('#song-stage .stage').stage.state()"
 
 
 def test_original_and_cover_share_one_playhead_and_are_equally_loud(
@@ -244,6 +253,26 @@ def test_what_is_missing_is_said_and_an_error_of_the_job_in_the_page(
     page.locator("#song-status .alert[role=alert]:visible").wait_for()
     expect(page.locator("#song-status")).to_contain_text(".wav")
     expect(page.get_by_role("button", name="生成翻唱")).to_be_enabled()
+
+
+def test_what_a_whole_song_needs_is_told_before_it_is_asked_for_and_gone_once_it_is_there(
+    opened: Opens,
+) -> None:
+    weights, package = "the weights of Demucs", "the package demucs-infer"
+    for is_there in (False, True):
+        if is_there:
+            DEMUCS.path.parent.mkdir(parents=True, exist_ok=True)
+            DEMUCS.path.touch()
+        try:
+            page = open_songs(opened)
+            lacks = page.locator("#song-lacks")
+            missing = [each.name for each in missing_separator()]
+            assert ("separation_weights" in missing) is not is_there
+            expect(lacks.locator("li")).to_have_count(len(missing))
+            for name, said in (("separation_weights", weights), ("songs_package", package)):
+                assert (said in lacks.inner_text()) is (name in missing)
+        finally:
+            DEMUCS.path.unlink(missing_ok=True)
 
 
 def test_two_stems_given_at_once_are_told_apart_by_their_names() -> None:

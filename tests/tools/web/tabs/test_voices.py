@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 
 from tests.tools.web.conftest import Opens, settle
+from tests.tools.web.test_drop import drop
 from tools.machine.environment import page_environment
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -138,6 +140,42 @@ def test_a_training_state_dropped_in_offers_its_voice(
         page.locator("audio").last.wait_for(state="attached")
     finally:
         made.unlink(missing_ok=True)
+
+
+def test_what_is_there_already_or_has_no_name_is_told_beside_its_button(
+    opened: Opens, voice: Path, data: Path, tmp_path: Path
+) -> None:
+    page = opened()
+    with zipfile.ZipFile(tmp_path / "again.zip", "w") as archive:
+        archive.write(voice, voice.name)
+    drop(page, "h1", **{"again.zip": (tmp_path / "again.zip").read_bytes()})
+    note = page.locator(".inline:has(#voices-add) + .field-error")
+    sync_api.expect(note).to_contain_text(f"{NAME}.pth exists already", use_inner_text=True)
+    page.get_by_text("Merge two voices").click()
+    button(page, "Keep it").click()
+    note = page.locator(".inline:has(#voices-merge) + .field-error")
+    sync_api.expect(note).to_contain_text("give the voice a name first", use_inner_text=True)
+    sync_api.expect(page.locator(".field-error")).to_have_count(1)
+
+
+def test_a_merged_voice_is_told_and_chosen_like_one_that_was_added(
+    opened: Opens, voice: Path, data: Path
+) -> None:
+    merged = f"merged {NAME}"
+    page = opened()
+    open_tab(page, "Voices")
+    page.get_by_text("Merge two voices").click()
+    choose(page, "First", "demo")
+    choose(page, "Second", NAME)
+    page.get_by_label("Name of the new voice").fill(merged)
+    button(page, "Keep it").click()
+    told = page.locator("#voices-merged")
+    sync_api.expect(told).to_contain_text(f"Added: {merged}.pth", use_inner_text=True)
+    page.locator("#voices").get_by_text(merged).wait_for()
+    assert (data / f"weights/{merged}.pth").is_file()
+    used = page.get_by_role("tabpanel").get_by_label("Voice", exact=True)
+    open_tab(page, "Convert")
+    sync_api.expect(used).to_have_value(merged)
 
 
 def test_a_file_that_is_no_voice_is_refused_in_words(
