@@ -56,10 +56,8 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
         if warning:
             gr.HTML(f'<p class="alert" role="alert">{translate(warning)}</p>')
         add_endpoints(session, jobs)
-        # among the tabs they would count as some
-        use, lead, cover = gr.State(("", 0.0)), gr.State(("", 0.0)), gr.State(("", 0.0))
-        with gr.Tabs() as tabs:
-            frame = Frame(page, tabs, text, session, jobs, use, lead, cover)
+        frame = Frame(page, gr.Tabs(), text, session, jobs)
+        with frame.tabs:
             for name, build_tab in TABS.items():
                 with gr.Tab(text(f"{name}_tab"), id=name):
                     build_tab(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,20 @@ from tools.voices.library import from_root
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event that is no endpoint
 
 
+def _nothing() -> gr.State:
+    return gr.State(("", 0.0))
+
+
 @dataclass(frozen=True)
 class Frame:
     """The page itself (for its load event), its row of tabs, its texts and what works behind it.
 
+    Made outside the tabs, where its states would count as some.
+
     A tab shows another one with an output `frame.tabs` and `gr.Tabs(selected=NAME)`. What one tab
     gives to another, as `given` gives it: use: the voice that Convert takes; lead: the name of a
-    cover whose lead Convert edits; cover: the name of one that Songs shows.
+    cover whose lead Convert edits; cover: the name of one that Songs shows; song: the file of one
+    that Songs takes, "" for none.
     """
 
     page: gr.Blocks
@@ -30,9 +37,10 @@ class Frame:
     text: gr.I18n
     session: Session
     jobs: Jobs
-    use: gr.State
-    lead: gr.State
-    cover: gr.State
+    use: gr.State = field(default_factory=_nothing)
+    lead: gr.State = field(default_factory=_nothing)
+    cover: gr.State = field(default_factory=_nothing)
+    song: gr.State = field(default_factory=_nothing)
 
     @staticmethod
     def given(name: str) -> tuple[str, float]:

@@ -47,7 +47,7 @@ def test_of_many_recordings_each_has_a_shift_of_its_own(
         lambda batches, options, *more: begun.append((options.semitones, options.singing)),
     )
     with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab():
-        panel = BatchPanel(Frame(page, tabs, load_texts(), Session(), Jobs(), gr.State()))
+        panel = BatchPanel(Frame(page, tabs, load_texts(), Session(), Jobs()))
     given = {"semitones": 5, "index": "", "format": "wav"}
     settings = [given.get(name, default_of(OPTIONS[name])) for name in NAMES]
     for way in PITCHES:

@@ -77,7 +77,7 @@ class ConvertTab:
                 with gr.Column(visible=False) as batch_side:
                     self.batch.build_results()
         parts = {single_start: True, single_side: True, self.settings.fitting: True,
-                 batch_start: False, batch_side: False}  # fmt: skip
+                 self.settings.song: True, batch_start: False, batch_side: False}  # fmt: skip
         for tab, is_single in ((one, True), (many, False)):
             tab.select(
                 lambda single=is_single: {
@@ -213,6 +213,10 @@ class ConvertTab:
         self.blind.connect(
             self.voice, self.source, self.measured, settings.values,
             {"running": self.running, "stop": self.stop, "summary": self.summary},
+        )  # fmt: skip
+        settings.song.click(
+            lambda source: (Frame.given(source or ""), gr.Tabs(selected="song")),
+            self.source, [frame.song, frame.tabs], **PRIVATE,
         )  # fmt: skip
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
         self.batch.connect(self.voice, settings.pitch, settings.values)

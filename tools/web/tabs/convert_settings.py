@@ -41,6 +41,7 @@ class SettingsPanel:
             [(frame.text(f"pitch_{way}"), way) for way in PITCHES], value=SPEECH,
             label=frame.text("pitch"), elem_classes="chips",
         )  # fmt: skip
+        self.song = gr.Button(frame.text("pitch_song"), size="sm")
         self.widgets: dict[str, gr.components.Component] = {
             "semitones": self._slider("semitones", -FITTING_SEMITONES, FITTING_SEMITONES, 1)
         }

@@ -84,7 +84,7 @@ class SongTab:
     def _build_song(self) -> None:
         text = self._text
         self.mode = gr.State("song")
-        with gr.Tabs(elem_classes="song-modes"):
+        with gr.Tabs(elem_classes="song-modes") as self.modes:
             with gr.Tab(text("song_whole"), id="whole") as whole:
                 self.song = gr.File(
                     label=text("song"), file_types=SONG_TYPES, height=140, elem_id="song-file"
@@ -208,6 +208,10 @@ class SongTab:
         self.edit.click(
             lambda name: (Frame.given(name), gr.Tabs(selected="convert")),
             self.shown, [frame.lead, frame.tabs], **PRIVATE,
+        )  # fmt: skip
+        frame.song.change(
+            lambda song: (song[0] or gr.skip(), gr.Tabs(selected="whole"), "song"),
+            frame.song, [self.song, self.modes, self.mode], **PRIVATE,
         )  # fmt: skip
         frame.cover.change(lambda cover: cover[0], frame.cover, self.mine, **PRIVATE)
 

@@ -239,6 +239,18 @@ def test_from_an_mp3_to_its_cover_a_part_again_and_a_video(
     assert abs(late) < 20
 
 
+def test_a_song_given_to_convert_goes_on_to_songs(opened: Opens, english: Path) -> None:
+    page = opened()
+    page.get_by_role("button", name="A song with music?").click()
+    expect(page.locator("#song-file")).to_be_visible()
+    page.get_by_role("tab", name="Two stems").click()
+    page.get_by_role("tab", name="Convert", exact=True).click()
+    page.locator("input[type=file][accept*=audio]").first.set_input_files(english)
+    page.get_by_text("shifted by").first.wait_for()
+    page.get_by_role("button", name="A song with music?").click()
+    expect(page.locator("#song-file")).to_contain_text(english.stem)
+
+
 def test_what_is_missing_is_said_and_an_error_of_the_job_in_the_page(
     opened: Opens, tmp_path: Path, results: Path
 ) -> None:
