@@ -27,7 +27,7 @@ PRESSED = """element.addEventListener("click", (event) => {
 def build_tray(elem_id: str, heading: str) -> gr.HTML:
     """Lay out a tray under a heading; its event `select` tells act and name of what is pressed."""
     gr.HTML(f'<h2 class="step-head">{translate(heading)}</h2>')
-    return gr.HTML(elem_id=elem_id, elem_classes="tray", js_on_load=PRESSED)
+    return gr.HTML(elem_id=elem_id, js_on_load=PRESSED)
 
 
 def tray_html(
