@@ -23,6 +23,7 @@ from options import command, parse_options, printable
 from tools.jobs import results
 from tools.jobs.batch import link_or_copy
 from tools.jobs.jobs import Job, JobError, Jobs, failure
+from tools.jobs.takes import Take, Takes
 from tools.jobs.trash import TRASH, last_trashed, note_trashed
 from tools.records import record
 from tools.songs.kept import RECORDINGS
@@ -31,7 +32,8 @@ from tools.voices.choices import from_root
 from train.experiment import write_json
 from train.job_folder import JobFolder
 
-FILES = ("input", "vocals", "accompaniment", "drums")
+FILES = ("input", "vocals", "accompaniment", "drums", "lead")
+RENDERED = ("f0_method", "index_rate", "protect", "speaker", "device", "seed")  # settings of a lead
 NOTE, REPORT, HEARD = "cover.json", "report.json", "heard.json"  # in a cover's folder
 
 
@@ -233,6 +235,40 @@ class Covers:
         if cover is None:
             raise JobError("cover_gone")
         return cover
+
+    def take_lead(self, name: str, takes: Takes) -> Take:
+        """The lead of a cover as a take, that it can be edited as one. UserError."""
+        cover = self.find(name)
+        if cover is None or cover.options is None or not {"clean", "lead"} <= set(cover.parts):
+            raise JobError("cover_gone")
+        if (known := takes.of_cover(name)) is not None:
+            return known
+        asked, lead = cover.options, cover.parts["lead"]
+        output = results.new_result(asked.song, asked.voice, lead.suffix[1:])
+        settings = {
+            **{each: getattr(asked, each) for each in RENDERED},
+            "index": str(asked.index or ""), "semitones": cover.made["semitones"],
+            "rms_mix_rate": 0.0,  # the mix makes phrases as loud as they were
+        }  # fmt: skip
+        take = takes.begin(
+            output, from_root(asked.voice), str(cover.parts["clean"]), settings=settings, cover=name
+        )
+        with config.replacing(output) as temporary:
+            shutil.copyfile(lead, temporary)
+        return take
+
+    def mix(self, take: Take, lead: Path) -> str:
+        """Begin the cover of a take again, with that lead; returns its name. UserError."""
+        cover = self.find(take.cover)
+        if cover is None or cover.options is None or not cover.originals:
+            raise JobError("cover_gone")
+        asked = cover.options
+        files = {
+            each: config.ROOT / path for each in FILES if (path := getattr(asked, each)) is not None
+        }
+        semitones = float(str(cover.made["semitones"])) - asked.transpose
+        again = replace(asked, **{**files, "lead": lead}, semitones=semitones)
+        return self.start(again, asked.output.suffix[1:])
 
     def note_heard(self, name: str, heard: dict[str, Any]) -> None:
         """Keep how a cover and its original sound, see CoverJob."""

@@ -30,7 +30,7 @@ class Take:
     BY_HAND or the page's names of automatic ones, "" where that was not noted; is_drawn: whether
     its melody was drawn by hand; part: the seconds that were made again, of the result `into`;
     heard: melody and loudness, as `tools.convert.listen` describes them, of the recording ("a") and
-    of the result ("b"), once they are known.
+    of the result ("b"), once they are known; cover: name of the one whose lead it is, "" for none.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Take:
     is_drawn: bool = False
     part: tuple[float, float] | None = None
     into: str = ""
+    cover: str = ""
     heard: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,6 +72,10 @@ class Takes:
         """Return a melody that was kept, as it was given. UserError, OSError."""
         f0 = read_curve(self._notes / f"{name}{CURVE}").f0
         return " ".join(f"{hz:g}" for hz in f0.tolist())
+
+    def of_cover(self, name: str) -> Take | None:
+        """The newest take of a cover's lead, None if there is none."""
+        return next((take for take in self.all() if take.cover == name), None)
 
     def path(self, take: Take) -> Path:
         """Where a take's sound is."""

@@ -44,6 +44,7 @@ from tools.songs.video import VIDEO_SUFFIXES, VideoWriter
 DRY_STEMS = ("dry", "noreverb", "no_reverb", "no reverb")  # names of vocals without their room
 PEAK_DB = -1.0  # true peaks of a cover stay below, so that players and coders do not clip
 APART = np.array([1, -1], np.float32)  # what is at the sides is added left, taken away right
+LENGTH_SECONDS = 0.5  # by which a lead may differ: coders add some silence
 TRIED_RATE = 44100  # Hz; of files that are opened only to see whether they can be written
 OnProgress = Callable[[float], None]
 
@@ -86,7 +87,7 @@ def make_cover(options: CoverOptions, on_stage: OnStage | None = None) -> Cover:
     """
     named = options.song
     _check_output(options)
-    sources = [options.input, options.vocals, options.accompaniment, options.drums]
+    sources = [options.input, options.vocals, options.accompaniment, options.drums, options.lead]
     sounds = {path: open_sound(path) for path in sources if path is not None}
     voice = open_sound(options.voice)
     stages = Stages(song_folder(named, sounds[named].key), on_stage)
@@ -97,15 +98,20 @@ def make_cover(options: CoverOptions, on_stage: OnStage | None = None) -> Cover:
 
     clean = _dereverbed(options, song.vocals, stages) if options.dereverb else song.vocals
     clean = _denoised(clean, stages) if options.denoise else clean
-    semitones = _semitones(options, clean, header, stages)
-    converted = _convert(options, clean, voice, header, semitones, stages)
+    if options.lead is not None:
+        converted = sounds[options.lead]
+        _check_length(converted.path, song.vocals.path)
+        semitones = (options.semitones or 0.0) + options.transpose
+    else:
+        semitones = _semitones(options, clean, header, stages)
+        converted = _convert(options, clean, voice, header, semitones, stages)
     accompaniment = _transposed(options, song, stages)
     placed, levels = _place(options, song, converted, stages)
     accompaniment_lufs = _mix(options, song, accompaniment, placed, levels, on_stage)
     return Cover(
         options.output, stages.folder,
         {
-            "vocals": song.vocals.path, "accompaniment": accompaniment.path,
+            "vocals": song.vocals.path, "accompaniment": accompaniment.path, "clean": clean.path,
             "lead": converted.path, "voice": placed.path, "cover": options.output,
         },
         semitones, levels["vocals"], levels["vocals"] + options.lead_db, accompaniment_lufs,
@@ -141,7 +147,8 @@ def _check_output(options: CoverOptions) -> None:
 
 def _read_files(options: CoverOptions) -> list[Path]:
     names = (
-        "input", "vocals", "accompaniment", "drums", "voice", "index", "weights", "dereverb",
+        "input", "vocals", "accompaniment", "drums", "lead", "voice", "index", "weights",
+        "dereverb",
     )  # fmt: skip
     return [path for name in names if (path := getattr(options, name)) is not None]
 
@@ -341,6 +348,15 @@ def _convert(
 
     settings = {name: getattr(asked, name) for name in names}
     return stages.make("convert", sources, settings, ["lead.wav"], work)[0]
+
+
+def _check_length(converted: Path, vocals: Path) -> None:
+    """Refuse a lead that was not made of these vocals: it would be sung beside the music."""
+    seconds, needed = _seconds(converted), _seconds(vocals)
+    if abs(seconds - needed) > LENGTH_SECONDS:
+        raise AudioError(
+            "lead_length", file=converted, seconds=f"{seconds:.1f}", needed=f"{needed:.1f}"
+        )
 
 
 def _transposed(options: CoverOptions, song: Song, stages: Stages) -> Sound:

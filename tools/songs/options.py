@@ -24,6 +24,9 @@ class CoverOptions(RenderOptions):
     )
     accompaniment: Path | None = option("the rest of the song, with --vocals", None)
     drums: Path | None = option("the accompaniment's drums; they keep their pitch", None)
+    lead: Path | None = option(
+        "the lead as it was converted already, edited perhaps: nothing is converted", None
+    )
     output: Path = option("wav flac mp3 m4a ogg or opus; of a video also mp4 mov or mkv")
     stems: Path | None = option("folder for the cover's stems: voice and accompaniment", None)
     separator: str = option("what separates a song", DEFAULT_SEPARATOR, choices=SEPARATORS)

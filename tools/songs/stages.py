@@ -26,7 +26,7 @@ from infer.audio.reader import AudioReader
 from tools.machine.assets import sha256_of
 from tools.machine.fetch import read_blocks
 
-FORMAT = 1  # of the stages: raised when one of them gives something else for the same settings
+FORMAT = 2  # of the stages: raised when one of them gives something else for the same settings
 HASH_LETTERS = 12
 BLOCK_SECONDS = 10.0
 

@@ -62,9 +62,10 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
                 active.html, outputs=chip, show_progress="hidden", api_visibility="private",
                 concurrency_limit=None,
             )  # fmt: skip
-        use = gr.State(("", 0.0))  # among the tabs it would count as one
+        # among the tabs they would count as some
+        use, lead, cover = gr.State(("", 0.0)), gr.State(("", 0.0)), gr.State(("", 0.0))
         with gr.Tabs() as tabs:
-            frame = Frame(page, tabs, text, session, jobs, use)
+            frame = Frame(page, tabs, text, session, jobs, use, lead, cover)
             for name, build_tab in TABS.items():
                 with gr.Tab(text(f"{name}_tab"), id=name):
                     build_tab(frame)

@@ -20,8 +20,9 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event that is no e
 class Frame:
     """The page itself (for its load event), its row of tabs, its texts and what works behind it.
 
-    A tab shows another one with an output `frame.tabs` and `gr.Tabs(selected=NAME)`. use: the voice
-    that Convert takes, as `chosen` gives it.
+    A tab shows another one with an output `frame.tabs` and `gr.Tabs(selected=NAME)`. What one tab
+    gives to another, as `given` gives it: use: the voice that Convert takes; lead: the name of a
+    cover whose lead Convert edits; cover: the name of one that Songs shows.
     """
 
     page: gr.Blocks
@@ -30,8 +31,15 @@ class Frame:
     session: Session
     jobs: Jobs
     use: gr.State
+    lead: gr.State
+    cover: gr.State
+
+    @staticmethod
+    def given(name: str) -> tuple[str, float]:
+        """Return what a tab gives to another; the moment makes it a new one every time."""
+        return name, time.time()
 
     @staticmethod
     def chosen(voice: Path) -> tuple[str, float]:
-        """Return the value of `use` for a voice; the moment makes it a new one every time."""
-        return from_root(voice), time.time()
+        """Return the value of `use` for a voice."""
+        return Frame.given(from_root(voice))

@@ -14,10 +14,11 @@ import pytest
 import soundfile
 
 import config
-from errors import UserError
+from errors import AudioError, UserError
 from tests.tools.songs.song import RATE, delay_ms, loudness, stereo, write_stems
 from tests.tools.songs.test_video import write_sound
 from tools.cmd import cover as command_line
+from tools.cmd import infer_cli
 from tools.songs import kept, lead, separation
 from tools.songs.cover import make_cover
 from tools.songs.options import CoverOptions
@@ -77,6 +78,27 @@ def test_a_cover_is_in_step_and_its_lead_as_loud_as_the_original(asked: CoverOpt
     asked.vocals.write_bytes(asked.vocals.read_bytes())  # as old as new: the content counts
     assert make_cover(asked).made == ()
     assert not list(cover.folder.glob(".*"))
+
+
+def test_a_part_of_the_lead_is_made_again_and_the_rest_of_the_cover_stays(
+    asked: CoverOptions, tmp_path: Path
+) -> None:
+    first = make_cover(asked)
+    before, better = stereo(first.output), tmp_path / "better.wav"
+    argv = ["--voice", asked.voice, "--input", first.parts["clean"], "--output", better]
+    argv += ["--into", first.parts["lead"], "--from", "4", "--to", "5", "--semitones", "7"]
+    assert infer_cli.main([str(each) for each in argv]) == 0
+    again = make_cover(replace(asked, lead=better, semitones=first.semitones))
+    assert again.made == ("voice",)
+    assert again.semitones == first.semitones and again.parts["lead"] == better
+    difference = np.abs(stereo(again.output) - before).max(axis=1)
+    assert difference[4 * RATE : 5 * RATE].max() > 0.1
+    other = difference[: round(2.4 * RATE)]  # a phrase before; that of the part has its loudness
+    assert other.max() < 0.02 * np.abs(before).max()
+    soundfile.write(better, soundfile.read(first.parts["lead"])[0][: 2 * 24000], 24000)
+    with pytest.raises(AudioError, match=r"2\.0 s, the vocals 6\.0 s") as error:
+        make_cover(replace(asked, lead=better))
+    assert error.value.name == "lead_length"
 
 
 def test_another_seed_is_another_lead(asked: CoverOptions, untrained_voice: Path) -> None:

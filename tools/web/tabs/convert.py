@@ -333,7 +333,8 @@ class ConvertTab:
         format = into.suffix[1:] if into.suffix in EXACT_SUFFIXES else "wav"
         output = Path(from_root(new_result(Path(before.source), path, format)))
         note = {"source": before.source, "heard": {"a": before.heard["a"]} if before.heard else {},
-                "pitch": pitch, "into": before.name, "part": (first, last)}  # fmt: skip
+                "pitch": pitch, "into": before.name, "part": (first, last),
+                "cover": before.cover}  # fmt: skip
         more = {"into": Path(from_root(into)), "from_": first, "to": last}
         yield from self._make(
             str(voice), values, output, staged.get("edited"), note, more, progress

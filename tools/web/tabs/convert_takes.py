@@ -12,6 +12,7 @@ import gradio as gr
 from errors import UserError
 from infer.f0 import QUICK_METHOD
 from tools.convert.client import ConversionError
+from tools.jobs.covers import Covers
 from tools.jobs.takes import BY_HAND, Take, Takes
 from tools.voices import choices
 from tools.web.errors import page_error, shown_errors
@@ -33,6 +34,7 @@ class TakesPanel:
         self._session = frame.session
         self._stage = stage
         self.takes = Takes()
+        self._covers = Covers()
         self.cards = build_tray("takes", "takes")
         self._view = gr.State(NOTHING)
         self.wanted = gr.State({})  # voice and settings that are to be set, and when it was asked
@@ -47,8 +49,13 @@ class TakesPanel:
         frame.page.load(**self.refreshed)
         self._timer.tick(**self.refreshed)
         self.cards.select(
-            self.act, [self._view, stage], [self.cards, self._view, stage, self.wanted],
+            self.act, [self._view, stage],
+            [self.cards, self._view, stage, self.wanted, frame.cover, frame.tabs],
             show_progress="hidden", concurrency_limit=None, **PRIVATE,
+        )  # fmt: skip
+        frame.lead.change(
+            self.edit_lead, [self._view, frame.lead],
+            [self.cards, self._view, stage, self.wanted], **PRIVATE,
         )  # fmt: skip
 
         stage.back(self.back, stage, stage, show_progress="hidden", **PRIVATE)
@@ -99,35 +106,46 @@ class TakesPanel:
     def _act(
         self, view: dict[str, Any], staged: dict[str, Any], act: str, name: str
     ) -> Iterator[list[Any]]:
-        nothing = [gr.skip()] * 4
+        nothing = [gr.skip()] * 6
         moves = {"star": self.takes.star, "delete": self.takes.trash, "undo": self.takes.restore}
         if act in ("play", "compare", "download"):
             take = self.takes.find(name)
             for known in (take, self.measured(take)) if "b" not in take.heard else (take,):
                 if act == "play":
-                    yield [*nothing[:2], self.staged(known), gr.skip()]
+                    yield [*nothing[:2], self.staged(known), *nothing[3:]]
                 elif act == "compare":
-                    yield [*nothing[:2], {**staged, "a": self._track(known)}, gr.skip()]
+                    yield [*nothing[:2], {**staged, "a": self._track(known)}, *nothing[3:]]
             if act == "download":
                 asked = {"download": self._track(take)["file"], "asked": f"{name} {time.time()}"}
-                yield [*nothing[:2], {**staged, **asked}, gr.skip()]
+                yield [*nothing[:2], {**staged, **asked}, *nothing[3:]]
+            return
+        if act == "mix":
+            take = self.takes.find(name)
+            cover = Frame.given(self._covers.mix(take, self.takes.path(take)))
+            yield [*nothing[:4], cover, gr.Tabs(selected="song")]
             return
         wanted = shown = gr.skip()
         if act in moves:
             moves[act](name)
         elif act == "settings":
             take = self.takes.find(name)
-            wanted = {"voice": take.voice, "settings": take.settings, "pitch": take.pitch}
+            wanted = _settings_of(take)
             if take.is_drawn and Path(take.source).is_file():
                 shown = self._redrawn(take)
                 wanted["source"] = shown["a"]["file"]["path"]
-            wanted["at"] = time.time()
             gr.Info(translate("takes_set"))
         elif act == "stop":
             self._session.cancel_making(self.takes.folder / name)
         elif act == "more":
             view = {**view, "all": True}
-        yield [self._html(view), view, shown, wanted]
+        yield [self._html(view), view, shown, wanted, *nothing[4:]]
+
+    def edit_lead(self, view: dict[str, Any], lead: tuple[str, float]) -> Iterator[list[Any]]:
+        """Put the lead of a cover on stage, with the settings that it was made with."""
+        with shown_errors():
+            take = self._covers.take_lead(lead[0], self.takes)
+        yield [self._html(view), view, {**self.staged(take), "play": ""}, _settings_of(take)]
+        yield [gr.skip(), view, {**self.staged(self.measured(take)), "play": ""}, gr.skip()]
 
     def _redrawn(self, take: Take) -> dict[str, Any]:
         """Put a take on stage, and its melody as it was drawn over the measured one. UserError."""
@@ -188,3 +206,10 @@ class TakesPanel:
         trashed = self.takes.trashed()
         undo = (trashed.name, trashed.name) if trashed else None
         return tray_html(self.takes.all(), take_card, making, undo, view["all"], "takes_empty")
+
+
+def _settings_of(take: Take) -> dict[str, Any]:
+    """What makes a take again, as `wanted`."""
+    return {
+        "voice": take.voice, "settings": take.settings, "pitch": take.pitch, "at": time.time(),
+    }  # fmt: skip

@@ -154,6 +154,7 @@ class SongTab:
         text = self._text
         self.status = gr.HTML(_empty(), elem_classes="quiet", elem_id="song-status")
         self.stage = build_stage("song-stage", ("song_original", "song_cover"), is_read_only=True)
+        self.edit = gr.Button(text("song_edit"), visible=False, size="sm")
         self.about = gr.HTML(elem_classes="quiet", elem_id="song-about")
         self.video = gr.Video(
             label=text("song_cover"), interactive=False, buttons=["download"], visible=False
@@ -180,7 +181,7 @@ class SongTab:
         }  # fmt: skip
         self.shown.change(
             self.show, self.shown,
-            [self.about, self.video, self.parts, *self.players, self.command], **PRIVATE,
+            [self.about, self.edit, self.video, self.parts, *self.players, self.command], **PRIVATE,
         ).then(
             self.put_on_stage, [self.shown, self.tray.played], self.stage, **PRIVATE
         )  # fmt: skip
@@ -210,6 +211,11 @@ class SongTab:
         self.stop.click(self.cancel, self.mine, queue=False, **PRIVATE)
         self.resume.click(self.go_on, self.mine, **PRIVATE).then(**refresh)
         self.timer.tick(**refresh, show_progress="hidden")
+        self.edit.click(
+            lambda name: (Frame.given(name), gr.Tabs(selected="convert")),
+            self.shown, [frame.lead, frame.tabs], **PRIVATE,
+        )  # fmt: skip
+        frame.cover.change(lambda cover: cover[0], frame.cover, self.mine, **PRIVATE)
 
     def read_voices(self, chosen: str | None) -> dict[str, Any]:
         """Read the voices again; what was chosen stays if it still exists."""
@@ -273,11 +279,13 @@ class SongTab:
         job = self._covers.find(name)
         if job is None or not job.made:
             hidden = gr.update(value=None, visible=False)
-            return ["", hidden, gr.update(visible=False), *[None] * len(PARTS), gr.skip()]
+            gone = gr.update(visible=False)
+            return ["", gone, hidden, gone, *[None] * len(PARTS), gr.skip()]
         parts, made = job.parts, job.parts.get("cover")
         is_video = made is not None and made.suffix.lower() in VIDEO_SUFFIXES
         return [
             _about(job),
+            gr.update(visible={"clean", "lead"} <= set(parts)),
             gr.update(value=str(made) if is_video else None, visible=is_video),
             gr.update(visible=any(each in parts for each in PARTS)),
             *(str(parts[each]) if each in parts else None for each in PARTS),

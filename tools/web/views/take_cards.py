@@ -9,7 +9,7 @@ from infer.options import ConvertOptions
 from options import default_of
 from tools.jobs.takes import BY_HAND, Take
 from tools.web.i18n import read_texts, translate
-from tools.web.views.tray import card_html, setting_html
+from tools.web.views.tray import button_html, card_html, setting_html
 
 ACTS = ("play", "star", "compare", "download", "settings", "delete")
 DEFAULTS = {name: default_of(item) for name, item in ConvertOptions.__dataclass_fields__.items()}
@@ -18,7 +18,8 @@ DEFAULTS = {name: default_of(item) for name, item in ConvertOptions.__dataclass_
 def take_card(take: Take) -> str:
     """Return HTML of a take's card."""
     title = translate("takes_from", voice=Path(take.voice).stem, source=Path(take.source).stem)
-    return card_html(take, title, settings_html(take), take.made, ACTS)
+    mix = button_html("mix", take.name, translate("takes_mix")) if take.cover else ""
+    return card_html(take, title, settings_html(take), take.made, ACTS, mix)
 
 
 def take_label(take: Take) -> str:

@@ -185,6 +185,38 @@ def test_covers_are_kept_played_starred_set_again_and_thrown_away(
     assert made.exists()
 
 
+def test_a_part_of_the_lead_is_made_again_and_goes_back_into_the_cover(
+    opened: Opens, stems: tuple[Path, Path], results: Path, root: Path
+) -> None:
+    page = open_songs(opened)
+    page.get_by_role("tab", name="Two stems").click()
+    give(page, *stems)
+    page.get_by_role("button", name="Make the cover").click()
+    kept = page.locator("#song-about code:visible")
+    expect(kept).to_have_text(re.compile(r"results.+\.flac"))
+    first = kept.inner_text()
+    page.get_by_role("button", name="Edit the lead").click()
+    page.wait_for_function(f"{STAGE}.curves.a > 0 && {STAGE}.curves.b > 0")
+    slider = page.locator("#stage").get_by_role("slider", name="Position")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.65, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 20, steps=3)
+    page.mouse.up()
+    begin, end = page.evaluate(STAGE)["part"]
+    page.get_by_label("Semitones").first.fill("7")
+    page.get_by_role("button", name="Do this part again").click()
+    expect(page.locator("#takes li:not(.making)")).to_have_count(2)
+    page.locator("#takes li").first.get_by_role("button", name="Into the cover").click()
+    expect(kept).not_to_have_text(first)
+    assert len(list(results.glob("*/convert-*"))) == 1  # nothing was converted anew
+    before, after = (stereo(root / name) for name in (first, kept.inner_text()))
+    changed = np.abs(after - before).max(axis=1)
+    assert changed[round(begin * RATE) : round(end * RATE)].max() > 0.05
+    assert changed[: round(2.4 * RATE)].max() < 0.02  # the phrase before
+
+
 @pytest.fixture
 def small_separator() -> Iterator[None]:
     """A separator of the real class with random weights, where the real ones would lie."""
