@@ -2,7 +2,7 @@
 
 A cover is a folder results/.covers/NAME with the job, the song and what became of it; the browser
 remembers the name. The cover itself lies in results/, its stages in a folder beside it. The
-recordings go with the oldest stages, see tools.songs.kept.
+recordings go with the oldest stages, see tools.songs.kept. In the trash a cover lies in its folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from tools.jobs import results
 from tools.jobs.batch import link_or_copy
 from tools.jobs.jobs import Job, JobError, Jobs, failure
 from tools.jobs.takes import Take, Takes
+from tools.jobs.trash import TRASH, last_trashed, note_trashed
+from tools.records import record
 from tools.songs.kept import RECORDINGS
 from tools.songs.options import CoverOptions
 from tools.voices.choices import from_root
@@ -31,30 +34,70 @@ from train.job_folder import JobFolder
 
 FILES = ("input", "vocals", "accompaniment", "drums", "lead")
 RENDERED = ("f0_method", "index_rate", "protect", "speaker", "device", "seed")  # settings of a lead
-HEARD = "heard.json"  # in a cover's folder
+NOTE, REPORT, HEARD = "cover.json", "report.json", "heard.json"  # in a cover's folder
+
+
+@dataclass(frozen=True)
+class CoverNote:
+    """What the page keeps of a cover: the command that gives the same again, and its star."""
+
+    command: str
+    is_starred: bool = False
 
 
 @dataclass(frozen=True)
 class CoverJob:
     """A cover as it stands. stage: what is being made, "" while it waits; share: of that stage.
 
-    made: what tools.cmd.cover reported, empty before the end. command: gives the same again.
-    Of one that is made: name, what it was asked for, when it ended (seconds since 1970), and heard,
-    melody and loudness of its original ("a") and of itself ("b"), once they are known.
+    note: what the page keeps of it; options: what it was asked for, None where another version
+    asked; queued: when (seconds since 1970). made: what tools.cmd.cover reported, empty before the
+    end.
     """
 
-    is_running: bool
-    can_resume: bool
+    folder: Path
+    note: CoverNote
+    options: CoverOptions | None
+    queued: float
+    is_running: bool = False
+    can_resume: bool = False
     stage: str = ""
     share: float = 0.0
     seconds_left: int | None = None
     error: UserError | None = None
     made: dict[str, object] = field(default_factory=dict)
-    command: str = ""
-    name: str = ""
-    options: CoverOptions | None = None
-    ended: float = 0.0
-    heard: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is found by."""
+        return self.folder.name
+
+    @property
+    def command(self) -> str:
+        """The command that gives the same again."""
+        return self.note.command
+
+    @property
+    def is_starred(self) -> bool:
+        """Whether somebody likes it."""
+        return self.note.is_starred
+
+    @property
+    def heard(self) -> dict[str, Any]:
+        """Melody and loudness of its original ("a") and of itself ("b"), once they are known."""
+        try:
+            return dict(json.loads((self.folder / HEARD).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError):  # damaged: it is listened to again
+            return {}
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called, also before it is made."""
+        return self.options.output.name if self.options else self.name
+
+    @property
+    def file(self) -> Path | None:
+        """Where the cover was written; None before that."""
+        return config.ROOT / self._reported["cover"] if "cover" in self._reported else None
 
     @property
     def originals(self) -> list[Path]:
@@ -67,17 +110,22 @@ class CoverJob:
     @property
     def parts(self) -> dict[str, Path]:
         """What can be heard, by name; a stage may have made room for others."""
+        found = {name: config.ROOT / path for name, path in self._reported.items()}
+        return {name: path for name, path in found.items() if path.is_file()}
+
+    @property
+    def _reported(self) -> dict[str, str]:
         parts = self.made.get("parts", {})
         assert isinstance(parts, dict)
-        found = {name: config.ROOT / path for name, path in parts.items()}
-        return {name: path for name, path in found.items() if path.is_file()}
+        return parts
 
 
 class Covers:
     """Starts covers and finds them again; one is made at a time, the others wait."""
 
     def __init__(self, folder: Path = results.COVERS) -> None:
-        self._jobs = Jobs(folder)
+        self._folder = folder
+        self._jobs, self._trash = Jobs(folder), Jobs(folder / TRASH)
 
     def start(self, options: CoverOptions, format: str) -> str:
         """Begin a cover; returns its name. options: output and report are replaced. UserError."""
@@ -94,42 +142,99 @@ class Covers:
             output = results.new_result(song, options.voice, format)
             whole = replace(
                 options, **taken, output=Path(from_root(output)),
-                report=Path(from_root(folder.root / "report.json")),
+                report=Path(from_root(folder.root / REPORT)),
             )  # fmt: skip
-            write_json(folder.root / "cover.json", {"command": printable(command(whole))})
+            write_json(folder.root / NOTE, asdict(CoverNote(printable(command(whole)))))
             self._jobs.start(folder, [whole])
         except (OSError, JobError):
             shutil.rmtree(folder.root, ignore_errors=True)
             raise
         return folder.name
 
+    def all(self) -> list[CoverJob]:
+        """Every cover as it stands, the newest first.
+
+        Without those whose file is gone, that another version asked for, or whose notes are
+        damaged.
+        """
+        folders = filter(None, (self._jobs.folder(path.name) for path in self._folder.glob("*")))
+        covers = filter(None, (self._read(self._jobs, folder) for folder in folders))
+        there = (each for each in covers if not each.made or "cover" in each.parts)
+        return sorted(filter(lambda each: each.options, there), key=lambda each: -each.queued)
+
     def find(self, name: str) -> CoverJob | None:
         """The cover of that name as it stands; None if there is none."""
         folder = self._jobs.folder(name)
-        job = self._jobs.read(folder) if folder else None
-        if folder is None or job is None:
-            return None
-        line = json.loads((folder.root / "cover.json").read_text(encoding="utf-8"))["command"]
-        if job.is_active:
-            progress, _ = self._jobs.log(folder)
-            if progress is None:
-                return CoverJob(True, False, command=line)
-            share = progress.done / max(1, progress.total)
-            return CoverJob(True, False, progress.name, share, progress.seconds_left, command=line)
-        report = folder.root / "report.json"
-        if job.state == "done" and report.is_file():
-            made = json.loads(report.read_text(encoding="utf-8"))
-            cover = CoverJob(
-                False, False, made=made, command=line, name=name, ended=job.ended or 0.0,
-                options=_options(job.commands[0][1:]), heard=_heard(folder),
-            )  # fmt: skip
+        cover = self._read(self._jobs, folder) if folder else None
+        if cover is not None:
             _mark_used(cover.parts)
-            return cover
+        return cover
+
+    def _read(self, jobs: Jobs, folder: JobFolder) -> CoverJob | None:
+        """The cover of a folder; None where its notes are damaged."""
+        job = jobs.read(folder)
+        if job is None:
+            return None
+        try:
+            note = record(CoverNote, json.loads(_text(folder.root / NOTE)))
+            made = json.loads(_text(folder.root / REPORT)) if job.state == "done" else {}
+        except (OSError, ValueError):
+            return None
+        cover = CoverJob(folder.root, note, _options(job.commands[0][1:]), job.queued, made=made)
+        if job.state == "done":
+            return cover if _is_report(made) else None
+        if job.is_active:
+            progress, _ = jobs.log(folder)
+            if progress is None:
+                return replace(cover, is_running=True)
+            share = progress.done / max(1, progress.total)
+            return replace(
+                cover, is_running=True, stage=progress.name, share=share,
+                seconds_left=progress.seconds_left,
+            )  # fmt: skip
         recordings = folder.root / RECORDINGS
         error = _by_its_name(failure(job), job, recordings)
         if recordings.is_dir():
-            return CoverJob(False, True, error=error, command=line)
-        return CoverJob(False, False, error=error or JobError("cover_gone"), command=line)
+            return replace(cover, can_resume=True, error=error)
+        return replace(cover, error=error or JobError("cover_gone"))
+
+    def star(self, name: str) -> None:
+        """Star a cover, or take its star away. JobError."""
+        cover = self._found(name)
+        note = replace(cover.note, is_starred=not cover.is_starred)
+        write_json(cover.folder / NOTE, asdict(note))
+
+    def trash(self, name: str) -> None:
+        """Move a cover that is not being made to the trash. JobError, OSError."""
+        cover, place = self._found(name), self._folder / TRASH / name
+        if cover.is_running:
+            raise JobError("job_busy", name=cover.file_name)
+        place.parent.mkdir(exist_ok=True)
+        cover.folder.rename(place)
+        if cover.file and cover.file.is_file():
+            cover.file.rename(place / cover.file.name)
+        note_trashed(place)
+
+    def trashed(self) -> CoverJob | None:
+        """The cover that was thrown away last, see tools.jobs.trash."""
+        folder = last_trashed((self._folder / TRASH).glob("*/"))
+        return self._read(self._trash, JobFolder(folder)) if folder else None
+
+    def restore(self, name: str) -> None:
+        """Bring a cover back. JobError, OSError."""
+        folder = self._trash.folder(name)
+        cover = self._read(self._trash, folder) if folder else None
+        if cover is None:
+            raise JobError("cover_gone")
+        if cover.file and (cover.folder / cover.file.name).is_file():
+            (cover.folder / cover.file.name).rename(cover.file)
+        cover.folder.rename(self._folder / name)
+
+    def _found(self, name: str) -> CoverJob:
+        cover = self.find(name)
+        if cover is None:
+            raise JobError("cover_gone")
+        return cover
 
     def take_lead(self, name: str, takes: Takes) -> Take:
         """The lead of a cover as a take, that it can be edited as one. UserError."""
@@ -226,15 +331,19 @@ def _by_its_name(error: UserError | None, job: Job, recordings: Path) -> UserErr
     return error
 
 
-def _options(words: Sequence[str]) -> CoverOptions | None:
+@cache  # covers are looked at every second while one is being made
+def _options(words: tuple[str, ...]) -> CoverOptions | None:
     try:
         return parse_options(CoverOptions, words)
     except SystemExit:
         return None  # of another version; it can be heard all the same
 
 
-def _heard(folder: JobFolder) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder.root / HEARD).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+def _is_report(made: object) -> bool:
+    """Whether something is a report, as far as parts are found by it."""
+    parts = made.get("parts") if isinstance(made, dict) else None
+    return isinstance(parts, dict) and all(isinstance(path, str) for path in parts.values())

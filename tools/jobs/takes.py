@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import config
 from config import replacing
 from errors import UserError
 from infer.f0.curve import read_curve, write_curve
+from tools.jobs.trash import TRASH, last_trashed, note_trashed
 from tools.records import record
 
-NOTES, TRASH = ".takes", "trash"  # in results/, and in there
+NOTES = ".takes"  # in results/
 SUFFIX, CURVE = ".json", ".csv"
 BY_HAND = "hand"  # the way to semitones that somebody set
 
@@ -83,7 +83,9 @@ class Takes:
 
     def all(self) -> list[Take]:
         """Every take whose sound is there, the newest first."""
-        return sorted(self._found(self._notes, self.folder), key=lambda each: -each.made)
+        notes = self._notes.glob(f"*{SUFFIX}")
+        takes = (self._read(self._notes, self.folder, note.stem) for note in notes)
+        return sorted(filter(None, takes), key=lambda each: -each.made)
 
     def find(self, name: str) -> Take:
         """The take of a file name. UserError."""
@@ -98,22 +100,27 @@ class Takes:
         self._write(take)
         return take
 
+    def star(self, name: str) -> None:
+        """Star a take, or take its star away. UserError."""
+        self.change(name, is_starred=not self.find(name).is_starred)
+
     def forget(self, name: str) -> None:
         """Drop the note of what was not made after all."""
         if not (self.folder / name).exists():
             self._note(name).unlink(missing_ok=True)
 
-    def trash(self, name: str) -> Take:
-        """Move a take to the trash. UserError."""
-        take = self.find(name)
+    def trash(self, name: str) -> None:
+        """Move a take to the trash; its melody stays, a printed command may name it. UserError."""
+        take, note = self.find(name), self._trash / f"{name}{SUFFIX}"
         self._trash.mkdir(exist_ok=True)
         self.path(take).rename(self._trash / take.name)
-        self._note(name).rename(self._trash / f"{name}{SUFFIX}")
-        return take  # its melody stays: a command that was printed may name it
+        self._note(name).rename(note)
+        note_trashed(note)
 
-    def trashed(self) -> list[Take]:
-        """What lies in the trash, the newest take first."""
-        return sorted(self._found(self._trash, self._trash), key=lambda each: -each.made)
+    def trashed(self) -> Take | None:
+        """The take that was thrown away last, see tools.jobs.trash."""
+        note = last_trashed(self._trash.glob(f"*{SUFFIX}"))
+        return self._read(self._trash, self._trash, note.stem) if note else None
 
     def restore(self, name: str) -> Take:
         """Bring a take back. UserError."""
@@ -123,11 +130,6 @@ class Takes:
         (self._trash / f"{name}{SUFFIX}").rename(self._note(name))
         (self._trash / name).rename(self.path(take))
         return take
-
-    def _found(self, notes: Path, sounds: Path) -> Iterator[Take]:
-        for note in notes.glob(f"*{SUFFIX}"):
-            if take := self._read(notes, sounds, note.stem):
-                yield take
 
     def _read(self, notes: Path, sounds: Path, name: str) -> Take | None:
         """The take of a name; None where it is not made yet, or its note is of another kind."""

@@ -27,7 +27,7 @@ def stage_folders() -> Iterator[Path]:
     for folder in config.RESULTS.glob("*/*-*/"):
         if STAGE.fullmatch(folder.name):
             yield folder
-    yield from config.RESULTS.glob(f"{COVERS}/*/{RECORDINGS}/")
+    yield from config.RESULTS.glob(f"{COVERS}/**/{RECORDINGS}/")  # in the trash, too
 
 
 def size_of(folders: Iterable[Path]) -> int:

@@ -188,6 +188,7 @@ const take = async () => {
   note.textContent = failed ? say("stage_unplayable") : "";
   if (!present(heard)) heard = present("a") ? "a" : "b";
   picture = null;
+  turn();
   show();
   if (value.drawn && value.drawn.asked !== redrawn) {
     redrawn = value.drawn.asked;
@@ -201,7 +202,7 @@ const take = async () => {
     hear("a");
   }
   keep();
-  if (value.play && value.play !== played) {
+  if (value.play && value.play !== played && present("b")) { // else it is still being read
     played = value.play;
     hear("b");
     seek(0);

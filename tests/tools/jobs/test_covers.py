@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from tests.tools.songs.song import stereo, write_stems
 from tools.jobs import results
 from tools.jobs.covers import CoverJob, Covers, recordings_at_work
 from tools.jobs.jobs import Job, JobError, is_held, write_job
+from tools.jobs.trash import TRASH
 from tools.songs import kept
 from tools.songs.cover import make_cover
 from tools.songs.options import CoverOptions
@@ -92,9 +94,9 @@ def test_a_failed_cover_names_the_users_file(
     assert str(failed.error).startswith("my song 声")
 
 
-def cover_job(folder: Path, state: str, **fields: object) -> JobFolder:
+def cover_job(folder: Path, state: str, name: str = NAME, **fields: object) -> JobFolder:
     """A cover of the page as its job left it, hours ago."""
-    job = JobFolder(folder / NAME)
+    job = JobFolder(folder / name)
     recording = job.root / kept.RECORDINGS / "song.wav"
     recording.parent.mkdir(parents=True)
     recording.write_bytes(bytes(1000))
@@ -146,3 +148,93 @@ def test_what_the_page_plays_stays(folder: Path) -> None:
     assert Covers(folder).find(NAME).parts == {"vocals": recording}
     assert kept.forget_oldest(0, []) == 1000
     assert recording.is_file()
+
+
+def made_cover(folder: Path, name: str, queued: float = 1.0) -> Path:
+    """A cover that was made, as `cover_job`; returns its file."""
+    job = cover_job(folder, "done", name)
+    file = results.RESULTS / f"{name}.flac"
+    file.write_bytes(name.encode())
+    words = ("tools.cmd.cover", "--input", str(job.root / kept.RECORDINGS / "song.wav"),
+             "--voice", "v.pth", "--output", str(file))  # fmt: skip
+    write_job(job, Job((words,), state="done", queued=queued))
+    (job.root / "report.json").write_text(json.dumps({"parts": {"cover": str(file)}}))
+    return file
+
+
+def names(covers: Covers) -> list[str]:
+    return [cover.name for cover in covers.all()]
+
+
+OLD, NEW, WORSE = "an-old-16-letter", "a-new--16-letter", "a-worse-16letter"
+
+
+def test_every_cover_is_found_the_newest_first_with_its_star_and_also_what_failed(
+    folder: Path,
+) -> None:
+    made_cover(folder, OLD, queued=1.0)
+    made_cover(folder, NEW, queued=2.0)
+    job = cover_job(folder, "failed", WORSE)
+    words = ("tools.cmd.cover", "--input", "song.wav", "--voice", "v.pth", "--output", "x.flac")
+    write_job(job, Job((words,), state="failed", queued=3.0, exit_code=1))
+    covers = Covers(folder)
+    covers.star(OLD)
+    assert [(each.name, each.is_starred, bool(each.made)) for each in Covers(folder).all()] == [
+        (WORSE, False, False), (NEW, False, True), (OLD, True, True)
+    ]  # fmt: skip
+    assert covers.all()[0].can_resume and covers.all()[0].error.name == "exit_code"
+    covers.star(OLD)
+    assert not covers.find(OLD).is_starred and covers.find(OLD).command == "again"
+
+
+def test_a_cover_that_is_thrown_away_comes_back_whole(folder: Path) -> None:
+    old, new = made_cover(folder, OLD), made_cover(folder, NEW)
+    covers = Covers(folder)
+    covers.trash(OLD)
+    covers.trash(NEW)
+    assert not old.exists() and covers.find(OLD) is None and names(covers) == []
+    assert kept.size_of(kept.stage_folders()) == 2000  # recordings count there, too
+    again = Covers(folder)  # as after a restart
+    assert again.trashed().name == NEW and again.trashed().file_name == new.name
+    again.restore(NEW)
+    assert again.trashed().name == OLD
+    again.restore(OLD)
+    assert again.trashed() is None and sorted(names(again)) == sorted([OLD, NEW])
+    assert (old.read_bytes(), new.read_bytes()) == (OLD.encode(), NEW.encode())
+    assert covers.find(OLD).originals[0].is_file()
+
+
+def test_a_cover_that_is_being_made_is_not_thrown_away(folder: Path) -> None:
+    job = cover_job(folder, "running")
+    with FileLock(job.lock_file("job")), pytest.raises(JobError, match="stop that first"):
+        Covers(folder).trash(NAME)
+    assert job.job_file.is_file()
+
+
+def test_damaged_notes_gone_files_and_names_of_strangers_reach_nothing(
+    folder: Path, tmp_path: Path
+) -> None:
+    made_cover(folder, OLD)
+    covers, bad = Covers(folder), JobFolder(folder / NEW)
+    for file, texts in (
+        ("cover.json", ("", "5", "{}", '{"command": 5}', '{"command": "a", "later": 1}')),
+        ("report.json", ("", "5", "[]", "{}", '{"parts": 5}', '{"parts": {"cover": 5}}')),
+        ("job.json", ("", "5", "{}")),
+    ):
+        for text in texts:
+            made = made_cover(folder, NEW)
+            (bad.root / file).write_text(text)
+            assert names(covers) == [OLD], (file, text)
+            shutil.rmtree(bad.root)
+            made.unlink()
+    made_cover(folder, NEW).unlink()  # by the user
+    assert names(covers) == [OLD]
+    shutil.rmtree(bad.root)
+    made_cover(folder, NEW)
+    write_job(bad, Job((("tools.cmd.cover", "--of-another-version"),), state="done"))
+    assert names(covers) == [OLD]
+    shutil.copytree(folder / OLD, tmp_path / "elsewhere-letter")
+    for name in ("../elsewhere-letter", "", TRASH, str(tmp_path), "no-such-16-lette"):
+        for act in (covers.star, covers.trash, covers.restore):
+            with pytest.raises(JobError, match="gone"):
+                act(name)

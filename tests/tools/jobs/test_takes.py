@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from errors import UserError
-from tools.jobs.takes import NOTES, TRASH, Takes
+from tools.jobs.takes import NOTES, Takes
+from tools.jobs.trash import TRASH, UNDO_SECONDS
 
 
 @pytest.fixture
@@ -29,18 +32,34 @@ def test_a_take_is_found_again_once_its_sound_is_there(takes: Takes) -> None:
     assert again.find("two.wav").settings == {"semitones": 3.0}
     (takes.folder / "one.wav").touch()
     assert [take.voice for take in again.all()] == ["weights/a.pth", "weights/声.pth"]
-    assert again.change("one.wav", is_starred=True) == takes.find("one.wav")
+    again.star("one.wav")
     assert takes.find("one.wav").is_starred
+    again.star("one.wav")
+    assert not takes.find("one.wav").is_starred
 
 
 def test_what_is_thrown_away_comes_back(takes: Takes) -> None:
-    path = make(takes, "one.wav")
-    takes.trash("one.wav")
+    path, _ = make(takes, "one.wav"), make(takes, "two.wav")
+    takes.trash("two.wav")
+    takes.trash("one.wav")  # the older one, but thrown away last
     assert not path.exists() and takes.all() == []
-    assert [take.name for take in takes.trashed()] == ["one.wav"]
-    takes.restore("one.wav")
+    again = Takes(takes.folder)  # as after a restart
+    assert again.trashed().name == "one.wav"
+    again.restore("one.wav")
     assert path.read_bytes() == b"sound"
-    assert [take.name for take in takes.all()] == ["one.wav"] and takes.trashed() == []
+    assert [take.name for take in again.all()] == ["one.wav"]
+    assert again.trashed().name == "two.wav"
+
+
+def test_what_was_thrown_away_long_ago_is_not_offered_any_more_but_kept(takes: Takes) -> None:
+    make(takes, "one.wav")
+    takes.trash("one.wav")
+    note = takes.folder / NOTES / TRASH / "one.wav.json"
+    long_ago = time.time() - UNDO_SECONDS - 1
+    os.utime(note, (long_ago, long_ago))
+    assert takes.trashed() is None
+    takes.restore("one.wav")
+    assert [take.name for take in takes.all()] == ["one.wav"]
 
 
 def test_names_of_strangers_and_damaged_notes_reach_nothing(takes: Takes, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, options_of
 from tools.web.views.stage import track
-from tools.web.views.take_cards import PRESSED, button_html
+from tools.web.views.tray import PRESSED, button_html
 from train.experiment import Experiment
 
 MOST = 12  # results to listen to

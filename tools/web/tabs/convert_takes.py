@@ -20,11 +20,11 @@ from tools.web.frame import Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, SettingsPanel
 from tools.web.views.stage import Track, track
-from tools.web.views.take_cards import PRESSED, take_cards, take_label
+from tools.web.views.take_cards import take_card, take_label
+from tools.web.views.tray import build_tray, making_html, tray_html
 
-SHOWN = 8  # cards, until all are asked for
 POLL_SECONDS = 1.0
-NOTHING = {"deleted": "", "all": False, "making": []}
+NOTHING = {"all": False, "making": []}
 
 
 class TakesPanel:
@@ -35,8 +35,7 @@ class TakesPanel:
         self._stage = stage
         self.takes = Takes()
         self._covers = Covers()
-        gr.HTML(f'<h2 class="step-head">{translate("takes")}</h2>')
-        self.cards = gr.HTML(elem_id="takes", js_on_load=PRESSED)
+        self.cards = build_tray("takes", "takes")
         self._view = gr.State(NOTHING)
         self.wanted = gr.State({})  # voice and settings that are to be set, and when it was asked
         self._timer = gr.Timer(POLL_SECONDS, active=False)
@@ -108,6 +107,7 @@ class TakesPanel:
         self, view: dict[str, Any], staged: dict[str, Any], act: str, name: str
     ) -> Iterator[list[Any]]:
         nothing = [gr.skip()] * 6
+        moves = {"star": self.takes.star, "delete": self.takes.trash, "undo": self.takes.restore}
         if act in ("play", "compare", "download"):
             take = self.takes.find(name)
             for known in (take, self.measured(take)) if "b" not in take.heard else (take,):
@@ -125,8 +125,8 @@ class TakesPanel:
             yield [*nothing[:4], cover, gr.Tabs(selected="song")]
             return
         wanted = shown = gr.skip()
-        if act == "star":
-            self.takes.change(name, is_starred=not self.takes.find(name).is_starred)
+        if act in moves:
+            moves[act](name)
         elif act == "settings":
             take = self.takes.find(name)
             wanted = _settings_of(take)
@@ -136,11 +136,6 @@ class TakesPanel:
             gr.Info(translate("takes_set"))
         elif act == "stop":
             self._session.cancel_making(self.takes.folder / name)
-        elif act == "delete":
-            view = {**view, "deleted": self.takes.trash(name).name}
-        elif act == "undo":
-            self.takes.restore(name)
-            view = {**view, "deleted": ""}
         elif act == "more":
             view = {**view, "all": True}
         yield [self._html(view), view, shown, wanted, *nothing[4:]]
@@ -205,9 +200,12 @@ class TakesPanel:
         return {**made, "take": take.name, "into": take.into}
 
     def _html(self, view: dict[str, Any]) -> str:
-        takes = sorted(self.takes.all(), key=lambda take: not take.is_starred)
-        more = 0 if view["all"] or len(takes) <= SHOWN else len(takes)
-        return take_cards(takes[:SHOWN] if more else takes, view["making"], view["deleted"], more)
+        making = [
+            making_html(name, translate("takes_making", name=name)) for name in view["making"]
+        ]
+        trashed = self.takes.trashed()
+        undo = (trashed.name, trashed.name) if trashed else None
+        return tray_html(self.takes.all(), take_card, making, undo, view["all"], "takes_empty")
 
 
 def _settings_of(take: Take) -> dict[str, Any]:

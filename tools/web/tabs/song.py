@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tools.voices import choices
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
 from tools.web.frame import PRIVATE, Frame
 from tools.web.i18n import sentences, translate
+from tools.web.tabs.song_covers import CoversPanel
 from tools.web.theme import WAVEFORM
 from tools.web.units import duration_text, size_text
 from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
@@ -60,7 +63,7 @@ class SongTab:
     """Song and singer on one side, the cover and its parts on the other.
 
     A cover goes on when the page is closed; the browser remembers which one is its own. The stage
-    keeps the cover before until the next is made.
+    keeps the cover before until the next is made; the tray has all of them.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -79,6 +82,7 @@ class SongTab:
                     self._build_start()
             with gr.Column():
                 self._build_cover()
+                self.tray = CoversPanel(frame, self._covers)
         self._connect(frame)
 
     def _build_song(self) -> None:
@@ -152,10 +156,7 @@ class SongTab:
 
     def _build_cover(self) -> None:
         text = self._text
-        self.status = gr.HTML(
-            f'<p class="waiting">{translate("song_empty")}</p>',
-            elem_classes="quiet", elem_id="song-status",
-        )  # fmt: skip
+        self.status = gr.HTML(_empty(), elem_classes="quiet", elem_id="song-status")
         self.stage = build_stage("song-stage", ("song_original", "song_cover"), is_read_only=True)
         self.edit = gr.Button(text("song_edit"), visible=False, size="sm")
         self.about = gr.HTML(elem_classes="quiet", elem_id="song-about")
@@ -185,7 +186,18 @@ class SongTab:
         self.shown.change(
             self.show, self.shown,
             [self.about, self.edit, self.video, self.parts, *self.players, self.command], **PRIVATE,
-        ).then(self.put_on_stage, self.shown, self.stage, **PRIVATE)  # fmt: skip
+        ).then(
+            self.put_on_stage, [self.shown, self.tray.played], self.stage, **PRIVATE
+        )  # fmt: skip
+        self.tray.connect(self.mine, self.shown, self.stage, refresh)
+        self.tray.wanted.change(
+            self.set_again, self.tray.wanted,
+            [
+                self.voice, self.format, self.modes, self.mode, self.song, self.vocals,
+                self.accompaniment, *self.values,
+            ],
+            **PRIVATE,
+        )  # fmt: skip
         reread = {"fn": self.read_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         frame.page.load(**reread, show_progress="hidden")
         frame.tabs.change(**reread, show_progress="hidden")
@@ -257,7 +269,8 @@ class SongTab:
         """Return how far the browser's cover is; once it is made it goes on stage."""
         job = self._covers.find(name)
         if job is None:
-            return [*[gr.skip()] * 4, gr.Timer(active=False), *[gr.skip()] * 3]
+            hidden = gr.update(visible=False)
+            return [_empty(), *[gr.skip()] * 2, hidden, gr.Timer(active=False), *[gr.skip()] * 3]
         state = f"{name} {job.is_running} {bool(job.made)}"
         is_new = state != noted
         return [
@@ -272,10 +285,12 @@ class SongTab:
         ]
 
     def show(self, name: str) -> list[Any]:
-        """Return what a cover is, and the players of its parts."""
+        """Return what a cover is, and the players of its parts; nothing of one that is gone."""
         job = self._covers.find(name)
         if job is None or not job.made:
-            return [gr.skip()] * 8
+            hidden = gr.update(value=None, visible=False)
+            gone = gr.update(visible=False)
+            return ["", gone, hidden, gone, *[None] * len(PARTS), gr.skip()]
         parts, made = job.parts, job.parts.get("cover")
         is_video = made is not None and made.suffix.lower() in VIDEO_SUFFIXES
         return [
@@ -287,25 +302,34 @@ class SongTab:
             job.command,
         ]
 
-    def put_on_stage(self, name: str) -> dict[str, Any]:
-        """Return the stage's value: a cover, and the song that it was made of."""
+    def put_on_stage(self, name: str, played: str) -> Iterator[dict[str, Any]]:
+        """Yield the stage's value: a cover, and the song that it was made of.
+
+        What was never measured comes twice, the second time measured. played: the cover that is to
+        be played, and when that was asked.
+        """
         job = self._covers.find(name)
         if job is None or not job.made:
-            return {}
+            yield {}
+            return
         cover = [job.parts["cover"]] if "cover" in job.parts else []
         with shown_errors():
             files = {"a": self._playable(name, job.originals, "original"),
                      "b": self._playable(name, cover, "cover")}  # fmt: skip
         heard = dict(job.heard)
-        for side, file in files.items():
-            if file is None or side in heard:
-                continue
-            try:
-                heard[side] = self._listen(file, job.parts.get(SIDES[side]))
-            except ConversionError:
-                continue  # too short to be measured; it can be heard all the same
-        self._covers.note_heard(name, heard)
-        return {side: file and track(file, heard.get(side)) for side, file in files.items()}
+        play = {"play": played} if played.startswith(f"{name} ") else {}
+
+        def staged() -> dict[str, Any]:
+            tracks = {side: file and track(file, heard.get(side)) for side, file in files.items()}
+            return {**tracks, **play}
+
+        yield staged()
+        if missing := [side for side, file in files.items() if file and side not in heard]:
+            for side in missing:
+                with suppress(ConversionError):  # too short to be measured; it can be heard
+                    heard[side] = self._listen(files[side], job.parts.get(SIDES[side]))
+            self._covers.note_heard(name, heard)
+            yield staged()
 
     def _playable(self, name: str, files: list[Path], stem: str) -> Path | None:
         """The file, or the sum of all, that every browser plays; None where there is none."""
@@ -321,6 +345,34 @@ class SongTab:
         melody = self._session.listen(sung, QUICK_METHOD).result()
         return {**melody, "seconds": heard["seconds"], "loudness_db": heard["loudness_db"]}
 
+    def set_again(self, wanted: tuple[str, float]) -> list[Any]:
+        """Return what a cover was asked for: its voice, type, settings, and its recordings.
+
+        Recordings that are gone leave their fields as they are, and that is told.
+        """
+        job = self._covers.find(wanted[0])
+        if job is None or job.options is None:
+            return [gr.skip()] * (7 + len(SETTINGS))
+        asked, skip = job.options, gr.skip()
+        known, voice = choices.voices(), str(asked.voice)
+        format = asked.output.suffix[1:]
+        mode, tab = ("song", "whole") if asked.input else ("stems", "stems")
+        files = list(map(str, job.originals))
+        gr.Info(translate("takes_set" if files else "song_set_alone"))
+        values = [getattr(asked, name) for name in SETTINGS]
+        shift = asked.semitones
+        values[SETTINGS.index("semitones")] = AUTOMATIC if shift is None else f"{shift:g}"
+        return [
+            gr.update(choices=known, value=voice if voice in dict(map(reversed, known)) else None),
+            format if format in AUDIO_FORMATS else skip,  # a song with a picture sets its own
+            gr.update(selected=tab),
+            mode,
+            files[0] if files and mode == "song" else skip,
+            files[:1] if files and mode == "stems" else skip,
+            files[1] if files and mode == "stems" else skip,
+            *values,
+        ]
+
     def cancel(self, name: str) -> None:
         """Stop the browser's cover; stages that are finished stay."""
         self._covers.stop(name)
@@ -331,6 +383,10 @@ class SongTab:
             self._covers.resume(name)
         except (ValueError, OSError) as error:
             raise page_error(error) from error
+
+
+def _empty() -> str:
+    return f'<p class="waiting">{translate("song_empty")}</p>'
 
 
 def sort_stems(files: list[str]) -> list[Any]:

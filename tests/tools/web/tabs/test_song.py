@@ -15,10 +15,11 @@ import soundfile
 
 from infer.audio.writer import AudioWriter
 from infer.f0 import load_f0_method
+from tests.tools.conftest import wait_until
 from tests.tools.songs.song import RATE, delay_ms, loudness, stereo, write_stems
 from tests.tools.songs.test_video import make_video, pictures
 from tests.tools.web.conftest import STAGE, WIDTHS, Opens, settle
-from tests.tools.web.test_page import faults_of
+from tests.tools.web.test_page import faults_of, violations
 from tools.convert.listen import listen
 from tools.machine.assets import DEMUCS
 from tools.songs.separation import missing_separator
@@ -136,6 +137,62 @@ def test_original_and_cover_share_one_playhead_and_are_equally_loud(
     assert turned_down == pytest.approx(levels[0] - levels[1], abs=0.3)
 
 
+def test_covers_are_kept_played_starred_set_again_and_thrown_away(
+    opened: Opens, stems: tuple[Path, Path], results: Path, root: Path
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    page = open_songs(opened)
+    cards, about = page.locator("#covers li:not(.making)"), page.locator("#song-about code:visible")
+    expect(page.locator("#covers")).to_contain_text("Every cover that you make is kept here")
+    page.get_by_role("tab", name="Two stems").click()
+    give(page, *stems)
+    page.get_by_role("button", name="Settings of the cover").click()
+    lead = page.get_by_label("Lead louder").first
+    for number, lead_db in enumerate(("3", "0"), 1):
+        lead.fill(lead_db)
+        page.get_by_role("button", name="Make the cover").click()
+        expect(cards).to_have_count(number)
+        page.wait_for_function(f"{SONG_STAGE}.curves.b > 0")
+    settle(page)
+    newer = about.inner_text()
+    page.reload()
+    page.get_by_role("tab", name="Songs", exact=True).click()
+    expect(cards).to_have_count(2)
+    expect(cards.nth(0)).to_contain_text("usual settings")
+    expect(cards.nth(1)).to_contain_text("demo, from my vocals")
+    expect(cards.nth(1)).to_contain_text("Lead louder 3", use_inner_text=True)
+    expect(about).to_have_text(newer)
+
+    page.locator("#covers").get_by_label("Play this").nth(1).click()
+    page.wait_for_function(f"{SONG_STAGE}.isPlaying && {SONG_STAGE}.heard === 'b'")
+    expect(about).not_to_have_text(newer)
+    made = root / about.inner_text()
+    with page.expect_download() as download:
+        page.locator("#covers").get_by_label("Download this").nth(1).click()
+    assert Path(download.value.path()).read_bytes() == made.read_bytes()
+
+    page.locator("#covers").get_by_label("Star").nth(1).click()
+    expect(cards.first).to_contain_text("Lead louder 3", use_inner_text=True)  # it leads now
+    assert list(violations(page, axe.Axe())) == []
+    page.locator("#covers").get_by_label("These settings again").first.click()
+    for mark, file in zip(("#song-vocals", "#song-accompaniment"), stems, strict=True):
+        expect(page.locator(mark)).to_contain_text(file.stem[:4])
+    page.get_by_role("button", name="Settings of the cover").click()
+    expect(lead).to_have_value("3")
+
+    page.locator("#covers").get_by_label("Delete this").first.click()
+    expect(cards).to_have_count(1)
+    expect(page.locator("#song-stage .stage")).to_be_hidden()  # it stood there
+    assert not made.exists()
+    settle(page)
+    page.reload()
+    page.get_by_role("tab", name="Songs", exact=True).click()
+    page.locator("#covers").get_by_role("button", name="Bring it back").click()
+    expect(cards).to_have_count(2)
+    expect(cards.first).to_contain_text("Lead louder 3", use_inner_text=True)
+    assert made.exists()
+
+
 def test_a_part_of_the_lead_is_made_again_and_goes_back_into_the_cover(
     opened: Opens, stems: tuple[Path, Path], results: Path, root: Path
 ) -> None:
@@ -217,7 +274,7 @@ def test_from_an_mp3_to_its_cover_a_part_again_and_a_video(
     page.get_by_label("Semitones").first.fill("3")
     page.get_by_role("button", name="Do this part again").click()
     page.get_by_text("by hand").first.wait_for()
-    expect(page.locator(".takes li:not(.making)")).to_have_count(2)
+    expect(page.locator("#takes li:not(.making)")).to_have_count(2)
     old, new = sorted(results.glob("vocals*.wav"), key=lambda path: path.stat().st_mtime)
     (one, rate), (other, _) = soundfile.read(old), soundfile.read(new)
     changed = np.flatnonzero(one != other) / rate
@@ -265,6 +322,16 @@ def test_what_is_missing_is_said_and_an_error_of_the_job_in_the_page(
     page.locator("#song-status .alert[role=alert]:visible").wait_for()
     expect(page.locator("#song-status")).to_contain_text(".wav")
     expect(page.get_by_role("button", name="生成翻唱")).to_be_enabled()
+    card = page.locator("#covers li")
+    expect(card.locator(".alert")).to_contain_text(".wav")
+    (job,) = results.glob(".covers/*/job.json")
+    before = job.read_bytes()
+    page.locator("#covers").get_by_role("button", name="继续").click()
+    wait_until(lambda: job.read_bytes() != before)
+    expect(card.locator(".alert")).to_contain_text(".wav")
+    page.locator("#covers").get_by_label("删除").click()
+    expect(page.locator("#covers li:not(.making)")).to_have_count(0)
+    expect(page.locator("#song-status .alert")).to_have_count(0)
 
 
 def test_what_a_whole_song_needs_is_told_before_it_is_asked_for_and_gone_once_it_is_there(
