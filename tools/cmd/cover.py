@@ -25,10 +25,10 @@ def _cover(options: CoverOptions) -> None:
 
     with _Shown() as shown:
         cover = make_cover(options, shown.on_stage)
-    forget_oldest(options.keep_gb, [*cover.used, *recordings_at_work()])
     if options.report is not None:
         report = {**vars(cover), "parts": {name: str(path) for name, path in cover.parts.items()}}
         write_json(options.report, json.loads(json.dumps(report, default=str)))
+    forget_oldest(options.keep_gb, [*cover.used, *recordings_at_work()])
     made = ", ".join(cover.made) or "nothing"
     print(f"made: {made}; kept in {cover.folder}")
     print(

@@ -35,7 +35,7 @@ class ConversionCancelled(ConversionError):
 
 @dataclass(frozen=True)
 class End:
-    """Of a conversion: done or failed, when (seconds since 1970), and how long it took."""
+    """Of a conversion: done or failed, when (seconds since 1970), and after how many seconds."""
 
     state: str
     at: float

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -26,7 +27,7 @@ from tools.jobs.jobs import Job, JobError, Jobs, failure
 from tools.jobs.takes import Take, Takes
 from tools.jobs.trash import TRASH, last_trashed, note_trashed
 from tools.records import record
-from tools.songs.kept import RECORDINGS
+from tools.songs.kept import RECORDINGS, SUMS
 from tools.songs.options import CoverOptions
 from tools.voices.choices import from_root
 from train.experiment import write_json
@@ -126,6 +127,7 @@ class Covers:
     def __init__(self, folder: Path = results.COVERS) -> None:
         self._folder = folder
         self._jobs, self._trash = Jobs(folder), Jobs(folder / TRASH)
+        self._summing = threading.Lock()
 
     def start(self, options: CoverOptions, format: str) -> str:
         """Begin a cover; returns its name. options: output and report are replaced. UserError."""
@@ -167,7 +169,8 @@ class Covers:
         folder = self._jobs.folder(name)
         cover = self._read(self._jobs, folder) if folder else None
         if cover is not None:
-            _mark_used(cover.parts)
+            sounds = [path for part, path in cover.parts.items() if part != "cover"]
+            _mark_used([*sounds, *cover.originals])
         return cover
 
     def _read(self, jobs: Jobs, folder: JobFolder) -> CoverJob | None:
@@ -196,7 +199,7 @@ class Covers:
         error = _by_its_name(failure(job), job, recordings)
         if recordings.is_dir():
             return replace(cover, can_resume=True, error=error)
-        return replace(cover, error=error or JobError("cover_gone"))
+        return replace(cover, error=error or JobError("song_gone"))
 
     def star(self, name: str) -> None:
         """Star a cover, or take its star away. JobError."""
@@ -211,14 +214,14 @@ class Covers:
             raise JobError("job_busy", name=cover.file_name)
         place.parent.mkdir(exist_ok=True)
         cover.folder.rename(place)
+        note_trashed(place / NOTE)
         if cover.file and cover.file.is_file():
             cover.file.rename(place / cover.file.name)
-        note_trashed(place)
 
     def trashed(self) -> CoverJob | None:
         """The cover that was thrown away last, see tools.jobs.trash."""
-        folder = last_trashed((self._folder / TRASH).glob("*/"))
-        return self._read(self._trash, JobFolder(folder)) if folder else None
+        note = last_trashed((self._folder / TRASH).glob(f"*/{NOTE}"))
+        return self._read(self._trash, JobFolder(note.parent)) if note else None
 
     def restore(self, name: str) -> None:
         """Bring a cover back. JobError, OSError."""
@@ -249,19 +252,26 @@ class Covers:
             **{each: getattr(asked, each) for each in RENDERED},
             "index": str(asked.index or ""), "semitones": cover.made["semitones"],
             "rms_mix_rate": 0.0,  # the mix makes phrases as loud as they were
+            "denoise": False, "resample_rate": 0,
         }  # fmt: skip
         take = takes.begin(
             output, from_root(asked.voice), str(cover.parts["clean"]), settings=settings, cover=name
         )
-        with config.replacing(output) as temporary:
-            shutil.copyfile(lead, temporary)
+        try:
+            with config.replacing(output) as temporary:
+                shutil.copyfile(lead, temporary)
+        except OSError:
+            takes.forget(take.name)
+            raise
         return take
 
     def mix(self, take: Take, lead: Path) -> str:
         """Begin the cover of a take again, with that lead; returns its name. UserError."""
         cover = self.find(take.cover)
-        if cover is None or cover.options is None or not cover.originals:
+        if cover is None or cover.options is None:
             raise JobError("cover_gone")
+        if not cover.originals:
+            raise JobError("song_gone")
         asked = cover.options
         files = {
             each: config.ROOT / path for each in FILES if (path := getattr(asked, each)) is not None
@@ -284,14 +294,15 @@ class Covers:
         folder = self._jobs.folder(name)
         if folder is None:
             raise JobError("cover_gone")
-        target = folder.root / f"{stem}.flac"
-        if target.is_file():
-            return target
-        with AudioReader(files[-1]) as reader:
-            rate = reader.sample_rate
-        with AudioWriter(target, rate, channels=2) as writer:
-            for blocks in together(*(stereo_blocks(file, rate) for file in files)):
-                writer.write(sum(blocks[1:], start=blocks[0]))
+        target = folder.root / SUMS / f"{stem}.flac"
+        with self._summing:  # two pages may show the same cover
+            if target.is_file():
+                return target
+            with AudioReader(files[-1]) as reader:
+                rate = reader.sample_rate
+            with AudioWriter(target, rate, channels=2) as writer:
+                for blocks in together(*(stereo_blocks(file, rate) for file in files)):
+                    writer.write(sum(blocks[1:], start=blocks[0]))
         return target
 
     def stop(self, name: str) -> None:
@@ -301,10 +312,12 @@ class Covers:
 
     def resume(self, name: str) -> None:
         """Go on after the last stage that was finished. JobError: there is nothing left."""
-        folder = self._jobs.folder(name)
-        if folder is None or not (folder.root / RECORDINGS).is_dir():
-            raise JobError("cover_gone")
-        self._jobs.resume(folder)
+        cover = self._found(name)
+        if cover.is_running:
+            raise JobError("job_busy", name=cover.file_name)
+        if not (cover.folder / RECORDINGS).is_dir():
+            raise JobError("song_gone")
+        self._jobs.resume(JobFolder(cover.folder))
 
 
 def recordings_at_work(folder: Path = results.COVERS) -> Iterator[Path]:
@@ -314,12 +327,11 @@ def recordings_at_work(folder: Path = results.COVERS) -> Iterator[Path]:
             yield folder / name / RECORDINGS
 
 
-def _mark_used(parts: dict[str, Path]) -> None:
+def _mark_used(sounds: Iterable[Path]) -> None:
     """What somebody looks at is not among the oldest, see tools.songs.kept."""
-    for name, path in parts.items():
-        if name != "cover":
-            with suppress(FileNotFoundError):  # it goes at this moment
-                os.utime(path.parent)
+    for path in sounds:
+        with suppress(OSError):  # it goes at this moment, or may only be read
+            os.utime(path.parent)
 
 
 def _by_its_name(error: UserError | None, job: Job, recordings: Path) -> UserError | None:

@@ -47,6 +47,13 @@ class Take:
     heard: dict[str, Any] = field(default_factory=dict)
 
 
+def recording_of(take: Take) -> str:
+    """What a take's recording is called; of a cover's lead, the song."""
+    if not take.cover:
+        return Path(take.source).stem
+    return take.name.rsplit(f"_{Path(take.voice).stem}_", 1)[0]
+
+
 class Takes:
     """The takes of a folder; a note is written when a take is begun, so a kill loses none."""
 

@@ -352,7 +352,7 @@ def _convert(
 
 def _check_length(converted: Path, vocals: Path) -> None:
     """Refuse a lead that was not made of these vocals: it would be sung beside the music."""
-    seconds, needed = _seconds(converted), _seconds(vocals)
+    seconds, needed = map(_counted_seconds, (converted, vocals))
     if abs(seconds - needed) > LENGTH_SECONDS:
         raise AudioError(
             "lead_length", file=converted, seconds=f"{seconds:.1f}", needed=f"{needed:.1f}"
@@ -418,7 +418,7 @@ def _place(
             def new() -> Iterator[np.ndarray]:
                 streams = original(), stereo_blocks(converted.path, song.rate)
                 for before, after in together(*streams):
-                    mono = gains.push(after[: len(before), 0])
+                    mono = gains.push(after[: len(before)].mean(axis=1))
                     yield np.repeat(mono[:, None], 2, axis=1)
 
             def whole() -> Iterator[np.ndarray]:
@@ -549,6 +549,11 @@ def _stem_files(options: CoverOptions) -> list[Path]:
     suffix = options.output.suffix.lower()
     suffix = ".flac" if suffix in VIDEO_SUFFIXES else suffix
     return [options.stems / f"{name}{suffix}" for name in ("voice", "accompaniment")]
+
+
+def _counted_seconds(path: Path) -> float:
+    """How long a file really is: some state another length, or none."""
+    return sum(map(len, stereo_blocks(path, TRIED_RATE))) / TRIED_RATE
 
 
 def _seconds(path: Path) -> float:

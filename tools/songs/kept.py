@@ -18,16 +18,17 @@ STAGE = re.compile(
     r"(separate|dereverb|denoise|listen|convert|transpose|voice)-[0-9a-f]{12}"
 )  # a folder in the folder of a song, see tools.songs.stages
 COVERS = ".covers"  # in results/: a folder for each cover of the page, see tools.jobs.covers
-RECORDINGS = "recordings"  # in such a folder
+RECORDINGS, SUMS = "recordings", "sums"  # in such a folder; sums: of stems, that browsers play
 RECENT_SECONDS = 3600.0  # another cover may be at work on it
 
 
 def stage_folders() -> Iterator[Path]:
-    """Yield the folder of every stage that is kept, and of the recordings of every cover."""
+    """Yield the folder of every stage that is kept, and those of every cover's recordings."""
     for folder in config.RESULTS.glob("*/*-*/"):
         if STAGE.fullmatch(folder.name):
             yield folder
-    yield from config.RESULTS.glob(f"{COVERS}/**/{RECORDINGS}/")  # in the trash, too
+    for name in (RECORDINGS, SUMS):
+        yield from config.RESULTS.glob(f"{COVERS}/**/{name}/")  # in the trash, too
 
 
 def size_of(folders: Iterable[Path]) -> int:

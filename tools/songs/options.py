@@ -53,7 +53,7 @@ class CoverOptions(RenderOptions):
     compress: float = option("how much loud and soft notes are evened out", 0.0, within=(0, 1))
     reverb: float = option("how much room is added to the lead", 0.0, within=(0, 1))
     keep_gb: float = option(
-        "GB that stages of all songs may take in results/; those not used for longest go",
+        "GB that stages of all songs and recordings of the page's covers may take; the oldest go",
         10.0,
         within=(0, math.inf),
     )

@@ -68,7 +68,11 @@ class VideoWriter:
             codec = pictures[0].codec_context.name
             raise AudioError("picture_kind", file=path, codec=codec, suffix=suffix) from error
         self._packets = self._source.demux(pictures[0])
-        self._next: av.Packet | None = next(self._packets, None)
+        try:
+            self._next: av.Packet | None = next(self._packets, None)
+        except (av.FFmpegError, OSError) as error:
+            self._give_up()
+            raise AudioError("unreadable", file=source) from error
         begins = Fraction(self._source.start_time or 0, av.time_base)
         self._position = round(begins * sample_rate)
         self._rate = sample_rate

@@ -45,7 +45,9 @@ TABS = {
     "help": HelpTab,
 }
 PORTS_TRIED = 100
-QUEUE_SECONDS = 0.02  # between two looks of gradio's queue, which looks 1000 times a second
+QUEUE_SECONDS = (
+    0.02  # at least, between two looks of gradio's queue; its own are up to 1000 a second
+)
 logger = logging.getLogger(__name__)
 
 
@@ -136,7 +138,7 @@ def serve(options: WebOptions) -> None:
         app_kwargs={"middleware": [Middleware(Guard, names=names, login=options.login)]},
     )
     page.server.config.ws_per_message_deflate = False  # speech does not shrink, and it takes time
-    page._queue.sleep_when_free = QUEUE_SECONDS
+    page._queue.sleep_when_free = max(QUEUE_SECONDS, page._queue.sleep_when_free)
     LiveRoute().add_to(app)
     JobChip(session, jobs).add_to(app)
     if share_url:

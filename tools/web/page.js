@@ -136,7 +136,7 @@
   let chip = "";
   const lookAtWork = async () => {
     const answer = await fetch(`${root}/chip`).catch(() => null); // the server may be gone
-    const html = answer?.ok ? await answer.text() : chip;
+    const html = answer?.ok ? await answer.text() : "";
     if (html !== chip) document.getElementById("job-chip").innerHTML = chip = html;
     setTimeout(lookAtWork, 2000);
   };

@@ -27,6 +27,7 @@ from tools.songs.options import CoverOptions
 from train.job_folder import JobFolder
 
 NAME = "a-name-16-letter"
+OLD, NEW, WORSE = "an-old-16-letter", "a-new--16-letter", "a-worse-16letter"
 
 
 @pytest.fixture
@@ -131,8 +132,8 @@ def test_a_cover_without_its_recordings_says_so_and_cannot_go_on(folder: Path) -
     assert covers.find(NAME).can_resume
     kept.forget_oldest(0, [])
     gone = covers.find(NAME)
-    assert (gone.can_resume, gone.error.name) == (False, "cover_gone")
-    with pytest.raises(JobError, match="gone"):
+    assert (gone.can_resume, gone.error.name) == (False, "song_gone")
+    with pytest.raises(JobError, match="no longer kept"):
         covers.resume(NAME)
     job = JobFolder(folder / NAME)
     write_job(
@@ -150,6 +151,12 @@ def test_what_the_page_plays_stays(folder: Path) -> None:
     assert recording.is_file()
 
 
+def test_the_song_of_a_cover_that_is_looked_at_stays(folder: Path) -> None:
+    made_cover(folder, OLD)
+    (song,) = Covers(folder).find(OLD).originals
+    assert kept.forget_oldest(0, []) == 1000 and song.is_file()
+
+
 def made_cover(folder: Path, name: str, queued: float = 1.0) -> Path:
     """A cover that was made, as `cover_job`; returns its file."""
     job = cover_job(folder, "done", name)
@@ -164,9 +171,6 @@ def made_cover(folder: Path, name: str, queued: float = 1.0) -> Path:
 
 def names(covers: Covers) -> list[str]:
     return [cover.name for cover in covers.all()]
-
-
-OLD, NEW, WORSE = "an-old-16-letter", "a-new--16-letter", "a-worse-16letter"
 
 
 def test_every_cover_is_found_the_newest_first_with_its_star_and_also_what_failed(
@@ -202,6 +206,19 @@ def test_a_cover_that_is_thrown_away_comes_back_whole(folder: Path) -> None:
     assert again.trashed() is None and sorted(names(again)) == sorted([OLD, NEW])
     assert (old.read_bytes(), new.read_bytes()) == (OLD.encode(), NEW.encode())
     assert covers.find(OLD).originals[0].is_file()
+
+
+def test_the_last_one_is_offered_also_when_recordings_in_the_trash_are_forgotten(
+    folder: Path,
+) -> None:
+    covers = Covers(folder)
+    for name in (OLD, NEW):
+        made_cover(folder, name)
+        covers.trash(name)
+    old = folder / TRASH / OLD / kept.RECORDINGS
+    os.utime(old, (1, 1))
+    kept.forget_oldest(0, [])
+    assert not old.exists() and covers.trashed().name == NEW
 
 
 def test_a_cover_that_is_being_made_is_not_thrown_away(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 import config
+from errors import UserError
 from infer.f0 import QUICK_METHOD
 from infer.options import EXACT_SUFFIXES
 from options import command, printable
 from tools.convert.client import ConversionCancelled, ConversionError
 from tools.jobs.results import new_result
-from tools.jobs.takes import BY_HAND
+from tools.jobs.takes import BY_HAND, recording_of
 from tools.voices import choices
 from tools.voices.library import from_root
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
@@ -209,7 +211,7 @@ class ConvertTab:
             self.measure_curve, [self.stage, self.source, settings.widgets["f0_method"]],
             [self.stage, self.source], show_progress="hidden", concurrency_limit=None, **PRIVATE,
         )  # fmt: skip
-        self.tray.follow(self.voice, self.source, settings, describe)
+        self.tray.follow(self.voice, self.source, settings, describe, fit)
         self.blind.connect(
             self.voice, self.source, self.measured, settings.values,
             {"running": self.running, "stop": self.stop, "summary": self.summary},
@@ -310,10 +312,13 @@ class ConvertTab:
             raise gr.Error(translate("source_missing"), print_exception=False)
         format = values[NAMES.index("format")]
         output = Path(from_root(new_result(Path(source), path, format)))
-        edited = None
+        edited, cover = None, ""
         if on_stage(staged) in (source, (measured or {}).get("heard")):
             edited = (staged or {}).get("edited")
-        note = {"source": source, "pitch": pitch, "heard": {"a": measured} if measured else {}}
+            with suppress(UserError):  # there is no result yet
+                cover = self.tray.on_stage(staged or {}).cover
+        note = {"source": source, "pitch": pitch, "cover": cover,
+                "heard": {"a": measured} if measured else {}}  # fmt: skip
         yield from self._make(str(voice), values, output, edited, note, {}, progress)
 
     def convert_part(
@@ -335,7 +340,7 @@ class ConvertTab:
             raise gr.Error(translate("part_missing"), print_exception=False)
         into = self.tray.takes.path(before)
         format = into.suffix[1:] if into.suffix in EXACT_SUFFIXES else "wav"
-        output = Path(from_root(new_result(Path(before.source), path, format)))
+        output = Path(from_root(new_result(Path(f"{recording_of(before)}.wav"), path, format)))
         note = {"source": before.source, "heard": {"a": before.heard["a"]} if before.heard else {},
                 "pitch": pitch, "into": before.name, "part": (first, last),
                 "cover": before.cover}  # fmt: skip

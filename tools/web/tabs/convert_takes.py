@@ -66,8 +66,9 @@ class TakesPanel:
         source: gr.components.Component,
         settings: SettingsPanel,
         describe: dict[str, Any],
+        fit: dict[str, Any],
     ) -> None:
-        """Let wanted settings be set; describe: what follows the choice of a voice."""
+        """Let wanted settings be set; describe, fit: what follows the choice of a voice."""
         self.wanted.change(
             lambda wanted: [
                 gr.update(choices=choices.voices(), value=wanted["voice"]),
@@ -80,6 +81,9 @@ class TakesPanel:
                 wanted.get("pitch") or BY_HAND,
             ],
             self.wanted, [*settings.values, settings.pitch], **PRIVATE,
+        ).then(  # said anew, but the wanted shift stays
+            lambda *given: settings.fit_pitch(*given)[0], fit["inputs"], settings.fitting,
+            **PRIVATE,
         )  # fmt: skip
 
     def refresh(self, view: dict[str, Any], staged: dict[str, Any] | None) -> list[Any]:

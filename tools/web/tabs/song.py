@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 import config
-from errors import UserError
+from errors import AudioError, UserError
 from infer.f0 import QUICK_METHOD
 from infer.options import AUDIO_FORMATS
 from options import default_of
@@ -187,7 +187,8 @@ class SongTab:
             self.show, self.shown,
             [self.about, self.edit, self.video, self.parts, *self.players, self.command], **PRIVATE,
         ).then(
-            self.put_on_stage, [self.shown, self.tray.played], self.stage, **PRIVATE
+            self.put_on_stage, [self.shown, self.tray.played], self.stage,
+            concurrency_limit=None, **PRIVATE,  # other pages do not wait for what is measured
         )  # fmt: skip
         self.tray.connect(self.mine, self.shown, self.stage, refresh)
         self.tray.wanted.change(
@@ -255,13 +256,17 @@ class SongTab:
             raise gr.Error(translate(missing), print_exception=False)
         given = {name: Path(str(file)) for name, file in files.items()}
         try:
-            song = given.get("input")
-            if song and song.suffix.lower() in VIDEO_SUFFIXES and has_picture(song):
-                format = song.suffix[1:].lower()
+            whole = given.get("input")
+            if whole and whole.suffix.lower() in VIDEO_SUFFIXES and has_picture(whole):
+                format = whole.suffix[1:].lower()
             settings = dict(zip(SETTINGS, values, strict=True))
             settings["semitones"] = _number(settings["semitones"])
             options = CoverOptions(voice=path, output=Path("cover"), **given, **settings)
             return self._covers.start(options, format)
+        except AudioError as error:
+            for file in given.values():
+                error = error.rename(file, file.name)
+            raise page_error(error) from error
         except (ValueError, OSError) as error:
             raise page_error(error) from error
 
@@ -290,7 +295,7 @@ class SongTab:
         if job is None or not job.made:
             hidden = gr.update(value=None, visible=False)
             gone = gr.update(visible=False)
-            return ["", gone, hidden, gone, *[None] * len(PARTS), gr.skip()]
+            return ["", gone, hidden, gone, *[None] * len(PARTS), ""]
         parts, made = job.parts, job.parts.get("cover")
         is_video = made is not None and made.suffix.lower() in VIDEO_SUFFIXES
         return [

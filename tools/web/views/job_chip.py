@@ -40,7 +40,7 @@ class JobChip:
                 elif job.state == "waiting":
                     names.append(name)
                 elif job.state in ("done", "failed") and job.heavy and _is_recent(job.ended or 0.0):
-                    ended.append((tab, f"chip_{tab}_{job.state}", name, job.state))
+                    ended.append((job.ended, tab, f"chip_{tab}_{job.state}", name, job.state))
             if names:
                 values = {"names": ", ".join(names), "count": len(names)}
                 said = translate(f"chip_{tab}_waiting", **values)
@@ -51,10 +51,10 @@ class JobChip:
             return " ".join(dict.fromkeys(running + waiting))  # a batch is a conversion, too
         end = self._session.end
         if end and end.seconds >= LONG_SECONDS and _is_recent(end.at):
-            ended.append(("convert", f"chip_one_{end.state}", "", end.state))
+            ended.append((end.at, "convert", f"chip_one_{end.state}", "", end.state))
         if not ended:
             return ""
-        tab, text, name, state = ended[0]
+        _, tab, text, name, state = max(ended)
         return _link(tab, translate(text, name=name), f"chip chip-ended chip-{state}")
 
 

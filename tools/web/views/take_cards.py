@@ -7,19 +7,18 @@ from pathlib import Path
 
 from infer.options import ConvertOptions
 from options import default_of
-from tools.jobs.takes import BY_HAND, Take
+from tools.jobs.takes import BY_HAND, Take, recording_of
 from tools.web.i18n import read_texts, translate
-from tools.web.views.tray import button_html, card_html, setting_html
+from tools.web.views.tray import SEEN, button_html, card_html, setting_html
 
-ACTS = ("play", "star", "compare", "download", "settings", "delete")
 DEFAULTS = {name: default_of(item) for name, item in ConvertOptions.__dataclass_fields__.items()}
 
 
 def take_card(take: Take) -> str:
     """Return HTML of a take's card."""
-    title = translate("takes_from", voice=Path(take.voice).stem, source=Path(take.source).stem)
+    title = translate("takes_from", voice=Path(take.voice).stem, source=recording_of(take))
     mix = button_html("mix", take.name, translate("takes_mix")) if take.cover else ""
-    return card_html(take, title, settings_html(take), take.made, ACTS, mix)
+    return card_html(take, title, settings_html(take), take.made, tuple(SEEN), mix)
 
 
 def take_label(take: Take) -> str:

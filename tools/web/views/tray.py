@@ -74,7 +74,7 @@ def card_html(
 
     moment: seconds since 1970; acts: those of SEEN that it can do, play stands in front.
     """
-    number = f"take-{escape(item.name)}"
+    number = f"take-{'-'.join(escape(item.name).split())}"  # a space would begin another name
     day = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
     can = {act: _act_html(act, item) for act in acts}
     play = can.pop("play", "")

@@ -128,7 +128,7 @@ def test_original_and_cover_share_one_playhead_and_are_equally_loud(
     assert not page.evaluate(SONG_STAGE)["isPlaying"]
 
     (cover,) = results.glob("my vocals_*.flac")
-    (original,) = results.glob(".covers/*/original.flac")
+    (original,) = results.glob(".covers/*/sums/original.flac")
     sung, music = (stereo(path) for path in stems)
     assert np.abs(stereo(original) - sung - music).max() < 2e-4
     levels = [listen(path, load_f0_method("pm"))["loudness_db"] for path in (original, cover)]
