@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from tools.songs.stages import (
 from tools.songs.video import VIDEO_SUFFIXES, VideoWriter
 
 DRY_STEMS = ("dry", "noreverb", "no_reverb", "no reverb")  # names of vocals without their room
+LEAD_STEMS = ("lead", "karaoke", "vocals")  # names of the lead without backing vocals
 PEAK_DB = -1.0  # true peaks of a cover stay below, so that players and coders do not clip
 APART = np.array([1, -1], np.float32)  # what is at the sides is added left, taken away right
 LENGTH_SECONDS = 0.5  # by which a lead may differ: coders add some silence
@@ -92,6 +93,7 @@ def make_cover(options: CoverOptions, on_stage: OnStage | None = None) -> Cover:
     voice = open_sound(options.voice)
     stages = Stages(song_folder(named, sounds[named].key), on_stage)
     song = _open_song(options, sounds, stages)
+    song = _without_backing(options, song, stages) if options.backing else song
     header = read_header(options.voice)
     if header.problem:
         raise CheckpointError("not_a_voice", file=options.voice, reason=header.problem)
@@ -148,7 +150,7 @@ def _check_output(options: CoverOptions) -> None:
 def _read_files(options: CoverOptions) -> list[Path]:
     names = (
         "input", "vocals", "accompaniment", "drums", "lead", "voice", "index", "weights",
-        "dereverb",
+        "backing", "dereverb",
     )  # fmt: skip
     return [path for name in names if (path := getattr(options, name)) is not None]
 
@@ -242,34 +244,64 @@ class _Waiting:
         return taken
 
 
+def _without_backing(options: CoverOptions, song: Song, stages: Stages) -> Song:
+    """The song with its lead alone for vocals; the backing vocals are part of its accompaniment."""
+    assert options.backing is not None
+    weights = options.backing
+
+    def work(folder: Path, on_progress: OnProgress) -> None:
+        sung = folder / "vocals.wav"
+        _write_stem(sung, song.vocals.path, weights, LEAD_STEMS, options.device, on_progress)
+        sources = song.vocals.path, sung, song.accompaniment.path
+        with float_wav(folder / "accompaniment.wav", song.rate) as file:
+            for whole, own, music in together(
+                *(stereo_blocks(each, song.rate) for each in sources)
+            ):
+                file.write(music + whole - own)
+
+    sources = [song.vocals, song.accompaniment, open_sound(weights)]
+    names = ["vocals.wav", "accompaniment.wav"]
+    vocals, accompaniment = stages.make("backing", sources, {"rate": song.rate}, names, work)
+    return replace(song, vocals=vocals, accompaniment=accompaniment)
+
+
 def _dereverbed(options: CoverOptions, vocals: Sound, stages: Stages) -> Sound:
     """The vocals without their room, in stereo."""
     assert options.dereverb is not None
+    weights = options.dereverb
 
     def work(folder: Path, on_progress: OnProgress) -> None:
-        from infer import memory
-        from tools.songs.separation import load_separator
-        from tools.songs.separation.overlap import separate
+        dry = folder / "vocals.wav"
+        _write_stem(dry, vocals.path, weights, DRY_STEMS, options.device, on_progress)
 
-        separator = load_separator("roformer", options.dereverb, options.device)
-        dry = [name for name in DRY_STEMS if name in separator.stems]
-        if not dry:
-            raise UserError("no_stem", stem=DRY_STEMS[0], known=list(separator.stems))
-        number, rate, done = separator.stems.index(dry[0]), separator.sample_rate, 0
-        device = config.pick_device(options.device)
-        with (
-            AudioReader(vocals.path, rate, channels=2) as reader,
-            float_wav(folder / "vocals.wav", rate) as file,
-        ):
-            give_back = partial(memory.give_back, device)
-            for stems in separate(separator, reader.blocks(), give_back, memory.is_out_of_memory):
-                file.write(stems[number])
-                done += stems.shape[1]
-                if reader.seconds:
-                    on_progress(done / rate / reader.seconds)
+    return stages.make("dereverb", [vocals, open_sound(weights)], {}, ["vocals.wav"], work)[0]
 
-    sources = [vocals, open_sound(options.dereverb)]
-    return stages.make("dereverb", sources, {}, ["vocals.wav"], work)[0]
+
+def _write_stem(
+    file: Path,
+    vocals: Path,
+    weights: Path,
+    wanted: Sequence[str],
+    device: str,
+    on_progress: OnProgress,
+) -> None:
+    """Write the stem of a RoFormer that has one of some names."""
+    from infer import memory
+    from tools.songs.separation import load_separator
+    from tools.songs.separation.overlap import separate
+
+    separator = load_separator("roformer", weights, device)
+    found = [name for name in wanted if name in separator.stems]
+    if not found:
+        raise UserError("no_stem", stem=wanted[0], known=list(separator.stems))
+    number, rate, done = separator.stems.index(found[0]), separator.sample_rate, 0
+    give_back = partial(memory.give_back, config.pick_device(device))
+    with AudioReader(vocals, rate, channels=2) as reader, float_wav(file, rate) as target:
+        for stems in separate(separator, reader.blocks(), give_back, memory.is_out_of_memory):
+            target.write(stems[number])
+            done += stems.shape[1]
+            if reader.seconds:
+                on_progress(done / rate / reader.seconds)
 
 
 def _denoised(vocals: Sound, stages: Stages) -> Sound:

@@ -15,7 +15,7 @@ from pathlib import Path
 import config
 
 STAGE = re.compile(
-    r"(separate|dereverb|denoise|listen|convert|transpose|voice)-[0-9a-f]{12}"
+    r"(separate|backing|dereverb|denoise|listen|convert|transpose|voice)-[0-9a-f]{12}"
 )  # a folder in the folder of a song, see tools.songs.stages
 COVERS = ".covers"  # in results/: a folder for each cover of the page, see tools.jobs.covers
 RECORDINGS, SUMS = "recordings", "sums"  # in such a folder; sums: of stems, that browsers play

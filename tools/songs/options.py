@@ -31,6 +31,10 @@ class CoverOptions(RenderOptions):
     stems: Path | None = option("folder for the cover's stems: voice and accompaniment", None)
     separator: str = option("what separates a song", DEFAULT_SEPARATOR, choices=SEPARATORS)
     weights: Path | None = option("weights of the separator, without it the fetched ones", None)
+    backing: Path | None = option(
+        "weights of a RoFormer that takes the lead from the vocals; backing vocals stay",
+        None,
+    )
     dereverb: Path | None = option(
         "weights of a RoFormer that takes the room from the vocals before they are converted", None
     )

@@ -32,7 +32,9 @@ from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 
 POLL_SECONDS = 1.0
 OPTIONS = {item.name: item for item in CoverOptions.__dataclass_fields__.values()}
-STAGES = ("separate", "dereverb", "denoise", "listen", "convert", "transpose", "voice", "mix")
+STAGES = (
+    "separate", "backing", "dereverb", "denoise", "listen", "convert", "transpose", "voice", "mix"
+)  # fmt: skip
 PARTS = ("vocals", "voice", "accompaniment")  # parts of a cover, in this order
 SIDES = {"a": "vocals", "b": "voice"}  # of the stage; the part whose melody is drawn
 AUTOMATIC, OCTAVES = "auto", (-24, -12, 0, 12, 24)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import config
 from errors import CheckpointError, UserError
-from tests.tools.songs.song import RATE, stereo
+from tests.tools.songs.song import RATE, stereo, write_stems
 from tools.songs.cover import make_cover
 from tools.songs.options import CoverOptions
 from tools.songs.separation import load_separator
@@ -95,6 +95,29 @@ def test_a_song_is_taken_apart_and_the_room_from_its_vocals(
         make_cover(replace(asked, weights=dry_model))
     with pytest.raises(UserError, match="gives no dry, only vocals"):
         make_cover(replace(asked, dereverb=vocals_model))
+
+
+def test_backing_vocals_stay_as_they_are(
+    untrained_voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "RESULTS", tmp_path / "results")
+    model = write(
+        tmp_path / "karaoke.ckpt", {**SMALL, "num_bands": 12, "num_stems": 1},
+        {"instruments": ["karaoke", "other"], "target_instrument": "karaoke"},
+    )  # fmt: skip
+    vocals, rest = write_stems(tmp_path, config.ASSETS / "examples/english.flac", 4.0)
+    asked = CoverOptions(
+        vocals=vocals, accompaniment=rest, voice=untrained_voice, output=tmp_path / "cover.wav",
+        stems=tmp_path / "stems", backing=model, device="cpu", f0_method="pm",
+    )  # fmt: skip
+    cover = make_cover(asked)
+    assert cover.made == ("backing", "convert", "voice")
+    lead = stereo(cover.parts["vocals"])
+    assert np.abs(lead).max() > 0.01 and not np.allclose(lead, stereo(vocals), atol=1e-3)
+    music = stereo(asked.stems / "accompaniment.wav")
+    backing = music - stereo(rest)
+    assert np.abs(lead + backing - stereo(vocals)).max() < 1e-3  # nothing of the song is lost
+    assert make_cover(replace(asked, lead_db=3.0)).made == ()
 
 
 def test_what_is_no_roformer_is_refused_by_what_it_is(vocals_model: Path, tmp_path: Path) -> None:
