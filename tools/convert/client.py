@@ -46,9 +46,14 @@ class Request:
     """One thing asked of the conversion process, and the replies to it; output: file it makes."""
 
     def __init__(
-        self, number: int, process: subprocess.Popen[str], output: Path | None = None
+        self,
+        number: int,
+        fields: dict[str, Any],
+        process: subprocess.Popen[str],
+        output: Path | None = None,
     ) -> None:
         self.number = number
+        self.fields = fields
         self.output = output
         self.asked = time.time()
         self.replies: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -169,10 +174,17 @@ class Session:
         with self._lock:
             if self.process is None or self.process.poll() is not None:
                 self.process = self._start()
-            request = Request(next(self._numbers), self.process, output)
+            request = Request(next(self._numbers), fields, self.process, output)
             self._requests[request.number] = request
             self._send({"id": request.number, **fields})
             return request
+
+    def _ask_again(self, request: Request) -> None:
+        """Give a request to another process: the one it had was killed for another's sake."""
+        if self.process is None or self.process.poll() is not None:
+            self.process = self._start()
+        request.process = self.process
+        self._send({"id": request.number, **request.fields})
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -202,14 +214,18 @@ class Session:
             request.replies.put(reply)
         code = process.wait()
         with self._lock:
-            for number, request in list(self._requests.items()):
-                if request.process is process:
-                    del self._requests[number]
-                    if request.output is not None:  # killed, it could not do so itself
-                        if request.cancelled_at is None:
-                            self._note_end(request, "failed")
-                        config.unfinished(request.output, process.pid).unlink(missing_ok=True)
-                    request.replies.put({"id": number, "ended": code})
+            lost = [each for each in self._requests.values() if each.process is process]
+            is_given_up = any(each.cancelled_at for each in lost)
+            for request in lost:
+                if request.output is not None:  # killed, it could not do so itself
+                    config.unfinished(request.output, process.pid).unlink(missing_ok=True)
+                if is_given_up and request.cancelled_at is None:
+                    self._ask_again(request)
+                    continue
+                del self._requests[request.number]
+                if request.output is not None and request.cancelled_at is None:
+                    self._note_end(request, "failed")
+                request.replies.put({"id": request.number, "ended": code})
 
     def _note_end(self, request: Request, state: str) -> None:
         now = time.time()

@@ -118,6 +118,24 @@ def test_a_stopped_conversion_leaves_no_file_and_the_waiting_one_goes_on(
     assert session.end is before  # what was given up is not told
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
+def test_what_waits_is_asked_again_when_a_process_that_does_not_stop_is_killed(
+    session: Session, options: ConvertOptions, long_options: ConvertOptions
+) -> None:
+    options = replace(options, output=options.output.with_name("waiting.wav"))
+    running, waiting = session.convert(long_options), session.convert(options)
+    next(running.shares())
+    process = session.process
+    os.kill(process.pid, signal.SIGSTOP)
+    session.cancel(running.number)
+    process.kill()  # as `shares` does after CANCEL_SECONDS
+    with pytest.raises(ConversionCancelled):
+        running.result()
+    assert waiting.result()["audio_seconds"] > 0
+    assert session.process is not process and options.output.is_file()
+    assert not long_options.output.exists() and session.outputs == []
+
+
 def test_a_conversion_stopped_before_its_turn_never_starts(
     session: Session, options: ConvertOptions, long_options: ConvertOptions
 ) -> None:

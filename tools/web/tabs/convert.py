@@ -78,8 +78,8 @@ class ConvertTab:
                     self._build_command()
                 with gr.Column(visible=False) as batch_side:
                     self.batch.build_results()
-        parts = {single_start: True, single_side: True, self.settings.fitting: True,
-                 self.settings.song: True, batch_start: False, batch_side: False}  # fmt: skip
+        parts = {single_start: True, single_side: True, self.settings.advice: True,
+                 batch_start: False, batch_side: False}  # fmt: skip
         for tab, is_single in ((one, True), (many, False)):
             tab.select(
                 lambda single=is_single: {

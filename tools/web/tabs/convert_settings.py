@@ -41,11 +41,12 @@ class SettingsPanel:
             [(frame.text(f"pitch_{way}"), way) for way in PITCHES], value=SPEECH,
             label=frame.text("pitch"), elem_classes="chips",
         )  # fmt: skip
-        self.song = gr.Button(frame.text("pitch_song"), size="sm")
         self.widgets: dict[str, gr.components.Component] = {
             "semitones": self._slider("semitones", -FITTING_SEMITONES, FITTING_SEMITONES, 1)
         }
-        self.fitting = gr.HTML(translate("suggestion_empty"), elem_classes="quiet")
+        with gr.Row(elem_classes="inline") as self.advice:
+            self.fitting = gr.HTML(translate("suggestion_empty"), elem_classes="quiet")
+            self.song = gr.Button(frame.text("pitch_song"), size="sm", scale=0, min_width=140)
         self.automatic = gr.State(SPEECH)  # the way of before, where the number was set by hand
         self.semitones.input(lambda: BY_HAND, outputs=self.pitch, **PRIVATE)
         self.pitch.input(

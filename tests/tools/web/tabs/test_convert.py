@@ -152,7 +152,7 @@ def test_what_was_being_converted_is_found_again_and_another_page_waits_its_turn
     browser: Any, url: str, english: Path, tmp_path: Path
 ) -> None:
     audio, rate = soundfile.read(english)
-    soundfile.write(tmp_path / "long.flac", np.tile(audio, 12), rate)
+    soundfile.write(tmp_path / "long.flac", np.tile(audio, 40), rate)
     page, other = browser.new_context().new_page(), browser.new_context().new_page()
     for each in (page, other):
         each.set_default_timeout(WAIT_MS)

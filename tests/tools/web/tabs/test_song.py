@@ -213,6 +213,7 @@ def test_a_part_of_the_lead_is_made_again_and_goes_back_into_the_cover(
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 20, steps=3)
     page.mouse.up()
     begin, end = page.evaluate(STAGE)["part"]
+    settle(page)  # the settings of the lead are set
     page.get_by_label("Semitones").first.fill("7")
     page.get_by_role("button", name="Do this part again").click()
     expect(page.locator("#takes li:not(.making)")).to_have_count(2)
@@ -298,13 +299,13 @@ def test_from_an_mp3_to_its_cover_a_part_again_and_a_video(
 
 def test_a_song_given_to_convert_goes_on_to_songs(opened: Opens, english: Path) -> None:
     page = opened()
-    page.get_by_role("button", name="A song with music?").click()
+    page.get_by_role("button", name="Is it a song?").click()
     expect(page.locator("#song-file")).to_be_visible()
     page.get_by_role("tab", name="Two stems").click()
     page.get_by_role("tab", name="Convert", exact=True).click()
     page.locator("input[type=file][accept*=audio]").first.set_input_files(english)
     page.get_by_text("shifted by").first.wait_for()
-    page.get_by_role("button", name="A song with music?").click()
+    page.get_by_role("button", name="Is it a song?").click()
     expect(page.locator("#song-file")).to_contain_text(english.stem)
 
 
