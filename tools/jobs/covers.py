@@ -241,8 +241,8 @@ class Covers:
 
     def take_lead(self, name: str, takes: Takes) -> Take:
         """The lead of a cover as a take, that it can be edited as one. UserError."""
-        cover = self.find(name)
-        if cover is None or cover.options is None or not {"clean", "lead"} <= set(cover.parts):
+        cover = self._found(name)
+        if cover.options is None or not {"clean", "lead"} <= set(cover.parts):
             raise JobError("cover_gone")
         if (known := takes.of_cover(name)) is not None:
             return known
@@ -267,10 +267,8 @@ class Covers:
 
     def mix(self, take: Take, lead: Path) -> str:
         """Begin the cover of a take again, with that lead; returns its name. UserError."""
-        cover = self.find(take.cover)
-        if cover is None or cover.options is None:
-            raise JobError("cover_gone")
-        if not cover.originals:
+        cover = self._found(take.cover)
+        if cover.options is None or not cover.originals:
             raise JobError("song_gone")
         asked = cover.options
         files = {
