@@ -147,14 +147,15 @@ def test_covers_are_kept_played_starred_set_again_and_thrown_away(
     page.get_by_role("tab", name="Two stems").click()
     give(page, *stems)
     page.get_by_role("button", name="Settings of the cover").click()
-    lead = page.get_by_label("Lead louder").first
+    lead, newer = page.get_by_label("Lead louder").first, ""
     for number, lead_db in enumerate(("3", "0"), 1):
         lead.fill(lead_db)
         page.get_by_role("button", name="Make the cover").click()
         expect(cards).to_have_count(number)
+        expect(about).not_to_have_text(newer)  # the cover before stays until it is made
+        newer = about.inner_text()
         page.wait_for_function(f"{SONG_STAGE}.curves.b > 0")
     settle(page)
-    newer = about.inner_text()
     page.reload()
     page.get_by_role("tab", name="Songs", exact=True).click()
     expect(cards).to_have_count(2)
