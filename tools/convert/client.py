@@ -172,19 +172,16 @@ class Session:
 
     def _ask(self, fields: dict[str, Any], output: Path | None = None) -> Request:
         with self._lock:
-            if self.process is None or self.process.poll() is not None:
-                self.process = self._start()
-            request = Request(next(self._numbers), fields, self.process, output)
+            request = Request(next(self._numbers), fields, self._running(), output)
             self._requests[request.number] = request
             self._send({"id": request.number, **fields})
             return request
 
-    def _ask_again(self, request: Request) -> None:
-        """Give a request to another process: the one it had was killed for another's sake."""
+    def _running(self) -> subprocess.Popen[str]:
+        """The process, a new one where there is none or it ended."""
         if self.process is None or self.process.poll() is not None:
             self.process = self._start()
-        request.process = self.process
-        self._send({"id": request.number, **request.fields})
+        return self.process
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -215,12 +212,14 @@ class Session:
         code = process.wait()
         with self._lock:
             lost = [each for each in self._requests.values() if each.process is process]
-            is_given_up = any(each.cancelled_at for each in lost)
+            # killed for the sake of one, unless the session was closed: the others are asked again
+            is_given_up = self.process is not None and any(each.cancelled_at for each in lost)
             for request in lost:
                 if request.output is not None:  # killed, it could not do so itself
                     config.unfinished(request.output, process.pid).unlink(missing_ok=True)
                 if is_given_up and request.cancelled_at is None:
-                    self._ask_again(request)
+                    request.process = self._running()
+                    self._send({"id": request.number, **request.fields})
                     continue
                 del self._requests[request.number]
                 if request.output is not None and request.cancelled_at is None:

@@ -45,9 +45,7 @@ TABS = {
     "help": HelpTab,
 }
 PORTS_TRIED = 100
-QUEUE_SECONDS = (
-    0.02  # at least, between two looks of gradio's queue; its own are up to 1000 a second
-)
+QUEUE_SECONDS = 0.02  # between two looks of gradio's queue; its own are up to 1000 a second
 logger = logging.getLogger(__name__)
 
 
