@@ -25,9 +25,12 @@ from options import command
 SECONDS, CENTER = 20, 2.0
 # a conversion that stands still when it has kept three chunks
 STOPS = """
-import sys, time
+import pathlib, sys, time
+from infer import kept
 from infer.kept import KeptChunks
 from tools.cmd.infer_cli import main
+
+kept.FOLDER = pathlib.Path(sys.argv.pop(1))
 
 add, added = KeptChunks.add, []
 
@@ -46,6 +49,8 @@ main(sys.argv[1:])
 def test_a_killed_conversion_goes_on_from_its_last_chunk_with_the_same_samples(
     untrained_voice: Path, english: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = tmp_path / "unfinished"  # others of these tests leave theirs in the common one
+    monkeypatch.setattr(module, "FOLDER", folder)
     speech, rate = load(english)
     recording = tmp_path / "long.flac"
     soundfile.write(recording, np.tile(speech, SECONDS)[: SECONDS * rate], rate)
@@ -65,11 +70,11 @@ def test_a_killed_conversion_goes_on_from_its_last_chunk_with_the_same_samples(
     converter.convert_file(options)
     unbroken, numbers[:] = len(numbers), []
     assert unbroken > SECONDS / CENTER
-    assert not list(module.FOLDER.glob("*"))
+    assert not list(folder.glob("*"))
 
     again = replace(options, output=tmp_path / "other name.wav")
     process = subprocess.Popen(
-        [sys.executable, "-c", STOPS, *command(again)[3:]],
+        [sys.executable, "-c", STOPS, str(folder), *command(again)[3:]],
         cwd=config.ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert any(line == "STOPS\n" for line in process.stdout)
@@ -77,7 +82,7 @@ def test_a_killed_conversion_goes_on_from_its_last_chunk_with_the_same_samples(
     process.wait()
     process.stdout.close()
     assert not again.output.exists()
-    (file,) = module.FOLDER.glob("*")
+    (file,) = folder.glob("*")
     with file.open("ab") as written:  # a record that was not finished
         written.write(b"\0" * 100)
 
@@ -87,7 +92,7 @@ def test_a_killed_conversion_goes_on_from_its_last_chunk_with_the_same_samples(
     converter.convert_file(again)
     assert numbers == list(range(3, unbroken))
     assert again.output.read_bytes() == options.output.read_bytes()
-    assert not list(module.FOLDER.glob("*"))
+    assert not list(folder.glob("*"))
 
 
 def chunk(start: int) -> Chunk:

@@ -69,19 +69,22 @@ class TakesPanel:
         fit: dict[str, Any],
     ) -> None:
         """Let wanted settings be set; describe, fit: what follows the choice of a voice."""
-        self.wanted.change(
-            lambda wanted: [
-                gr.update(choices=choices.voices(), value=wanted["voice"]),
-                wanted.get("source") or gr.skip(),
-            ],
-            self.wanted, [voice, source], **PRIVATE,
-        ).then(**describe).then(
-            lambda wanted: [
-                *(wanted["settings"].get(name, gr.skip()) for name in NAMES),
-                wanted.get("pitch") or BY_HAND,
-            ],
-            self.wanted, [*settings.values, settings.pitch], **PRIVATE,
-        ).then(  # said anew, but the wanted shift stays
+        settled = {voice, source, settings.pitch, *describe["outputs"], *settings.values}
+
+        def set_wanted(wanted: dict[str, Any]) -> dict[Any, Any]:
+            # at once, so that nothing that is set by hand meanwhile is overwritten
+            updates = dict(zip(describe["outputs"], describe["fn"](wanted["voice"]), strict=True))
+            updates[voice] = gr.update(choices=choices.voices(), value=wanted["voice"])
+            if wanted.get("source"):
+                updates[source] = wanted["source"]
+            for name, widget in zip(NAMES, settings.values, strict=True):
+                if name in wanted["settings"]:
+                    value = wanted["settings"][name]
+                    updates[widget] = {**updates.get(widget, gr.skip()), "value": value}
+            return {**updates, settings.pitch: wanted.get("pitch") or BY_HAND}
+
+        self.wanted.change(set_wanted, self.wanted, settled, **PRIVATE).then(
+            # said anew, but the wanted shift stays
             lambda *given: settings.fit_pitch(*given)[0], fit["inputs"], settings.fitting,
             **PRIVATE,
         )  # fmt: skip

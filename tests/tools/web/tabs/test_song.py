@@ -214,7 +214,8 @@ def test_a_part_of_the_lead_is_made_again_and_goes_back_into_the_cover(
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 20, steps=3)
     page.mouse.up()
     begin, end = page.evaluate(STAGE)["part"]
-    settle(page)  # the settings of the lead are set
+    # the settings of the lead are set
+    expect(page.get_by_role("radio", name="By hand")).to_be_checked()
     page.get_by_label("Semitones").first.fill("7")
     page.get_by_role("button", name="Do this part again").click()
     expect(page.locator("#takes li:not(.making)")).to_have_count(2)
