@@ -6,7 +6,7 @@ import sys
 
 import config
 from options import parse_options
-from tools.machine.environment import page_environment
+from tools.machine.environment import page_environment, quick_gradio
 from tools.options import WebOptions
 
 
@@ -19,7 +19,8 @@ def main() -> None:
     os.environ.update(page_environment(os.environ))
     os.chdir(config.ROOT)  # gradio hands out files from the working folder only
 
-    from tools.web.app import serve
+    with quick_gradio():
+        from tools.web.app import serve
 
     try:
         serve(options)

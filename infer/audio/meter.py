@@ -6,7 +6,6 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy.signal import sosfilt
 
 HOPS_PER_SECOND = 10  # a block lasts 0.4 s, one begins every 0.1 s
 BLOCK_HOPS = 4
@@ -52,6 +51,8 @@ class Meter:
 
     def push(self, audio: np.ndarray) -> None:
         """Take the next block: (n,), or (n, C), whose channels add up."""
+        from scipy.signal import sosfilt
+
         if not len(audio):
             return
         audio = audio.reshape(len(audio), -1)

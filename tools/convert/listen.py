@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.signal import sosfilt
 
 from infer.audio.filters import high_pass
+from infer.audio.meter import Meter
 from infer.audio.reader import AudioReader
 from infer.audio.writer import AudioWriter
 from infer.f0 import F0_RATE, SAMPLE_RATE, F0Method
@@ -22,12 +22,7 @@ from tools.datasets.measure import snr_of
 
 LISTENED_SECONDS = 60  # from the beginning: enough for a plot and a median
 PLOT_POINTS = 1000
-LOUDNESS_RATE = 48000  # Hz; the rate for which the filter below is given
-K_WEIGHTING = [  # ITU-R BS.1770-5, tables 1 and 2: the head, then the low end
-    [1.53512485958697, -2.69169618940638, 1.19839281085285, 1, -1.69065929318241, 0.73248077421585],
-    [1.0, -2.0, 1.0, 1.0, -1.99004745483398, 0.99007225036621],
-]
-SILENT_DB = -70.0  # quieter blocks do not count, and a recording without louder ones has this
+LOUDNESS_RATE = 48000  # Hz
 
 
 def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
@@ -35,7 +30,7 @@ def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
 
     seconds: of the whole recording, None if its file does not say; f0_step: seconds between the
     values of f0 (at most PLOT_POINTS, Hz, 0 = unvoiced); f0_median, f0_range: Hz over all voiced
-    frames, zeros if there are none; loudness_db: see `loudness_db`; snr: speech over noise in dB.
+    frames, zeros if there are none; loudness_db: in LUFS; snr: speech over noise in dB.
     AudioError.
     """
     audio, seconds = beginning(path, SAMPLE_RATE)
@@ -49,7 +44,7 @@ def listen(path: Path, f0_method: F0Method) -> dict[str, Any]:
         "f0_median": round(median_f0(f0), 1),
         "f0_range": [round(hz, 1) for hz in f0_range(f0)],
         "snr": round(snr_of(audio), 1),
-        "loudness_db": round(loudness_db(beginning(path, LOUDNESS_RATE)[0]), 1),
+        "loudness_db": round(loudness_of(path), 1),
     }
 
 
@@ -60,20 +55,11 @@ def melody(path: Path, f0_method: F0Method) -> list[float]:
     return [round(float(hz), 1) for hz in f0_method(high_pass(audio, SAMPLE_RATE))]
 
 
-def loudness_db(audio: np.ndarray) -> float:
-    """Loudness in LUFS of (N,) samples at LOUDNESS_RATE, gated, as ITU-R BS.1770 measures it."""
-    weighted = sosfilt(K_WEIGHTING, audio.astype(np.float64))
-    hop = LOUDNESS_RATE // 10
-    energies = np.add.reduceat(weighted**2, np.arange(0, len(weighted), hop))
-    if len(energies) >= 4:  # blocks of 0.4 s, one every 0.1 s
-        powers = np.convolve(energies, np.ones(4), "valid") / (4 * hop)
-    else:
-        powers = energies.sum(keepdims=True) / max(1, len(weighted))
-    powers = powers[_decibels(powers) > SILENT_DB]
-    if not len(powers):
-        return SILENT_DB
-    powers = powers[_decibels(powers) > _decibels(powers.mean()) - 10]
-    return float(_decibels(powers.mean()))
+def loudness_of(path: Path) -> float:
+    """Loudness of the first minute in LUFS, -70 for silence. Raises AudioError."""
+    meter = Meter(LOUDNESS_RATE)
+    meter.push(beginning(path, LOUDNESS_RATE)[0])
+    return meter.loudness()
 
 
 def match_loudness_of(paths: Sequence[Path], targets: Sequence[Path]) -> list[float]:
@@ -81,7 +67,7 @@ def match_loudness_of(paths: Sequence[Path], targets: Sequence[Path]) -> list[fl
 
     Only turned down, so nothing is cut off. Raises AudioError.
     """
-    levels = [loudness_db(beginning(path, LOUDNESS_RATE)[0]) for path in paths]
+    levels = [loudness_of(path) for path in paths]
     changes = [min(levels) - level for level in levels]
     for path, target, change in zip(paths, targets, changes, strict=True):
         with (
@@ -114,7 +100,3 @@ def _thin(f0: np.ndarray, group: int) -> np.ndarray:
     ordered = np.sort(padded, axis=1)  # unvoiced zeros come first
     middle = np.minimum(group - counts + counts // 2, group - 1)
     return np.where(counts * 2 > group, ordered[np.arange(len(padded)), middle], 0.0)
-
-
-def _decibels(power: np.ndarray | float) -> np.ndarray:
-    return -0.691 + 10 * np.log10(np.maximum(power, 1e-12))

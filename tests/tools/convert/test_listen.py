@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from infer.f0 import load_f0_method
-from tools.convert.listen import LOUDNESS_RATE, PLOT_POINTS, listen, loudness_db, match_loudness_of
+from tools.convert.listen import PLOT_POINTS, listen, match_loudness_of
 from tools.web.tabs.convert_settings import SettingsPanel
 
 
@@ -18,19 +18,6 @@ def tone(seconds: float, hertz: float, rate: int, level: float = 1.0) -> np.ndar
     time = np.arange(round(seconds * rate)) / rate
     parts = [np.sin(2 * np.pi * hertz * number * time) / number for number in range(1, 6)]
     return (level * np.sum(parts, 0) / 2.5).astype(np.float32)
-
-
-def test_loudness_of_the_standards_own_test_tone() -> None:
-    time = np.arange(3 * LOUDNESS_RATE) / LOUDNESS_RATE
-    assert loudness_db(np.sin(2 * np.pi * 997 * time)) == pytest.approx(-3.01, abs=0.02)
-    # silence does not count: the gate leaves it out
-    half_silent = np.concatenate([np.sin(2 * np.pi * 997 * time), np.zeros(10 * LOUDNESS_RATE)])
-    assert loudness_db(half_silent) == pytest.approx(-3.01, abs=0.3)
-
-
-def test_silence_and_a_blink_of_sound_have_a_loudness() -> None:
-    assert loudness_db(np.zeros(LOUDNESS_RATE)) == -70
-    assert -30 < loudness_db(tone(0.1, 200, LOUDNESS_RATE)) < 0
 
 
 def test_a_glide_is_heard_at_its_pitch_and_place(tmp_path: Path) -> None:
