@@ -17,5 +17,5 @@ status=0
 .venv/bin/python -m ruff check . || status=1
 .venv/bin/python -m ruff format --check . || status=1
 .venv/bin/python -m mypy || status=1
-.venv/bin/python -m pytest -n 2 --dist loadfile "$@" || status=1
+.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@" || status=1
 exit $status

@@ -20,10 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("logs", "weights"):
     (DATA / name).mkdir()
 SLOW_SECONDS = 1800
+LONG = ("tests/tools/web", "tests/tools/jobs", "tests/train")  # they begin: none is left at the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests the time that they may need on a busy machine."""
+    """Let the longest begin; give slow tests the time that they may need on a busy machine."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))

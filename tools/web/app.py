@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 
 import gradio as gr
@@ -59,8 +60,8 @@ def build_page(session: Session, jobs: Jobs, text: gr.I18n, warning: str = "") -
         frame = Frame(page, gr.Tabs(), text, session, jobs)
         with frame.tabs:
             for name, build_tab in TABS.items():
-                with gr.Tab(text(f"{name}_tab"), id=name):
-                    build_tab(frame)
+                with gr.Tab(text(f"{name}_tab"), id=name) as tab:
+                    build_tab(replace(frame, tab=tab))
     return page
 
 

@@ -24,7 +24,8 @@ def _nothing() -> gr.State:
 class Frame:
     """The page itself (for its load event), its row of tabs, its texts and what works behind it.
 
-    Made outside the tabs, where its states would count as some.
+    Made outside the tabs, where its states would count as some. Each tab gets it with `tab`, itself
+    (for its select event).
 
     A tab shows another one with an output `frame.tabs` and `gr.Tabs(selected=NAME)`. What one tab
     gives to another, as `given` gives it: use: the voice that Convert takes; lead: the name of a
@@ -37,6 +38,7 @@ class Frame:
     text: gr.I18n
     session: Session
     jobs: Jobs
+    tab: gr.Tab | None = None
     use: gr.State = field(default_factory=_nothing)
     lead: gr.State = field(default_factory=_nothing)
     cover: gr.State = field(default_factory=_nothing)

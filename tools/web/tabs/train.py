@@ -165,9 +165,11 @@ class TrainTab:
         shown = [self.offer, self.device, self.parent, self.parent_step, *limits, self.hardware,
                  self.loaded, self.embedder]  # fmt: skip
         take = {"fn": None, "js": TAKE_OFFER, "inputs": [self.offer, *given], "outputs": given}
-        frame.page.load(self.open_page, given, [self.name, *shown], **PRIVATE).then(
-            **take, **PRIVATE
-        )
+        self.is_open = gr.State(False)
+        if frame.tab is not None:
+            frame.tab.select(
+                self.open_tab, [self.is_open, *given], [self.is_open, self.name, *shown], **PRIVATE
+            ).then(**take, **PRIVATE)
         self.name.change(self.open_experiment, [*given, self.loaded], shown, **PRIVATE).then(
             **take, **PRIVATE
         ).then(progress.refresh, [self.name, progress.seen], view, **PRIVATE)
@@ -209,14 +211,19 @@ class TrainTab:
 
     # what the page does
 
-    def open_page(self, name: str | None, *values: Any) -> Updates:
-        """Show the experiment that is worked on, else the one chosen, else the last one."""
+    def open_tab(self, is_open: bool, name: str | None, *values: Any) -> Updates:
+        """Show the experiment that is worked on, else the one chosen, else the last one.
+
+        Once: an opened tab stays as its user left it.
+        """
+        if is_open:
+            return {self.offer: None}
         known = experiments()
         active = [each for each, job in self._jobs.all().items() if job.is_active]
         chosen = next(iter([*active, *filter(None, [name]), *known]), None)
         updates = self.open_experiment(chosen, *values, [])
         updates[self.offer]["seen"][0] = name
-        return {self.name: gr.update(choices=known), **updates}
+        return {self.is_open: True, self.name: gr.update(choices=known), **updates}
 
     def open_experiment(self, name: str | None, *values: Any) -> Updates:
         """Offer the settings that an experiment was left with; values: the form, what was loaded.
