@@ -26,7 +26,16 @@ from infer.options import ConvertOptions
 from infer.retrieval import find_index
 from infer.voice.header import VoiceHeader, read_header
 from tools.songs import lead
-from tools.songs.effects import Compressor, DeEsser, Effect, HighPass, Limiter, Reverb, through
+from tools.songs.effects import (
+    Compressor,
+    DeEsser,
+    Effect,
+    Equalizer,
+    HighPass,
+    Limiter,
+    Reverb,
+    through,
+)
 from tools.songs.options import CoverOptions
 from tools.songs.pitch import PitchShifter
 from tools.songs.stages import (
@@ -427,7 +436,10 @@ def _place(
     options: CoverOptions, song: Song, converted: Sound, stages: Stages
 ) -> tuple[Sound, dict[str, float]]:
     """The new voice as it belongs into the mix, in stereo; and the levels of both voices."""
-    names = ("sides", "high_pass", "de_ess", "compress", "reverb", "transpose")
+    names = (
+        "sides", "high_pass", "bass_db", "presence_db", "air_db", "de_ess", "compress", "reverb",
+        "transpose",
+    )  # fmt: skip
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
 
     def work(folder: Path, on_progress: OnProgress) -> None:
@@ -506,6 +518,9 @@ def _effects(options: CoverOptions, sample_rate: int, level_db: float) -> list[E
     effects: list[Effect] = []
     if options.high_pass:
         effects.append(HighPass(sample_rate, options.high_pass))
+    bands = options.bass_db, options.presence_db, options.air_db
+    if any(bands):
+        effects.append(Equalizer(sample_rate, *bands))
     if options.de_ess:
         effects.append(DeEsser(sample_rate, options.de_ess))
     if options.compress:

@@ -18,6 +18,11 @@ from infer.audio.meter import db_to_gain
 
 GAINS_PER_SECOND = 1000
 
+# equaliser: shelves and a bell where mixing desks have them for voices
+BASS_HZ = 200.0
+PRESENCE_HZ, PRESENCE_Q = 3000.0, 0.8
+AIR_HZ = 9000.0
+
 # compressor
 COMPRESS_BELOW_DB = 6.0  # below the voice's own level it begins to act
 COMPRESS_RATIO = 4.0  # at full strength
@@ -70,11 +75,11 @@ def through(effects: Iterable[Effect], blocks: Iterable[np.ndarray]) -> Iterator
         yield rest
 
 
-class HighPass:
-    """Cut what lies below a frequency, 12 dB an octave."""
+class _Filter:
+    """Second-order sections, (K, 6), over a stream."""
 
-    def __init__(self, sample_rate: int, hz: float) -> None:
-        self._sos = butter(2, hz, "highpass", fs=sample_rate, output="sos")
+    def __init__(self, sos: np.ndarray) -> None:
+        self._sos = sos
         self._state = np.zeros((len(self._sos), 2, 2))
 
     def push(self, audio: np.ndarray) -> np.ndarray:
@@ -83,6 +88,54 @@ class HighPass:
 
     def flush(self) -> np.ndarray:
         return NOTHING
+
+
+class HighPass(_Filter):
+    """Cut what lies below a frequency, 12 dB an octave."""
+
+    def __init__(self, sample_rate: int, hz: float) -> None:
+        super().__init__(butter(2, hz, "highpass", fs=sample_rate, output="sos"))
+
+
+class Equalizer(_Filter):
+    """Raise or lower bass, presence and air of a voice, each in dB.
+
+    The filters are those of R. Bristow-Johnson's "Cookbook formulae for audio EQ biquad filters".
+    """
+
+    def __init__(
+        self, sample_rate: int, bass_db: float = 0.0, presence_db: float = 0.0, air_db: float = 0.0
+    ) -> None:
+        air_hz = min(AIR_HZ, 0.4 * sample_rate)
+        sections = [
+            _shelf(BASS_HZ / sample_rate, bass_db, 1.0),
+            _bell(PRESENCE_HZ / sample_rate, presence_db, PRESENCE_Q),
+            _shelf(air_hz / sample_rate, air_db, -1.0),
+        ]
+        super().__init__(np.array([section / section[3] for section in sections]))
+
+
+def _shelf(turns: float, db: float, side: float) -> np.ndarray:
+    """(6,) a shelf of slope 1; turns: its frequency, 1 = the sample rate; side: 1 low, -1 high."""
+    gain, angle = 10 ** (db / 40), 2 * math.pi * turns
+    cos, width = side * math.cos(angle), math.sin(angle) * math.sqrt(2 * gain)
+    return np.array([
+        gain * (gain + 1 - (gain - 1) * cos + width),
+        side * 2 * gain * (gain - 1 - (gain + 1) * cos),
+        gain * (gain + 1 - (gain - 1) * cos - width),
+        gain + 1 + (gain - 1) * cos + width,
+        side * -2 * (gain - 1 + (gain + 1) * cos),
+        gain + 1 + (gain - 1) * cos - width,
+    ])  # fmt: skip
+
+
+def _bell(turns: float, db: float, q: float) -> np.ndarray:
+    """(6,) a bell; turns: its frequency, 1 = the sample rate."""
+    gain, angle = 10 ** (db / 40), 2 * math.pi * turns
+    cos, width = math.cos(angle), math.sin(angle) / (2 * q)
+    return np.array([
+        1 + width * gain, -2 * cos, 1 - width * gain, 1 + width / gain, -2 * cos, 1 - width / gain
+    ])  # fmt: skip
 
 
 class _Hops:

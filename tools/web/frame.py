@@ -11,8 +11,10 @@ import gradio as gr
 
 from tools.convert.client import Session
 from tools.jobs.jobs import Jobs
+from tools.voices import choices
 from tools.voices.library import from_root
 
+POLL_SECONDS = 1.0  # between two looks at what works on disk
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event that is no endpoint
 
 
@@ -53,3 +55,10 @@ class Frame:
     def chosen(voice: Path) -> tuple[str, float]:
         """Return the value of `use` for a voice."""
         return Frame.given(from_root(voice))
+
+
+def reread_voices(chosen: str | None) -> dict[str, Any]:
+    """Return the update of a list of voices; what was chosen stays if it still exists."""
+    known = choices.voices()
+    paths = [path for _, path in known]
+    return gr.update(choices=known, value=chosen if chosen in paths else next(iter(paths), None))

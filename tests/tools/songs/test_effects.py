@@ -8,12 +8,22 @@ import numpy as np
 import pytest
 from scipy.signal import butter, resample_poly, sosfilt
 
-from tools.songs.effects import Compressor, DeEsser, Effect, HighPass, Limiter, Reverb, through
+from tools.songs.effects import (
+    Compressor,
+    DeEsser,
+    Effect,
+    Equalizer,
+    HighPass,
+    Limiter,
+    Reverb,
+    through,
+)
 
 RATE = 44100
 RANDOM = np.random.default_rng(0)
 EFFECTS: dict[str, Callable[[], Effect]] = {
     "high pass": lambda: HighPass(RATE, 100),
+    "equalizer": lambda: Equalizer(RATE, 6, -3, 4),
     "compressor": lambda: Compressor(RATE, 1.0, -20),
     "de-esser": lambda: DeEsser(RATE, 1.0),
     "reverb": lambda: Reverb(RATE, 0.5),
@@ -97,6 +107,20 @@ def test_the_de_esser_softens_hissing_and_no_vowel() -> None:
 def test_the_high_pass_takes_rumble_and_leaves_the_voice() -> None:
     assert rms_db(run(HighPass(RATE, 120), sine(30, 2))[RATE:]) < rms_db(sine(30, 2)) - 20
     assert abs(rms_db(run(HighPass(RATE, 120), sine(1000, 2))[RATE:]) - rms_db(sine(1, 2))) < 0.1
+
+
+@pytest.mark.parametrize("rate", [24000, 44100, 48000])
+def test_the_equalizer_moves_a_band_and_leaves_the_others(rate: int) -> None:
+    heard = {"bass_db": 40, "presence_db": 3000, "air_db": 0.48 * rate}
+    for name in heard:
+        for db in (-9.0, 6.0):
+            effect = Equalizer(rate, **{name: db})
+            for other, tone_hz in {**heard, "middle": 700}.items():
+                wave = np.sin(2 * np.pi * tone_hz / rate * np.arange(2 * rate))
+                tone = np.stack([wave, wave], axis=1).astype(np.float32)
+                moved = rms_db(run(effect, tone)[rate:]) - rms_db(tone[rate:])
+                expected = db if other == name else 0.0
+                assert moved == pytest.approx(expected, abs=1.2), (name, db, other)
 
 
 def test_the_reverb_rings_on_and_keeps_the_voice_itself() -> None:

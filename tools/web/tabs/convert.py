@@ -24,7 +24,7 @@ from tools.jobs.takes import BY_HAND, recording_of
 from tools.voices import choices
 from tools.voices.library import from_root
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
-from tools.web.frame import Frame
+from tools.web.frame import Frame, reread_voices
 from tools.web.i18n import explained, translate
 from tools.web.tabs.convert_batch import BatchPanel
 from tools.web.tabs.convert_blind import BlindPanel
@@ -162,7 +162,7 @@ class ConvertTab:
             **PRIVATE,
         }
         describe = {"fn": self.describe, "inputs": self.voice, "outputs": described, **PRIVATE}
-        reread = {"fn": self.refresh, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
+        reread = {"fn": reread_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         self.voice.input(**renew).then(**describe).then(**fit)
         for event in (frame.page.load, self.reread.click):
             event(**reread).then(**describe).then(**fit)
@@ -222,13 +222,6 @@ class ConvertTab:
         )  # fmt: skip
         self.stop.click(self.cancel, self.running, queue=False, **PRIVATE)
         self.batch.connect(self.voice, settings.pitch, settings.values)
-
-    def refresh(self, chosen: str | None) -> dict[str, Any]:
-        """Read the voices again; what was chosen stays if it still exists."""
-        known = choices.voices()
-        paths = [path for _, path in known]
-        value = chosen if chosen in paths else next(iter(paths), None)
-        return gr.update(choices=known, value=value)
 
     def describe(self, voice: str | None) -> list[Any]:
         """Load a voice; tell what it is and fit the settings to it."""

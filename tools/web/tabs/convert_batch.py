@@ -15,12 +15,10 @@ from gradio.utils import get_upload_folder
 from tools.datasets.recordings import take_recordings
 from tools.jobs.batch import DONE, FAILED, RUNNING, Batch, Batches, Row
 from tools.web.errors import chosen_voice, error_html, page_error
-from tools.web.frame import Frame
+from tools.web.frame import POLL_SECONDS, Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import BY_HAND, NAMES, PRIVATE, SINGING, options_of
 from tools.web.units import duration_text, size_text
-
-POLL_SECONDS = 1.0
 
 
 class BatchPanel:

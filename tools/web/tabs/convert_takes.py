@@ -16,14 +16,13 @@ from tools.jobs.covers import Covers
 from tools.jobs.takes import BY_HAND, Take, Takes
 from tools.voices import choices
 from tools.web.errors import page_error, shown_errors
-from tools.web.frame import Frame
+from tools.web.frame import POLL_SECONDS, Frame
 from tools.web.i18n import translate
 from tools.web.tabs.convert_settings import NAMES, PRIVATE, SettingsPanel
 from tools.web.views.stage import Track, track
 from tools.web.views.take_cards import take_card, take_label
 from tools.web.views.tray import build_tray, making_html, tray_html
 
-POLL_SECONDS = 1.0
 NOTHING = {"all": False, "making": []}
 
 

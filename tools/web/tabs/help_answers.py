@@ -19,7 +19,7 @@ from tools.voices import choices
 from tools.voices.library import Library, from_root
 from tools.voices.zips import pack
 from tools.web.errors import chosen_voice, error_html, page_error
-from tools.web.frame import PRIVATE, Frame
+from tools.web.frame import POLL_SECONDS, PRIVATE, Frame
 from tools.web.i18n import translate
 from tools.web.theme import WAVEFORM
 from tools.web.views.dataset_check import Check, Checks
@@ -28,7 +28,6 @@ from tools.web.views.report_view import MARKS, report_html
 from train.experiment import Experiment
 from train.options import BuildIndexOptions
 
-POLL_SECONDS = 1.0
 RATES = (0.0, 1.0)  # of the index, to be compared
 
 

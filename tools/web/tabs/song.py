@@ -23,14 +23,13 @@ from tools.songs.separation import missing_separator
 from tools.songs.video import VIDEO_SUFFIXES, has_picture
 from tools.voices import choices
 from tools.web.errors import chosen_voice, error_html, page_error, shown_errors
-from tools.web.frame import PRIVATE, Frame
+from tools.web.frame import POLL_SECONDS, PRIVATE, Frame, reread_voices
 from tools.web.i18n import sentences, translate
 from tools.web.tabs.song_covers import CoversPanel
 from tools.web.theme import WAVEFORM
 from tools.web.units import duration_text, size_text
 from tools.web.views.stage import BROWSERS_PLAY, build_stage, track
 
-POLL_SECONDS = 1.0
 OPTIONS = {item.name: item for item in CoverOptions.__dataclass_fields__.values()}
 STAGES = (
     "separate", "backing", "dereverb", "denoise", "listen", "convert", "transpose", "voice", "mix"
@@ -40,7 +39,7 @@ SIDES = {"a": "vocals", "b": "voice"}  # of the stage; the part whose melody is 
 AUTOMATIC, OCTAVES = "auto", (-24, -12, 0, 12, 24)
 SETTINGS = (
     "semitones", "transpose", "lead_db", "sides", "reverb", "compress", "de_ess", "high_pass",
-    "denoise",
+    "bass_db", "presence_db", "air_db", "denoise",
 )  # fmt: skip
 # in the names of stems; words that are within others stand alone: Forest is no rest
 WITHOUT_VOCALS = re.compile(
@@ -133,7 +132,8 @@ class SongTab:
             )  # fmt: skip
             for name, step in (
                 ("transpose", 1), ("lead_db", 0.5), ("sides", 0.05), ("reverb", 0.05),
-                ("compress", 0.05), ("de_ess", 0.05), ("high_pass", 10),
+                ("compress", 0.05), ("de_ess", 0.05), ("high_pass", 10), ("bass_db", 0.5),
+                ("presence_db", 0.5), ("air_db", 0.5),
             ):  # fmt: skip
                 low, high = OPTIONS[name].metadata["within"]
                 widgets[name] = gr.Slider(
@@ -201,7 +201,7 @@ class SongTab:
             ],
             **PRIVATE,
         )  # fmt: skip
-        reread = {"fn": self.read_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
+        reread = {"fn": reread_voices, "inputs": self.voice, "outputs": self.voice, **PRIVATE}
         frame.page.load(**reread, show_progress="hidden")
         frame.tabs.change(**reread, show_progress="hidden")
         for event in (frame.page.load, frame.tabs.change):  # it may be fetched meanwhile
@@ -229,14 +229,6 @@ class SongTab:
             frame.song, [self.song, self.modes, self.mode], **PRIVATE,
         )  # fmt: skip
         frame.cover.change(lambda cover: cover[0], frame.cover, self.mine, **PRIVATE)
-
-    def read_voices(self, chosen: str | None) -> dict[str, Any]:
-        """Read the voices again; what was chosen stays if it still exists."""
-        known = choices.voices()
-        paths = [path for _, path in known]
-        return gr.update(
-            choices=known, value=chosen if chosen in paths else next(iter(paths), None)
-        )
 
     def begin(
         self,

@@ -11,12 +11,10 @@ from errors import UserError
 from tools.jobs.covers import Covers
 from tools.jobs.jobs import JobError
 from tools.web.errors import page_error
-from tools.web.frame import PRIVATE, Frame
+from tools.web.frame import POLL_SECONDS, PRIVATE, Frame
 from tools.web.views.cover_cards import cover_card, making_card
 from tools.web.views.stage import track
 from tools.web.views.tray import build_tray, tray_html
-
-POLL_SECONDS = 1.0
 
 
 class CoversPanel:

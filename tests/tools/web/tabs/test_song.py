@@ -151,6 +151,11 @@ def test_covers_are_kept_played_starred_set_again_and_thrown_away(
     for number, lead_db in enumerate(("3", "0"), 1):
         lead.fill(lead_db)
         page.get_by_role("button", name="Make the cover").click()
+        if number == 1:  # it is stopped on its card, and goes on there
+            page.locator("#covers li.making").get_by_role("button", name="Stop").click()
+            expect(cards).to_contain_text("Stopped")
+            page.locator("#covers").get_by_role("button", name="Go on").click()
+            page.locator("#covers li.making").wait_for()
         expect(cards).to_have_count(number)
         expect(about).not_to_have_text(newer)  # the cover before stays until it is made
         newer = about.inner_text()
@@ -192,6 +197,16 @@ def test_covers_are_kept_played_starred_set_again_and_thrown_away(
     expect(cards).to_have_count(2)
     expect(cards.first).to_contain_text("Lead louder 3", use_inner_text=True)
     assert made.exists()
+
+    jobs = sorted(path.parent for path in results.glob(".covers/*/job.json"))
+    for number in range(7):
+        shutil.copytree(jobs[0], jobs[0].with_name(f"copy-{number:02}-16-letter"))
+    settle(page)
+    page.reload()
+    page.get_by_role("tab", name="Songs", exact=True).click()
+    expect(cards).to_have_count(8)
+    page.locator("#covers").get_by_role("button", name="Show all 9").click()
+    expect(cards).to_have_count(9)
 
 
 def test_a_part_of_the_lead_is_made_again_and_goes_back_into_the_cover(
