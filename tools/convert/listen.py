@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.signal  # noqa: F401 - for Meter: with the process, not with the first recording
 
 from infer.audio.filters import high_pass
 from infer.audio.meter import Meter
