@@ -200,7 +200,7 @@ def test_covers_are_kept_played_starred_set_again_and_thrown_away(
 
     jobs = sorted(path.parent for path in results.glob(".covers/*/job.json"))
     for number in range(7):
-        shutil.copytree(jobs[0], jobs[0].with_name(f"copy-{number:02}-16-letter"))
+        shutil.copytree(jobs[0], jobs[0].with_name(f"copy{number:02}-16-letter"))
     settle(page)
     page.reload()
     page.get_by_role("tab", name="Songs", exact=True).click()
