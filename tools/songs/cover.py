@@ -518,13 +518,13 @@ def _effects(options: CoverOptions, sample_rate: int, level_db: float) -> list[E
     effects: list[Effect] = []
     if options.high_pass:
         effects.append(HighPass(sample_rate, options.high_pass))
-    bands = options.bass_db, options.presence_db, options.air_db
-    if any(bands):
-        effects.append(Equalizer(sample_rate, *bands))
     if options.de_ess:
         effects.append(DeEsser(sample_rate, options.de_ess))
     if options.compress:
         effects.append(Compressor(sample_rate, options.compress, level_db))
+    bands = options.bass_db, options.presence_db, options.air_db
+    if any(bands):  # behind those whose thresholds were measured without it
+        effects.append(Equalizer(sample_rate, *bands))
     if options.reverb:
         effects.append(Reverb(sample_rate, options.reverb))
     return effects

@@ -106,10 +106,10 @@ class Equalizer(_Filter):
     def __init__(
         self, sample_rate: int, bass_db: float = 0.0, presence_db: float = 0.0, air_db: float = 0.0
     ) -> None:
-        air_hz = min(AIR_HZ, 0.4 * sample_rate)
+        presence_hz, air_hz = (min(hz, 0.4 * sample_rate) for hz in (PRESENCE_HZ, AIR_HZ))
         sections = [
             _shelf(BASS_HZ / sample_rate, bass_db, 1.0),
-            _bell(PRESENCE_HZ / sample_rate, presence_db, PRESENCE_Q),
+            _bell(presence_hz / sample_rate, presence_db, PRESENCE_Q),
             _shelf(air_hz / sample_rate, air_db, -1.0),
         ]
         super().__init__(np.array([section / section[3] for section in sections]))

@@ -53,9 +53,13 @@ class CoverOptions(RenderOptions):
         "share of what is at the sides of the vocals (room, doubling)", 1.0, within=(0, 1)
     )
     high_pass: float = option("Hz below which the lead is cut, 0 = not", 0.0, within=(0, 500))
-    bass_db: float = option("dB by which the lead's lows are raised", 0.0, within=(-12, 12))
-    presence_db: float = option("the same around 3 kHz, where words are", 0.0, within=(-12, 12))
-    air_db: float = option("the same above 9 kHz", 0.0, within=(-12, 12))
+    bass_db: float = option(
+        "dB by which the lead is raised or lowered below 200 Hz", 0.0, within=(-12, 12)
+    )
+    presence_db: float = option(
+        "dB by which it is raised or lowered around 3 kHz", 0.0, within=(-12, 12)
+    )
+    air_db: float = option("dB by which it is raised or lowered above 9 kHz", 0.0, within=(-12, 12))
     de_ess: float = option("how much sharp s sounds are softened", 0.0, within=(0, 1))
     compress: float = option("how much loud and soft notes are evened out", 0.0, within=(0, 1))
     reverb: float = option("how much room is added to the lead", 0.0, within=(0, 1))

@@ -26,8 +26,8 @@ def _nothing() -> gr.State:
 class Frame:
     """The page itself (for its load event), its row of tabs, its texts and what works behind it.
 
-    Made outside the tabs, where its states would count as some. Each tab gets it with `tab`, itself
-    (for its select event).
+    Made outside the tabs, where its states would count as some. tab: the one that gets this frame
+    (for its select event), None outside of them.
 
     A tab shows another one with an output `frame.tabs` and `gr.Tabs(selected=NAME)`. What one tab
     gives to another, as `given` gives it: use: the voice that Convert takes; lead: the name of a

@@ -48,7 +48,7 @@ class SettingsPanel:
             self.fitting = gr.HTML(translate("suggestion_empty"), elem_classes="quiet")
             self.song = gr.Button(frame.text("pitch_song"), size="sm", scale=0, min_width=140)
         self.automatic = gr.State(SPEECH)  # the way of before, where the number was set by hand
-        # in the browser: before anything that is under way can set the number anew
+        # in the browser: what asks from now on knows it
         self.semitones.input(None, outputs=self.pitch, js=f"() => '{BY_HAND}'", **PRIVATE)
         self.pitch.input(
             lambda way, before: before if way == BY_HAND else way,

@@ -68,21 +68,28 @@ class TakesPanel:
         fit: dict[str, Any],
     ) -> None:
         """Let wanted settings be set; describe, fit: what follows the choice of a voice."""
-        settled = {voice, source, settings.pitch, *describe["outputs"], *settings.values}
 
-        def set_wanted(wanted: dict[str, Any]) -> dict[Any, Any]:
-            # at once, so that nothing that is set by hand meanwhile is overwritten
+        def set_voice(wanted: dict[str, Any]) -> list[Any]:
+            known = choices.voices()
+            is_there = wanted["voice"] in [path for _, path in known]
+            return [
+                gr.update(choices=known, value=wanted["voice"] if is_there else None),
+                wanted.get("source") or gr.skip(),
+            ]
+
+        def set_others(wanted: dict[str, Any]) -> dict[Any, Any]:
+            # all of them with what the voice offers: between two events some could be set by hand
             updates = dict(zip(describe["outputs"], describe["fn"](wanted["voice"]), strict=True))
-            updates[voice] = gr.update(choices=choices.voices(), value=wanted["voice"])
-            if wanted.get("source"):
-                updates[source] = wanted["source"]
             for name, widget in zip(NAMES, settings.values, strict=True):
                 if name in wanted["settings"]:
                     value = wanted["settings"][name]
                     updates[widget] = {**updates.get(widget, gr.skip()), "value": value}
             return {**updates, settings.pitch: wanted.get("pitch") or BY_HAND}
 
-        self.wanted.change(set_wanted, self.wanted, settled, **PRIVATE).then(
+        self.wanted.change(set_voice, self.wanted, [voice, source], **PRIVATE).then(
+            set_others, self.wanted, {settings.pitch, *describe["outputs"], *settings.values},
+            **PRIVATE,
+        ).then(
             # said anew, but the wanted shift stays
             lambda *given: settings.fit_pitch(*given)[0], fit["inputs"], settings.fitting,
             **PRIVATE,

@@ -166,10 +166,9 @@ class TrainTab:
                  self.loaded, self.embedder]  # fmt: skip
         take = {"fn": None, "js": TAKE_OFFER, "inputs": [self.offer, *given], "outputs": given}
         self.is_open = gr.State(False)
-        if frame.tab is not None:
-            frame.tab.select(
-                self.open_tab, [self.is_open, *given], [self.is_open, self.name, *shown], **PRIVATE
-            ).then(**take, **PRIVATE)
+        frame.tab.select(
+            self.open_tab, [self.is_open, *given], [self.is_open, self.name, *shown], **PRIVATE
+        ).then(**take, **PRIVATE)
         self.name.change(self.open_experiment, [*given, self.loaded], shown, **PRIVATE).then(
             **take, **PRIVATE
         ).then(progress.refresh, [self.name, progress.seen], view, **PRIVATE)

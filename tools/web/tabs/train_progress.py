@@ -10,7 +10,7 @@ import gradio as gr
 import config
 from tools.datasets.report import read_report
 from tools.web.errors import shown_errors
-from tools.web.frame import Frame
+from tools.web.frame import POLL_SECONDS, Frame
 from tools.web.i18n import translate
 from tools.web.theme import WAVEFORM
 from tools.web.train_work import try_state
@@ -20,7 +20,6 @@ from tools.web.views.report_view import report_html
 from train.experiment import Experiment
 from train.metrics import ORIGINAL, read_metrics, sampled_steps
 
-REFRESH_SECONDS = 1.0  # between two looks at the job on disk
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Updates = dict[Any, Any]
 
@@ -52,7 +51,7 @@ class ProgressPanel:
         self.resume.click(self.resume_job, name, self.view, **PRIVATE)
         self.use.click(self.use_voice, name, [self._frame.use, self._frame.tabs], **PRIVATE)
         self.sample.change(self.play, [name, self.sample], self.made, **PRIVATE)
-        gr.Timer(REFRESH_SECONDS).tick(
+        gr.Timer(POLL_SECONDS).tick(
             self.refresh, [name, self.seen], self.view, concurrency_limit=None, **PRIVATE
         )
         self.try_state.click(self.try_saved_state, [name, self.state], self.tried, **PRIVATE)

@@ -236,8 +236,8 @@ def test_v2_is_trained_for_epochs_on_chosen_devices_and_can_branch_from_a_saved_
 
 
 def built_tab() -> TrainTab:
-    with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab():
-        return TrainTab(Frame(page, tabs, load_texts(), Session(), Jobs()))
+    with gr.Blocks() as page, gr.Tabs() as tabs, gr.Tab() as tab:
+        return TrainTab(Frame(page, tabs, load_texts(), Session(), Jobs(), tab))
 
 
 def test_a_new_name_keeps_what_was_filled_in_and_an_old_one_forgets_what_is_gone(
