@@ -123,6 +123,11 @@ def test_the_equalizer_moves_a_band_and_leaves_the_others(rate: int) -> None:
                 assert moved == pytest.approx(expected, abs=1.2), (name, db, other)
 
 
+def test_the_equalizer_takes_rates_below_its_own_bands() -> None:
+    heard = run(Equalizer(5000, 6, 6, 6), noise(2))
+    assert -20.5 < rms_db(heard) < -20 + 6.5
+
+
 def test_the_reverb_rings_on_and_keeps_the_voice_itself() -> None:
     audio = np.zeros((2 * RATE, 2), np.float32)
     audio[1000] = 1.0
